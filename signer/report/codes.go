@@ -1,0 +1,158 @@
+package report
+
+// Code names a rule, a reason, or both. Codes are a contract: they never change meaning and are never reused. The list is
+// in [Codes].
+type Code string
+
+// Reading XML.
+const (
+	XMLSyntax      Code = "xml.syntax"       // not well-formed, or not namespace-well-formed
+	XMLEncoding    Code = "xml.encoding"     // not UTF-8, or declared as something else
+	XMLDoctype     Code = "xml.doctype"      // a document type declaration: refused
+	XMLLimit       Code = "xml.limit"        // larger, deeper or wider than the limits allow
+	XMLDuplicateID Code = "xml.duplicate-id" // one Id on two elements
+)
+
+// XML signatures.
+const (
+	SignatureNone      Code = "signature.none"      // nothing is signed, or not the part that must be
+	SignatureStructure Code = "signature.structure" // ds:Signature or SignerInfo is not built as the standard says
+	SignatureMethod    Code = "signature.method"    // algorithm unknown, refused, or unfit for the key
+	SignatureC14N      Code = "signature.c14n"      // CanonicalizationMethod unknown or refused
+	SignatureValue     Code = "signature.value"     // the value does not verify with the signer's key
+	ReferenceURI       Code = "reference.uri"       // external, absent, or a pointer that is not "#id"
+	ReferenceTarget    Code = "reference.target"    // no element has the Id
+	ReferenceTransform Code = "reference.transform" // transform unknown, refused, or misplaced
+	ReferenceMethod    Code = "reference.method"    // DigestMethod unknown or refused
+	ReferenceDigest    Code = "reference.digest"    // the digest does not match
+	ReferenceLimit     Code = "reference.limit"     // too many references or transforms
+	KeyInfo            Code = "keyinfo"             // no usable signer certificate in KeyInfo
+	CoverageWrong      Code = "coverage"            // what the profile demands is not what is covered (signature wrapping)
+	ProfileForm        Code = "profile.form"        // sound XMLDSig, but not as the profile writes it
+	XAdESProperties    Code = "xades.properties"    // SignedProperties missing, uncovered or foreign
+	XAdESCertificate   Code = "xades.certificate"   // SigningCertificate does not name the signer
+)
+
+// CMS.
+const (
+	CMSSyntax              Code = "cms.syntax"               // not BER, or not the structure of RFC 5652
+	CMSLimit               Code = "cms.limit"                // larger or deeper than the limits allow
+	CMSContentType         Code = "cms.content-type"         // not SignedData, or attribute and content type differ
+	CMSContent             Code = "cms.content"              // content missing, or given twice and different
+	CMSSigner              Code = "cms.signer"               // the signer's certificate was not found
+	CMSDigestMethod        Code = "cms.digest-method"        // digestAlgorithm does not fit the key
+	CMSAttributes          Code = "cms.attributes"           // signed attributes missing, repeated, or not DER
+	CMSMessageDigest       Code = "cms.message-digest"       // messageDigest does not match the content
+	CMSAlgorithmProtection Code = "cms.algorithm-protection" // RFC 6211 attribute contradicts the SignerInfo
+	CMSSigningCertificate  Code = "cms.signing-certificate"  // ESS attribute does not name the signer
+)
+
+// Trust: the certificate and its path.
+const (
+	CertSyntax    Code = "certificate.syntax"     // not DER, or not RFC 5280
+	CertKey       Code = "certificate.key"        // key or parameters unusable
+	CertTime      Code = "certificate.time"       // not valid at the time that counts
+	CertKeyPeriod Code = "certificate.key-period" // privateKeyUsagePeriod over, or not begun
+	CertUsage     Code = "certificate.usage"      // keyUsage does not allow signing documents
+	CertExtension Code = "certificate.extension"  // unknown critical extension
+	CertPath      Code = "certificate.path"       // no path to a trust anchor, or a link of it is broken
+)
+
+// Asking for a signature.
+const (
+	RequestInvalid  Code = "request.invalid"  // a field is missing, malformed or contradicts another
+	TargetMissing   Code = "target.missing"   // the element to sign is not there
+	TargetAmbiguous Code = "target.ambiguous" // more than one element could be meant
+	AlreadySigned   Code = "target.signed"    // the place for the signature is taken
+	AccessDenied    Code = "access.denied"    // this caller may not do this with this key
+	KeyUnknown      Code = "key.unknown"      // no such key
+	KeyUnusable     Code = "key.unusable"     // the key exists but must not sign: no certificate, out of service, wrong algorithm
+	TokenAway       Code = "token.away"       // the token cannot be reached now; a retry may help
+	TokenPIN        Code = "token.pin"        // the token waits for an operator because of its PIN
+	TokenFault      Code = "token.fault"      // the token answered with a wrong signature or an error
+	Overload        Code = "overload"         // more work than sessions; a retry may help
+	Deadline        Code = "deadline"         // the caller's time ran out
+	Internal        Code = "internal"         // a fault of the service itself
+)
+
+// Info says what a code means, for people and for SMEV.
+type Info struct {
+	Code  Code
+	Title string // English, a few words
+	// Fault is the fault of SMEV 3 that such a message provokes (schema …/types/faults), empty when none corresponds.
+	Fault string
+}
+
+// Codes is the list of all codes.
+var Codes = []Info{
+	{XMLSyntax, "the XML is not well-formed", "PoorSOAPEnvelopeFormat"},
+	{XMLEncoding, "the XML is not UTF-8", "PoorSOAPEnvelopeFormat"},
+	{XMLDoctype, "the XML has a document type declaration", "PoorSOAPEnvelopeFormat"},
+	{XMLLimit, "the XML exceeds a limit", "PoorSOAPEnvelopeFormat"},
+	{XMLDuplicateID, "an Id is used twice", "IncorrectSignatureTarget"},
+	{SignatureNone, "no signature where one must be", "NoSignatureFound"},
+	{SignatureStructure, "the signature is not built as the standard says", "SignatureIsInvalid"},
+	{SignatureMethod, "the signature algorithm is not acceptable", "SignatureIsInvalid"},
+	{SignatureC14N, "the canonicalization method is not acceptable", "SignatureIsInvalid"},
+	{SignatureValue, "the signature value is wrong", "SignatureIsInvalid"},
+	{ReferenceURI, "the reference points outside the message", "IncorrectSignatureTarget"},
+	{ReferenceTarget, "the reference points to nothing", "IncorrectSignatureTarget"},
+	{ReferenceTransform, "a transform is not acceptable", "SignatureIsInvalid"},
+	{ReferenceMethod, "the digest algorithm is not acceptable", "SignatureIsInvalid"},
+	{ReferenceDigest, "the digest does not match the content", "SignatureIsInvalid"},
+	{ReferenceLimit, "too many references or transforms", "SignatureIsInvalid"},
+	{KeyInfo, "no usable certificate in the signature", "CertificateIsNotFound"},
+	{CoverageWrong, "the signature covers something else than it must", "IncorrectSignatureTarget"},
+	{ProfileForm, "the signature is not written as the profile demands", "SignatureIsInvalid"},
+	{XAdESProperties, "the XAdES signed properties are not in order", "SignatureIsInvalid"},
+	{XAdESCertificate, "the XAdES signing certificate is another one", "SignatureIsInvalid"},
+	{CMSSyntax, "the CMS message cannot be read", "SignatureIsInvalid"},
+	{CMSLimit, "the CMS message exceeds a limit", "SignatureIsInvalid"},
+	{CMSContentType, "the content type is not acceptable", "SignatureIsInvalid"},
+	{CMSContent, "the signed content is missing or contradictory", "SignatureIsInvalid"},
+	{CMSSigner, "the signer's certificate was not found", "CertificateIsNotFound"},
+	{CMSDigestMethod, "the digest algorithm does not fit the key", "SignatureIsInvalid"},
+	{CMSAttributes, "the signed attributes are not in order", "SignatureIsInvalid"},
+	{CMSMessageDigest, "the message digest does not match the content", "SignatureIsInvalid"},
+	{CMSAlgorithmProtection, "the algorithm protection attribute contradicts the signature", "SignatureIsInvalid"},
+	{CMSSigningCertificate, "the signing certificate attribute names another certificate", "SignatureIsInvalid"},
+	{CertSyntax, "the certificate cannot be read", "CertificateIsNotFound"},
+	{CertKey, "the certificate's key is not usable", "SignatureIsInvalid"},
+	{CertTime, "the certificate is not valid at this time", "CertificateIsExpired"},
+	{CertKeyPeriod, "the private key's usage period does not cover this time", "CertificateIsExpired"},
+	{CertUsage, "the certificate's key usage does not allow this", "SignatureIsInvalid"},
+	{CertExtension, "the certificate has an unknown critical extension", "SignatureIsInvalid"},
+	{CertPath, "no valid path to a trust anchor", "SignatureIsInvalid"},
+	{RequestInvalid, "the request is not in order", ""},
+	{TargetMissing, "the element to sign is missing", "IncorrectSignatureTarget"},
+	{TargetAmbiguous, "more than one element could be meant", "IncorrectSignatureTarget"},
+	{AlreadySigned, "there is a signature already", ""},
+	{AccessDenied, "access denied", ""},
+	{KeyUnknown, "no such key", ""},
+	{KeyUnusable, "the key cannot be used", ""},
+	{TokenAway, "the token cannot be reached", ""},
+	{TokenPIN, "the token's PIN needs an operator", ""},
+	{TokenFault, "the token failed", ""},
+	{Overload, "overload", ""},
+	{Deadline, "deadline exceeded", ""},
+	{Internal, "internal fault", ""},
+}
+
+// Info returns what the code means; the zero Info for an unknown code.
+func (c Code) Info() Info {
+	for _, i := range Codes {
+		if i.Code == c {
+			return i
+		}
+	}
+	return Info{Code: c}
+}
+
+// aboutTrust reports whether the code is about the signer's certificate rather than about the signature.
+func (c Code) aboutTrust() bool {
+	switch c {
+	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath:
+		return true
+	}
+	return false
+}

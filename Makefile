@@ -1,0 +1,74 @@
+# Everything is built below .build and, for the demonstration, .demo; both can be deleted at any time.
+
+BUILD := $(CURDIR)/.build
+BIN   := $(BUILD)/bin
+FUZZTIME ?= 10s
+STATICCHECK := v0.8.2
+LIBRARY := ./canon/... ./gost/... ./signer/...
+CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./cmd/...
+
+.DEFAULT_GOAL := build
+.PHONY: build deps softhsm demo run test unit race library arm64 vet lint fuzz bench proto clean
+
+build: ## epov and epovd
+	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
+
+deps: ## Debian packages: installs what is missing, or says with which command to
+	@deploy/packages.sh
+
+softhsm: deps ## the test token: SoftHSM with GOST
+	@softhsm/build.sh
+
+demo: softhsm build ## sign one message of each kind on a token, verify with OpenSSL
+	@deploy/demo/demo.sh
+
+run: softhsm build ## leave the daemon running with the demonstration's configuration
+	@deploy/demo/demo.sh run
+
+test: softhsm ## all tests, with the real token; nothing may be missing
+	EPOV_REQUIRE=1 go test ./...
+
+unit: ## tests that need neither token nor tools; the others skip and say so
+	go test ./...
+
+race: softhsm ## the race detector on the packages that use goroutines
+	EPOV_REQUIRE=1 go test -race $(CONCURRENT)
+
+library: ## the library part without cgo
+	CGO_ENABLED=0 go test $(LIBRARY)
+
+arm64: ## the library part for linux/arm64, run under emulation where qemu-user is installed
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(LIBRARY)
+	@if command -v qemu-aarch64-static >/dev/null; then \
+		CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static $(LIBRARY); \
+	else echo "arm64: compiled, not run (qemu-aarch64-static is not installed)"; fi
+
+vet:
+	go vet ./...
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
+
+lint: $(BIN)/staticcheck-$(STATICCHECK)
+	$< ./...
+	shellcheck $$(git ls-files '*.sh' .ci/run)
+
+$(BIN)/staticcheck-$(STATICCHECK):
+	GOBIN=$(BIN) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	mv $(BIN)/staticcheck $@
+
+fuzz: ## every fuzz target for FUZZTIME
+	@mkdir -p $(BUILD); set -e; for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		for target in $$(cat $$dir/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "fuzz $$dir $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir >$(BUILD)/fuzz.log 2>&1 || \
+				{ cat $(BUILD)/fuzz.log; exit 1; }; \
+		done; done
+
+bench: ## every benchmark
+	go test -run '^$$' -bench . ./...
+
+proto: ## regenerate the gRPC code
+	@api/epovpb/generate.sh
+
+clean:
+	rm -rf $(BUILD) .demo

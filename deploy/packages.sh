@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs the Debian packages that building, demonstrating and testing need; without the right to install, it names the
+# command that does.
+set -eu
+
+packages="
+autoconf automake g++ gcc libtool make pkg-config dpkg-dev
+libssl-dev libengine-gost-openssl openssl
+libxml2-utils procps
+protobuf-compiler shellcheck
+"
+
+missing=
+for p in $packages; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $p"
+done
+[ -n "$missing" ] || exit 0
+
+# shellcheck disable=SC2086 # a list of words
+set -- $missing
+if [ "$(id -u)" -ne 0 ]; then
+	echo "These Debian packages are missing: $*" >&2
+	echo "Have them installed with:" >&2
+	echo "    sudo apt-get update && sudo apt-get install --no-install-recommends -y $*" >&2
+	exit 1
+fi
+echo "Installing Debian packages: $*"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# The package lists may be absent or too old to install from; refresh them only then.
+if ! DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends -y "$@" >"$log" 2>&1; then
+	if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends -y "$@"; } >"$log" 2>&1; then
+		cat "$log" >&2
+		exit 1
+	fi
+fi

@@ -1,0 +1,96 @@
+package internal
+
+import (
+	"bufio"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/epov-signer/epov/"
+
+// allowed is the diagram of the packages: what each may import of this module. A package that is not listed fails the
+// test, so a new one is placed on purpose.
+const allowed = `
+signer/report          :
+canon/xmltext          :
+gost/streebog          :
+gost/gostr341194       :
+gost                   : gost/streebog gost/gostr341194
+canon                  : canon/xmltext
+signer/trust           : gost signer/report
+signer/xmldsig         : canon canon/xmltext gost signer/report signer/trust
+signer/cms             : gost gost/gostr341194 signer/report signer/trust
+signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
+hsm/internal/p11       :
+hsm                    : gost hsm/internal/p11
+softhsm                : internal/oracle
+softhsm/selfcheck      : gost hsm softhsm
+api/epovpb             :
+api                    : api/epovpb signer signer/report
+internal/daemon        : api api/epovpb gost hsm signer signer/report signer/trust signer/xmldsig signer/cms
+cmd/epovd              : gost internal/daemon
+cmd/epov               : api/epovpb canon gost hsm signer/cms signer/report signer/trust signer/xmldsig
+internal/oracle        :
+internal/vectors       :
+internal/testpki       : gost
+internal               :
+`
+
+// fences says which packages outside the module are confined, and why.
+var fences = []struct{ path, inside, why string }{
+	{"github.com/miekg/pkcs11", "hsm", "PKCS#11 stays behind hsm"},
+	{"github.com/ThalesGroup/crypto11", "hsm", "PKCS#11 stays behind hsm"},
+	{"google.golang.org/grpc", "api internal/daemon cmd/epov", "the core does not know how it is called"},
+	{"github.com/alecthomas/kong", "cmd", "flags belong to programs"},
+	{"github.com/beevik/etree", "", "trees are for tests; the hot path streams"},
+	{"C", "hsm softhsm", "canon, gost and signer build without cgo"},
+}
+
+func TestImports(t *testing.T) {
+	table := map[string][]string{}
+	for line := range strings.Lines(allowed) {
+		if name, list, ok := strings.Cut(line, ":"); ok {
+			table[strings.TrimSpace(name)] = strings.Fields(list)
+		}
+	}
+	cmd := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(strings.NewReader(string(out)))
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		name := strings.TrimPrefix(fields[0], module)
+		list, known := table[name]
+		if !known {
+			t.Errorf("%s is not in the diagram of the packages", name)
+			continue
+		}
+		for _, imported := range fields[1:] {
+			if own, ok := strings.CutPrefix(imported, module); ok {
+				if !slices.Contains(list, own) {
+					t.Errorf("%s must not import %s", name, own)
+				}
+				continue
+			}
+			for _, f := range fences {
+				if (imported == f.path || strings.HasPrefix(imported, f.path+"/")) && !below(name, f.inside) {
+					t.Errorf("%s must not import %s: %s", name, imported, f.why)
+				}
+			}
+		}
+	}
+}
+
+func below(name, places string) bool {
+	for _, p := range strings.Fields(places) {
+		if name == p || strings.HasPrefix(name, p+"/") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Generates the Go code of epov.proto. With --check it changes nothing and fails when the committed code is not current.
+set -euo pipefail
+
+protoc_gen_go=v1.36.12
+protoc_gen_go_grpc=v1.6.2
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$root/.build
+bin=$build/bin
+
+usage() {
+	echo "usage: ${0##*/} [--check]" >&2
+	exit 2
+}
+check=
+case ${1-} in
+'') ;;
+--check) check=1 ;;
+*) usage ;;
+esac
+
+if ! command -v protoc >/dev/null; then
+	echo "${0##*/}: protoc is missing: apt-get install protobuf-compiler" >&2
+	exit 1
+fi
+
+# installed NAME VERSION PACKAGE: the plugin in exactly this version
+installed() {
+	if [[ $("$bin/$1" --version 2>/dev/null) != "$1 ${2}" ]]; then
+		GOBIN=$bin go install "$3@$4"
+	fi
+}
+mkdir -p "$bin"
+installed protoc-gen-go "$protoc_gen_go" google.golang.org/protobuf/cmd/protoc-gen-go "$protoc_gen_go"
+installed protoc-gen-go-grpc "${protoc_gen_go_grpc#v}" google.golang.org/grpc/cmd/protoc-gen-go-grpc "$protoc_gen_go_grpc"
+
+work=$(mktemp -d "$build/proto.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+(cd "$root" && go run "$here/descriptors.go") >"$work/wellknown.pb"
+protoc --descriptor_set_in="$work/wellknown.pb" --proto_path=epov/v1="$here" \
+	--plugin="$bin/protoc-gen-go" --go_out="$work" --go_opt=paths=source_relative \
+	--plugin="$bin/protoc-gen-go-grpc" --go-grpc_out="$work" --go-grpc_opt=paths=source_relative \
+	epov/v1/epov.proto
+
+# The header names the compiler's version, which differs between systems that generate the same code.
+sed -i '/^\/\/ 	*protoc  *v/d; /^\/\/ - protoc  *v/d' "$work"/epov/v1/*.pb.go
+
+for name in epov.pb.go epov_grpc.pb.go; do
+	if [[ -z $check ]]; then
+		install -m 0644 "$work/epov/v1/$name" "$here/$name"
+	elif ! diff -u "$here/$name" "$work/epov/v1/$name"; then
+		echo "${0##*/}: $name is not current: run make proto and commit the result" >&2
+		exit 1
+	fi
+done

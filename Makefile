@@ -64,7 +64,10 @@ fuzz: ## every fuzz target for FUZZTIME
 				{ cat $(BUILD)/fuzz.log; exit 1; }; \
 		done; done
 
-bench: ## every benchmark
+bench: deps ## hot paths side by side with their peers, as ratios; then every benchmark
+	@mkdir -p $(BIN)
+	$(CC) -O2 -Wno-deprecated-declarations -o $(BIN)/peer internal/bench/peer/peer.c $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
+	go run ./internal/bench $(BIN)/peer
 	go test -run '^$$' -bench . ./...
 
 proto: ## regenerate the gRPC code

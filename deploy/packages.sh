@@ -6,7 +6,7 @@ set -eu
 packages="
 autoconf automake g++ gcc libtool make pkg-config dpkg-dev
 libssl-dev libengine-gost-openssl openssl
-libxml2-utils procps
+libxml2-utils libxml2-dev procps
 protobuf-compiler shellcheck
 "
 

@@ -35,6 +35,7 @@ cmd/epov               : api/epovpb canon gost hsm signer/cms signer/report sign
 internal/oracle        :
 internal/vectors       :
 internal/testpki       : gost
+internal/bench         : canon canon/xmltext gost
 internal               :
 `
 

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Builds SoftHSM with GOST (OpenSSL backend, Debian's gost engine) from Debian's source package into .build/softhsm.
+#
+# Writes nothing outside the checkout: apt works on a source list, state and cache of its own, derived from the system's.
+# A second run does nothing. SOFTHSM_FORCE=1 builds anew.
+set -euo pipefail
+
+version=2.6.1
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+prefix=$root/.build/softhsm
+work=$root/.build/softhsm-work
+log=$root/.build/softhsm.log
+module=$prefix/lib/softhsm/libsofthsm2.so
+stamp=$prefix/stamp
+# What the result depends on: this recipe, the version, and the place, which the module has compiled in.
+key=$(printf '%s %s %s' "$version" "$prefix" "$(sha256sum <"${BASH_SOURCE[0]}")" | sha256sum)
+
+if [[ ${SOFTHSM_FORCE:-} != 1 && -f $module && -f $stamp && $(<"$stamp") == "$key" ]]; then
+    exit 0
+fi
+
+# need PACKAGE TEST...: notes the package unless the test succeeds.
+missing=()
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+need build-essential type gcc g++ make
+need pkg-config type pkg-config
+need dpkg-dev type dpkg-source
+need libssl-dev pkg-config --exists libcrypto
+need openssl type openssl
+need libengine-gost-openssl openssl engine gost
+if ((${#missing[@]})); then
+    # The engine's package goes by two names, of which each release has at least one.
+    for i in "${!missing[@]}"; do
+        if [[ ${missing[i]} == libengine-gost-openssl ]] && ! apt-cache show libengine-gost-openssl >/dev/null 2>&1; then
+            missing[i]=libengine-gost-openssl1.1
+        fi
+    done
+    echo "softhsm: system packages are missing; run:" >&2
+    echo "    sudo apt-get update && sudo apt-get install --yes ${missing[*]}" >&2
+    exit 1
+fi
+
+rm -rf "$work" "$prefix"
+mkdir -p "$work" "$root/.build"
+: >"$log"
+
+step() {
+    local what=$1 status
+    shift
+    echo "softhsm: $what" | tee -a "$log"
+    # A shell of its own, not a condition: inside a condition bash ignores errexit.
+    set +e
+    (set -e; "$@") >>"$log" 2>&1
+    status=$?
+    set -e
+    if ((status)); then
+        tail -n 25 "$log" >&2
+        echo "softhsm: failed: $what; the whole log is $log" >&2
+        exit 1
+    fi
+}
+
+# The system's own sources with their keys and options, asked for source packages instead.
+sources() {
+    local from file
+    mkdir -p "$work"/apt/{parts,lists/partial,cache/archives/partial}
+    local list parts
+    eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+    for from in "$list" "$parts"/*.list "$parts"/*.sources; do
+        [[ -f $from ]] || continue
+        file=$work/apt/parts/$(basename "$from")
+        if [[ $from == *.sources ]]; then
+            sed -E 's/^types:.*/Types: deb-src/I' "$from" >"$file"
+        else
+            sed -nE 's/^[[:space:]]*deb[[:space:]]/deb-src /p' "$from" >"$file"
+        fi
+    done
+    # How to fetch (proxies, certificates, dates) stays as the system has it; where to keep things and hooks do not.
+    {
+        apt-config dump | grep -E '^(Acquire|APT::Architecture)' | grep -v '^Acquire::IndexTargets'
+        cat <<CONF
+Dir::Etc::main "/dev/null";
+Dir::Etc::parts "/dev/null";
+Dir::Etc::sourcelist "/dev/null";
+Dir::Etc::sourceparts "$work/apt/parts";
+Dir::State "$work/apt";
+Dir::State::lists "$work/apt/lists";
+Dir::State::status "/var/lib/dpkg/status";
+Dir::Cache "$work/apt/cache";
+APT::Sandbox::User "";
+CONF
+    } >"$work/apt/apt.conf"
+}
+
+fetch() {
+    sources
+    export APT_CONFIG=$work/apt/apt.conf
+    # Sources of others may offer no source packages, or not answer; what counts is that one has SoftHSM.
+    apt-get update || true
+    cd "$work"
+    apt-get source --tar-only softhsm2
+    mkdir src
+    tar -xf "softhsm2_$version.orig.tar".* -C src --strip-components=1
+}
+
+build() {
+    cd "$work/src"
+    ./configure --prefix="$prefix" --sysconfdir="$prefix/etc" --localstatedir="$prefix/var" \
+        --disable-dependency-tracking --disable-static \
+        --with-crypto-backend=openssl --enable-gost --disable-non-paged-memory --disable-p11-kit \
+        CFLAGS='-O2' CXXFLAGS='-O2 -w'
+    make -j"$(nproc)" -C src
+    make -C src install
+}
+
+check() {
+    cd "$root"
+    go run ./softhsm/selfcheck "$module"
+}
+
+step "fetching the source of version $version" fetch
+step "building" build
+step "generating a GOST key, signing and verifying" check
+rm -rf "$work"
+printf '%s\n' "$key" >"$stamp"
+echo "softhsm: $module"

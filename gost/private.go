@@ -1,0 +1,194 @@
+package gost
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/hmac"
+	cryptorand "crypto/rand"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/epov-signer/epov/gost/streebog"
+)
+
+// PrivateKey is a key in software, for library users, tools and tests; the daemon never holds one. Safe for concurrent use.
+//
+// Multiplication of the base point by the key and by the nonce, and the arithmetic modulo q around it, neither branch on
+// secrets nor index memory by them. Not covered: reading and writing encodings of the key, the rejection of candidates by
+// the nonce generator (which reveals nothing about the one taken), the tables of Streebog inside it, and the memory of the
+// process, which is not wiped.
+type PrivateKey struct {
+	public *PublicKey
+	d      fe // 0 < d < q
+}
+
+// GenerateKey makes a key from the given source of randomness, crypto/rand.Reader when it is nil. It draws whole integers
+// of the length of q until one is in range.
+func GenerateKey(rand io.Reader, a *Algorithm, p *ParamSet, opts ...KeyOption) (*PrivateKey, error) {
+	if err := p.check(a, opts); err != nil {
+		return nil, err
+	}
+	if rand == nil {
+		rand = cryptorand.Reader
+	}
+	buf := make([]byte, p.Size())
+	for range 1000 { // the chance of a draw is above one half
+		if _, err := io.ReadFull(rand, buf); err != nil {
+			return nil, fmt.Errorf("gost: generating a key: %w", err)
+		}
+		var d fe
+		p.curve.candidate(&d, buf)
+		if p.curve.isScalar(&d) {
+			return newPrivateKey(a, p, &d, opts)
+		}
+	}
+	return nil, errors.New("gost: generating a key: the source of randomness does not vary")
+}
+
+// newPrivateKey takes 0 < d < q.
+func newPrivateKey(a *Algorithm, p *ParamSet, d *fe, opts []KeyOption) (*PrivateKey, error) {
+	c, size := p.curve, p.Size()
+	var pt projective
+	c.multiplyBase(&pt, d)
+	x, y := c.coordinates(&pt)
+	raw := make([]byte, 2*size)
+	x.putBytesLE(raw[:size])
+	y.putBytesLE(raw[size:])
+	public, err := NewPublicKey(a, p, raw, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &PrivateKey{public: public, d: *d}, nil
+}
+
+// Public returns a *PublicKey.
+func (k *PrivateKey) Public() crypto.PublicKey { return k.public }
+
+// Equal reports whether x is the same private key with the same algorithm.
+func (k *PrivateKey) Equal(x crypto.PrivateKey) bool {
+	o, ok := x.(*PrivateKey)
+	return ok && o != nil && k.public.Equal(o.public) && k.d.equal(&o.d)
+}
+
+// Sign implements crypto.Signer: digest in wire order, result s ‖ r (RFC 7091 section 6.1). opts may be nil and names no
+// hash: the key's algorithm does. The nonce comes from the key, the digest and as many fresh octets of rand (crypto/rand.Reader
+// when nil) as the key has, by the generator of RFC 6979 with HMAC-Streebog-512, so that a weak source of randomness does not
+// give the key away. The signature is verified before it is returned. GOST2001 keys sign too, for tests and archives; new
+// signatures should not use them.
+func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	a, c := k.public.Algorithm, k.public.Params.curve
+	if opts != nil && opts.HashFunc() != 0 {
+		return nil, fmt.Errorf("gost: hash %v does not belong to %s", opts.HashFunc(), a.Name)
+	}
+	if len(digest) != a.Digest.Size {
+		return nil, fmt.Errorf("%w: %d octets, %s has %d", ErrDigestLength, len(digest), a.Digest.Name, a.Digest.Size)
+	}
+	if rand == nil {
+		rand = cryptorand.Reader
+	}
+	size := c.size()
+	seed := make([]byte, size, 2*size+len(digest))
+	k.d.putBytes(seed)
+	seed = append(seed, digest...)
+	seed = seed[:len(seed)+size]
+	if _, err := io.ReadFull(rand, seed[len(seed)-size:]); err != nil {
+		return nil, fmt.Errorf("gost: signing: %w", err)
+	}
+	nonces := newNonces(seed)
+	for range 1000 { // a candidate is in range with a chance above one half
+		var nonce fe
+		c.candidate(&nonce, nonces.next()[:size])
+		if !c.isScalar(&nonce) {
+			continue
+		}
+		signature := k.signWithNonce(digest, &nonce)
+		if signature == nil {
+			continue
+		}
+		if err := k.public.Verify(digest, signature); err != nil {
+			return nil, fmt.Errorf("gost: own signature is bad, a computation went wrong: %w", err)
+		}
+		return signature, nil
+	}
+	return nil, errors.New("gost: signing: no nonce found")
+}
+
+// signWithNonce returns nil where the standard asks for another nonce: r = 0 or s = 0.
+func (k *PrivateKey) signWithNonce(digest []byte, nonce *fe) []byte {
+	c := k.public.Params.curve
+	var e, r, s, t fe
+	c.scalarOf(&e, digest)
+	var pt projective
+	c.multiplyBase(&pt, nonce)
+	r, _ = c.coordinates(&pt)
+	c.q.encode(&r, &r) // x mod q
+	c.q.mul(&s, &r, &k.d)
+	c.q.mul(&t, &e, nonce)
+	c.q.add(&s, &s, &t) // r·d + k·e, no longer in Montgomery form
+	c.q.decode(&r, &r)
+	if r.isZero() || s.isZero() {
+		return nil
+	}
+	signature := make([]byte, 2*c.size())
+	s.putBytes(signature[:c.size()])
+	r.putBytes(signature[c.size():])
+	return signature
+}
+
+// candidate reads a big-endian integer of as many bits as q has from the start of b.
+func (c *curve) candidate(z *fe, b []byte) {
+	z.setBytes(b)
+	shift := uint(64*c.q.limbs - c.q.bits)
+	for i := range z {
+		z[i] >>= shift
+		if i+1 < len(z) && shift > 0 {
+			z[i] |= z[i+1] << (64 - shift)
+		}
+	}
+}
+
+// isScalar checks 0 < z < q.
+func (c *curve) isScalar(z *fe) bool { return !z.isZero() && z.less(&c.q.v) }
+
+// nonces is HMAC_DRBG as in RFC 6979 section 3.2 steps b to h, over HMAC-Streebog-512.
+type nonces struct {
+	k, v []byte
+	used bool
+}
+
+func newNonces(seed []byte) *nonces {
+	n := &nonces{k: make([]byte, streebog.Size512), v: bytes.Repeat([]byte{1}, streebog.Size512)}
+	n.update([]byte{0}, seed)
+	n.update([]byte{1}, seed)
+	return n
+}
+
+func (n *nonces) mac() hash.Hash { return hmac.New(streebog.New512, n.k) }
+
+func (n *nonces) update(parts ...[]byte) {
+	mac := n.mac()
+	mac.Write(n.v)
+	for _, p := range parts {
+		mac.Write(p)
+	}
+	n.k = mac.Sum(nil)
+	n.step()
+}
+
+func (n *nonces) step() {
+	mac := n.mac()
+	mac.Write(n.v)
+	n.v = mac.Sum(nil)
+}
+
+// next returns 64 octets, as many as the longest q needs.
+func (n *nonces) next() []byte {
+	if n.used {
+		n.update([]byte{0})
+	}
+	n.used = true
+	n.step()
+	return n.v
+}

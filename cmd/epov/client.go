@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+)
+
+// connection says how to reach a daemon. Flags win over the client configuration file.
+type connection struct {
+	ClientConfig string        `placeholder:"FILE" env:"EPOV_CLIENT_CONFIG" help:"YAML file with address, tls (cert, key, ca, server-name), key, timeout."`
+	Address      string        `placeholder:"HOST:PORT" help:"Where the daemon listens."`
+	TLSCert      string        `name:"tls-cert" placeholder:"FILE" help:"This client's certificate, PEM."`
+	TLSKey       string        `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
+	TLSCA        string        `name:"tls-ca" placeholder:"FILE" help:"Certificates of the authority that issued the daemon's, PEM."`
+	ServerName   string        `placeholder:"NAME" help:"Name the daemon's certificate must bear; default: the host of the address."`
+	Timeout      time.Duration `placeholder:"DURATION" help:"How long to wait for an answer; default 30s."`
+}
+
+// clientConfig is the file; paths in it are relative to its folder.
+type clientConfig struct {
+	Address string `yaml:"address"`
+	TLS     struct {
+		Cert       string `yaml:"cert"`
+		Key        string `yaml:"key"`
+		CA         string `yaml:"ca"`
+		ServerName string `yaml:"server-name"`
+	} `yaml:"tls"`
+	Key     string        `yaml:"key"` // signing key to use where --key is not given
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// settle joins the flags with the file into a complete configuration.
+func (c *connection) settle() (*clientConfig, error) {
+	var cfg clientConfig
+	if c.ClientConfig != "" {
+		data, err := os.ReadFile(c.ClientConfig)
+		if err != nil {
+			return nil, err
+		}
+		dec := yaml.NewDecoder(bytes.NewReader(data))
+		dec.KnownFields(true)
+		if err := dec.Decode(&cfg); err != nil && !errors.Is(err, io.EOF) {
+			return nil, usagef("%s: %w", c.ClientConfig, err)
+		}
+		for _, path := range []*string{&cfg.TLS.Cert, &cfg.TLS.Key, &cfg.TLS.CA} {
+			if *path != "" && !filepath.IsAbs(*path) {
+				*path = filepath.Join(filepath.Dir(c.ClientConfig), *path)
+			}
+		}
+	}
+	override(&cfg.Address, c.Address)
+	override(&cfg.TLS.Cert, c.TLSCert)
+	override(&cfg.TLS.Key, c.TLSKey)
+	override(&cfg.TLS.CA, c.TLSCA)
+	override(&cfg.TLS.ServerName, c.ServerName)
+	if c.Timeout != 0 {
+		cfg.Timeout = c.Timeout
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Timeout < 0 {
+		return nil, usagef("--timeout must be positive")
+	}
+	for _, need := range []struct{ value, flag string }{
+		{cfg.Address, "--address"}, {cfg.TLS.Cert, "--tls-cert"}, {cfg.TLS.Key, "--tls-key"}, {cfg.TLS.CA, "--tls-ca"},
+	} {
+		if need.value == "" {
+			return nil, usagef("%s is missing; give it, or a --client-config", need.flag)
+		}
+	}
+	return &cfg, nil
+}
+
+func override(target *string, value string) {
+	if value != "" {
+		*target = value
+	}
+}
+
+// dial prepares a connection with mutual TLS; the first call makes it.
+func (cfg *clientConfig) dial() (*grpc.ClientConn, error) {
+	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return nil, usagef("the client certificate: %w", err)
+	}
+	ca, err := os.ReadFile(cfg.TLS.CA)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, usagef("%s holds no PEM certificate", cfg.TLS.CA)
+	}
+	creds := credentials.NewTLS(&tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: cfg.TLS.ServerName,
+	})
+	return grpc.NewClient(cfg.Address, grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxInput), grpc.MaxCallSendMsgSize(maxInput)))
+}
+
+// call connects, lets f make its calls within the timeout, and disconnects.
+func (c *connection) call(ctx context.Context, f func(context.Context, *grpc.ClientConn, *clientConfig) error) error {
+	cfg, err := c.settle()
+	if err != nil {
+		return err
+	}
+	conn, err := cfg.dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	return f(ctx, conn, cfg)
+}
+
+// signingKey picks the key to sign with.
+func (cfg *clientConfig) signingKey(flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if cfg.Key == "" {
+		return "", usagef("--key is missing; `epov keys` lists the keys this client may use")
+	}
+	return cfg.Key, nil
+}
+
+// signed says on standard error who signed, so that standard output stays the document's.
+func (con *console) signed(key, fingerprint string) {
+	fmt.Fprintf(con.err, "signed by %s, certificate %s\n", printable(key), printable(fingerprint))
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// errVerdict says that a document was examined, the report was printed, and the answer is not the one that counts as success.
+var errVerdict = errors.New("not valid")
+
+// usageError is a command line, or a file named on it, that cannot be used as it is.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitCode decides by the kind of error.
+func exitCode(err error) int {
+	var usage usageError
+	if errors.As(err, &usage) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return exitUsage
+	}
+	var coded *report.Error
+	if errors.As(err, &coded) {
+		return codeExit(coded.Code)
+	}
+	if s, ok := status.FromError(err); ok {
+		switch s.Code() {
+		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
+			return exitUnavailable
+		}
+	}
+	return exitFailed
+}
+
+func codeExit(code report.Code) int {
+	switch code {
+	case report.TokenAway, report.Overload, report.Deadline:
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// describe makes one line of an error: code, sentence, place, and what helps.
+func describe(err error) string {
+	var coded *report.Error
+	if errors.As(err, &coded) {
+		return printable(err.Error() + asides(faultAside(coded.Code), hint(coded.Code)))
+	}
+	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
+		return printable(describeStatus(s))
+	}
+	return printable(err.Error())
+}
+
+// describeStatus reads the details that the daemon attaches to its errors; see "Errors" in epov.proto.
+func describeStatus(s *status.Status) string {
+	var info *errdetails.ErrorInfo
+	var more []string
+	for _, d := range s.Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			info = d
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				more = append(more, "field "+v.GetField())
+			}
+		case *errdetails.RetryInfo:
+			more = append(more, "try again after "+d.GetRetryDelay().AsDuration().String())
+		}
+	}
+	if info == nil {
+		if s.Code() == codes.Unavailable {
+			return "the daemon cannot be reached: " + s.Message() + asides("is epovd running, and are --address and --tls-ca right?")
+		}
+		return s.Code().String() + ": " + s.Message()
+	}
+	code := codeOfReason(info.GetReason())
+	line := s.Message()
+	if !strings.Contains(line, string(code)) {
+		line = string(code) + ": " + line
+	}
+	if p := placeOf(info.GetMetadata()); p != "" && !strings.Contains(line, p) {
+		line += " (" + p + ")"
+	}
+	if f := info.GetMetadata()["smev_fault"]; f != "" {
+		more = append(more, "SMEV answers "+f)
+	}
+	return line + asides(append(more, hint(code))...)
+}
+
+// codeOfReason undoes the spelling of ErrorReason: upper case, with underscores.
+func codeOfReason(reason string) report.Code {
+	for _, i := range report.Codes {
+		if strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(string(i.Code))) == reason {
+			return i.Code
+		}
+	}
+	return report.Code(strings.ToLower(reason))
+}
+
+func placeOf(metadata map[string]string) string {
+	var parts []string
+	for _, name := range []string{"line", "column"} {
+		if v := metadata[name]; v != "" {
+			parts = append(parts, name+" "+v)
+		}
+	}
+	if len(parts) == 0 && metadata["offset"] != "" {
+		parts = append(parts, "offset "+metadata["offset"])
+	}
+	if v := metadata["path"]; v != "" {
+		parts = append(parts, v)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func faultAside(code report.Code) string {
+	if f := code.Info().Fault; f != "" {
+		return "SMEV answers " + f
+	}
+	return ""
+}
+
+// hint says what usually helps, where that is known.
+func hint(code report.Code) string {
+	switch code {
+	case report.KeyUnknown:
+		return "`epov keys` lists the keys this client may use"
+	case report.AccessDenied:
+		return "the configuration of epovd says what a client may do"
+	case report.AlreadySigned:
+		return "sign the message as it was before it got its signature"
+	case report.XMLDoctype:
+		return "send the document without its DOCTYPE"
+	case report.XMLEncoding:
+		return "convert the document to UTF-8 first"
+	case report.TokenPIN:
+		return "look at the log of epovd before you try any PIN again"
+	}
+	return ""
+}
+
+func asides(parts ...string) string {
+	var kept []string
+	for _, p := range parts {
+		if p != "" {
+			kept = append(kept, p)
+		}
+	}
+	if len(kept) == 0 {
+		return ""
+	}
+	return " [" + strings.Join(kept, "; ") + "]"
+}

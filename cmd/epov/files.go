@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxInput bounds what is read into memory; the daemon's own limit, 64 MiB by default, is below it.
+const maxInput = 512 << 20
+
+// open opens a file, or standard input for "-".
+func (con *console) open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(con.in), nil
+	}
+	return os.Open(name)
+}
+
+// read returns what open gives.
+func (con *console) read(name string) ([]byte, error) {
+	r, err := con.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(data) > maxInput {
+		return nil, usagef("%s is larger than %d MiB", name, maxInput>>20)
+	}
+	return data, nil
+}
+
+// write puts data into a file, whole or not at all, or writes it to standard output when name is "" or "-".
+func (con *console) write(name string, data []byte, binary bool) error {
+	if name == "" || name == "-" {
+		if f, ok := con.out.(*os.File); ok && binary && isTerminal(f) {
+			return usagef("binary output is not for a terminal: give -o FILE, or --pem")
+		}
+		_, err := con.out.Write(data)
+		return err
+	}
+	return writeFile(name, data, 0o644)
+}
+
+// writeFile replaces a regular file in one step; a device or a pipe is written as it stands.
+func writeFile(name string, data []byte, mode os.FileMode) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, data, mode)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// unarmour returns the DER inside PEM of one of the given types, and anything else as it is.
+func unarmour(data []byte, types ...string) ([]byte, error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("-----BEGIN ")) {
+		return data, nil
+	}
+	block, rest := pem.Decode(data)
+	if block == nil {
+		return nil, usagef("the PEM is damaged")
+	}
+	for _, t := range types {
+		if block.Type == t {
+			if len(bytes.TrimSpace(rest)) > 0 {
+				return nil, usagef("there is something after the PEM block %q", t)
+			}
+			return block.Bytes, nil
+		}
+	}
+	return nil, usagef("the PEM holds %q, not %q", printable(block.Type), types[0])
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/gost"
+)
+
+type keysCmd struct {
+	connection
+}
+
+func (c *keysCmd) Run(ctx context.Context, con *console) error {
+	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
+		answer, err := pb.NewKeyServiceClient(conn).ListKeys(ctx, &pb.ListKeysRequest{})
+		if err != nil {
+			return err
+		}
+		t := newTable(con.out, "NAME", "PRIMARY", "ALGORITHM", "PARAMETERS", "STATE", "CERTIFICATE", "VALID UNTIL")
+		for _, k := range answer.GetKeys() {
+			t.row(remoteKeyRow(k)...)
+		}
+		return t.flush()
+	})
+}
+
+func remoteKeyRow(k *pb.Key) []string {
+	primary := ""
+	if k.GetPrimary() {
+		primary = "primary"
+	}
+	state := strings.ToLower(strings.TrimPrefix(k.GetState().String(), "KEY_STATE_"))
+	if k.GetStateMessage() != "" {
+		state += ": " + k.GetStateMessage()
+	}
+	row := []string{k.GetName(), primary, k.GetAlgorithm(), k.GetParameterSet(), state, "", ""}
+	if der := k.GetCertificate(); len(der) > 0 {
+		if cert, err := gost.ParseCertificate(der); err != nil {
+			row[5] = "unreadable"
+		} else {
+			row[5], row[6] = cert.Subject.String(), cert.NotAfter.UTC().Format(time.RFC3339)
+		}
+	}
+	return row
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(con *console) error {
+	version, revision := "unknown", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = " " + s.Value
+			}
+		}
+	}
+	_, err := fmt.Fprintf(con.out, "epov %s%s\n", version, revision)
+	return err
+}

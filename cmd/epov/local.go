@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
+	"github.com/epov-signer/epov/signer/xmldsig"
+)
+
+// local is verification within this process.
+type local struct {
+	Local         bool     `help:"Verify here, without a daemon."`
+	Anchors       []string `placeholder:"FILE" help:"With --local: certificates to trust, PEM or DER; without any, trust is not checked."`
+	Intermediates []string `placeholder:"FILE" help:"With --local: certificates to build paths with."`
+	Dump          string   `placeholder:"DIR" help:"With --local: write the octets that were digested into this folder, for checking with other tools."`
+}
+
+func (l *local) check() error {
+	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || l.Dump != "") {
+		return usagef("--anchors, --intermediates and --dump go with --local; a daemon has its own configuration")
+	}
+	return nil
+}
+
+func (l *local) xml(doc, content []byte, profile string, at time.Time) (*report.Report, error) {
+	store, err := l.store()
+	if err != nil {
+		return nil, err
+	}
+	policy := xmldsig.Policy{Trust: store, Time: at, Content: content}
+	if profile != "" {
+		if policy.Profile = xmldsig.ProfileByName(profile); policy.Profile == nil {
+			return nil, usagef("there is no profile %q", profile)
+		}
+	}
+	dump := l.dump()
+	policy.Trace = dump.trace()
+	r, err := xmldsig.Verify(doc, policy)
+	return r, errors.Join(err, dump.err)
+}
+
+func (l *local) cms(message, content []byte, at time.Time) (*report.Report, error) {
+	store, err := l.store()
+	if err != nil {
+		return nil, err
+	}
+	dump := l.dump()
+	r, err := cms.Verify(message, cms.Policy{
+		Trust: store, Time: at, Detached: content != nil, Content: content, Trace: dump.trace(),
+	})
+	return r, errors.Join(err, dump.err)
+}
+
+// store is nil without anchors: then trust is reported as not checked.
+func (l *local) store() (*trust.Store, error) {
+	anchors, err := readCertificates(l.Anchors)
+	if err != nil {
+		return nil, err
+	}
+	intermediates, err := readCertificates(l.Intermediates)
+	if err != nil {
+		return nil, err
+	}
+	if len(anchors) == 0 {
+		return nil, nil
+	}
+	return trust.New(anchors, intermediates), nil
+}
+
+func readCertificates(files []string) ([]*gost.Certificate, error) {
+	var all []*gost.Certificate
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		certs, err := gost.ParseCertificates(data)
+		if err != nil {
+			return nil, usagef("%s: %w", name, err)
+		}
+		all = append(all, certs...)
+	}
+	return all, nil
+}
+
+// dumper writes traced octets below a folder and keeps the first error.
+type dumper struct {
+	dir string
+	err error
+}
+
+func (l *local) dump() *dumper { return &dumper{dir: l.Dump} }
+
+// trace returns nil when nothing is to be dumped.
+func (d *dumper) trace() func(string, []byte) {
+	if d.dir == "" {
+		return nil
+	}
+	return func(name string, octets []byte) {
+		if d.err == nil {
+			d.err = d.save(name, octets)
+		}
+	}
+}
+
+// save keeps to its owner what may be a confidential payload.
+func (d *dumper) save(name string, octets []byte) error {
+	if !filepath.IsLocal(name) {
+		return fmt.Errorf("octets called %q have no place in a folder", name)
+	}
+	path := filepath.Join(d.dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(path, octets, 0o600)
+}

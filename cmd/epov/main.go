@@ -1,0 +1,96 @@
+// Command epov is the tool beside the daemon epovd: it provisions tokens (token, key, csr, cert), asks a daemon to sign and
+// verify (sign, verify, keys), and verifies without one (verify --local).
+//
+// Exit codes: 0 done, and for verify the verdict is valid; 1 it failed, or the verdict is another one; 2 the command line or
+// a file it names is wrong; 3 the daemon or the token cannot be reached now, so that trying again may help.
+//
+// A PIN comes from a file or is asked for on the terminal. It is never an argument, and never part of a message.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes, part of the command's interface.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnavailable = 3
+)
+
+const description = `GOST signatures for SMEV by keys that never leave their token.
+
+Exit codes: 0 done (verify: valid), 1 failed (verify: not valid), 2 wrong command line or file, 3 daemon or token out of reach.`
+
+type cli struct {
+	Token   tokenCmd   `cmd:"" help:"Look at tokens and initialise them."`
+	Key     keyCmd     `cmd:"" help:"Generate and list keys on a token."`
+	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
+	Cert    certCmd    `cmd:"" help:"Put a certificate beside its key on the token."`
+	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
+	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
+	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+// console is what commands read and write; a test gives its own.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is the whole program. It returns the exit code.
+func run(args []string, con *console) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("epov"),
+		kong.Description(description),
+		kong.Writers(con.out, con.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(con),
+	)
+	if err != nil {
+		panic(err) // the command tree is malformed: a fault of the program, found by any test
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	k, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	if err != nil {
+		return conclude(con.err, usageError{err})
+	}
+	return conclude(con.err, k.Run())
+}
+
+// conclude writes one line about err, if there is one, and returns the exit code that belongs to it.
+func conclude(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if !errors.Is(err, errVerdict) { // the verdict has been printed already
+		fmt.Fprintf(w, "epov: %s\n", describe(err))
+	}
+	return exitCode(err)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/hsm"
+)
+
+// pinSource takes the PIN from a file or, without one, asks for it on the terminal.
+func pinSource(file, what string) hsm.PINSource {
+	if file != "" {
+		return hsm.PINFile(file)
+	}
+	return func() (hsm.PIN, error) {
+		pin, err := ask(what)
+		defer clear(pin)
+		return hsm.NewPIN(pin), err
+	}
+}
+
+// newPIN is a PIN about to be set: from a file, or asked for twice.
+func newPIN(file, what string) (hsm.PIN, error) {
+	if file != "" {
+		return hsm.ReadPINFile(file)
+	}
+	first, err := ask("New " + what)
+	if err != nil {
+		return hsm.PIN{}, err
+	}
+	defer clear(first)
+	second, err := ask("New " + what + " again")
+	if err != nil {
+		return hsm.PIN{}, err
+	}
+	defer clear(second)
+	if !bytes.Equal(first, second) {
+		return hsm.PIN{}, errors.New("the two entries differ; nothing was changed")
+	}
+	return hsm.NewPIN(first), nil
+}
+
+// ask reads one line from the terminal without echo. A signal that ends the program restores the echo first.
+func ask(what string) ([]byte, error) {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, usagef("no terminal to ask for the %s on: give it in a file of mode 0600", what)
+	}
+	defer tty.Close()
+	fd := int(tty.Fd())
+	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	if err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	silent := *before
+	silent.Lflag &^= unix.ECHO
+	silent.Lflag |= unix.ICANON | unix.ISIG
+	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETSF, before) }
+	defer restore()
+
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(stop)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-stop:
+			restore()
+			fmt.Fprintln(tty)
+			os.Exit(exitFailed)
+		case <-done:
+		}
+	}()
+
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &silent); err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	fmt.Fprintf(tty, "%s: ", what)
+	line := make([]byte, 512)
+	defer clear(line)
+	n, err := tty.Read(line) // canonical mode: one line, or an end of file
+	fmt.Fprintln(tty)
+	if err != nil {
+		return nil, fmt.Errorf("terminal: %w", err)
+	}
+	pin := bytes.TrimSuffix(line[:n], []byte("\n"))
+	if len(pin) == 0 {
+		return nil, errors.New("no PIN was entered")
+	}
+	return bytes.Clone(pin), nil
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/epov-signer/epov/hsm"
+)
+
+// tokenFlags choose a token and how to log in to it.
+type tokenFlags struct {
+	Module   string `required:"" placeholder:"FILE" help:"The PKCS#11 library."`
+	Token    string `placeholder:"LABEL" help:"Label of the token."`
+	Serial   string `placeholder:"NUMBER" help:"Serial number of the token."`
+	PINFile  string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN, mode 0600; default: ask on the terminal."`
+	StateDir string `placeholder:"DIR" help:"Where refused PINs are remembered; best the daemon's. Default: ~/.local/state/epov."`
+}
+
+// use opens the token, lets f work with it, and closes it.
+func (t *tokenFlags) use(ctx context.Context, con *console, f func(*hsm.Token) error) error {
+	if t.Token == "" && t.Serial == "" {
+		return usagef("--token or --serial says which token; `epov token list` lists them")
+	}
+	state, err := t.stateDir()
+	if err != nil {
+		return err
+	}
+	cfg := hsm.TokenConfig{
+		Module: t.Module, Label: t.Token, Serial: t.Serial, PIN: pinSource(t.PINFile, "user PIN"), Sessions: 1, StateDir: state,
+	}
+	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	token, err := hsm.Open(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	err = f(token)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if closeErr := token.Close(ctx); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+func (t *tokenFlags) stateDir() (string, error) {
+	if t.StateDir != "" {
+		return t.StateDir, nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "epov"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usagef("--state-dir is missing, and there is no home folder to default to")
+	}
+	return filepath.Join(home, ".local", "state", "epov"), nil
+}
+
+type tokenCmd struct {
+	List tokenListCmd `cmd:"" help:"List the tokens a module shows, without logging in."`
+	Init tokenInitCmd `cmd:"" help:"Initialise a token: its label and its PINs."`
+}
+
+type tokenListCmd struct {
+	Module string `required:"" placeholder:"FILE" help:"The PKCS#11 library."`
+}
+
+func (c *tokenListCmd) Run(con *console) error {
+	tokens, err := hsm.ListTokens(c.Module)
+	if err != nil {
+		return err
+	}
+	t := newTable(con.out, "LABEL", "SERIAL", "MODEL", "SLOT", "SIGNS", "STATE")
+	for _, i := range tokens {
+		t.row(i.Label, i.Serial, strings.TrimSpace(i.Manufacturer+" "+i.Model), fmt.Sprint(i.Slot), tokenSigns(i), tokenState(i))
+	}
+	return t.flush()
+}
+
+func tokenSigns(i hsm.TokenInfo) string {
+	var out []string
+	for _, m := range []struct {
+		has  bool
+		name string
+	}{{i.GOST256, "gost256"}, {i.GOST512, "gost512"}, {i.ECDSA, "ecdsa"}, {i.RSA, "rsa"}} {
+		if m.has {
+			out = append(out, m.name)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+func tokenState(i hsm.TokenInfo) string {
+	switch {
+	case !i.Initialised:
+		return "uninitialised"
+	case !i.UserPINSet:
+		return "no user PIN"
+	case i.PINLocked:
+		return "PIN locked"
+	case i.PINFinalTry:
+		return "PIN: one try left"
+	case i.PINCountLow:
+		return "PIN: few tries left"
+	}
+	return "ready"
+}
+
+type tokenInitCmd struct {
+	Module       string `required:"" placeholder:"FILE" help:"The PKCS#11 library."`
+	Label        string `required:"" help:"Label to give the token, at most 32 octets."`
+	Slot         *uint  `xor:"which" placeholder:"NUMBER" help:"Slot of the token; default: the only uninitialised one."`
+	Serial       string `xor:"which" placeholder:"NUMBER" help:"Serial number of the token, instead of --slot."`
+	PINFile      string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN to set, mode 0600; default: ask on the terminal."`
+	SOPINFile    string `name:"so-pin-file" placeholder:"FILE" help:"File with the security officer's PIN, mode 0600; default: ask."`
+	Reinitialize string `placeholder:"OLD-LABEL" help:"Erase the initialised token of this label, and every key on it."`
+}
+
+func (c *tokenInitCmd) Run(con *console) error {
+	if len(c.Label) > 32 || strings.TrimSpace(c.Label) == "" {
+		return usagef("--label must have 1 to 32 octets")
+	}
+	serial, err := c.choose()
+	if err != nil {
+		return err
+	}
+	so, err := newPIN(c.SOPINFile, "security officer's PIN")
+	if err != nil {
+		return err
+	}
+	defer so.Wipe()
+	user, err := newPIN(c.PINFile, "user PIN")
+	if err != nil {
+		return err
+	}
+	defer user.Wipe()
+	info, err := hsm.InitToken(c.Module, hsm.InitOptions{
+		Label: c.Label, Serial: serial, Slot: c.Slot, SOPIN: so, UserPIN: user, Erase: c.Reinitialize != "",
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(con.out, "initialised token %s, serial %s\n", printable(info.Label), printable(info.Serial))
+	return err
+}
+
+// choose finds the token before any PIN is asked for. Erasing needs the label of what is erased, typed by hand.
+func (c *tokenInitCmd) choose() (serial string, err error) {
+	if c.Slot == nil && c.Serial == "" && c.Reinitialize == "" {
+		return "", nil // the only uninitialised one
+	}
+	tokens, err := hsm.ListTokens(c.Module)
+	if err != nil {
+		return "", err
+	}
+	var found []hsm.TokenInfo
+	for _, i := range tokens {
+		switch {
+		case c.Slot != nil && i.Slot == *c.Slot, c.Serial != "" && i.Serial == c.Serial,
+			c.Slot == nil && c.Serial == "" && i.Initialised && i.Label == c.Reinitialize:
+			found = append(found, i)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		return "", usagef("there is no such token; `epov token list` lists them")
+	case len(found) > 1:
+		return "", usagef("%d tokens fit; choose one with --serial or --slot", len(found))
+	}
+	i := found[0]
+	switch {
+	case i.Initialised && c.Reinitialize == "":
+		return "", usagef("token %s is initialised: its keys would be lost; if that is meant, give --reinitialize with its label", printable(i.Label))
+	case i.Initialised && i.Label != c.Reinitialize:
+		return "", usagef("--reinitialize says %q, but the token's label is %q", c.Reinitialize, i.Label)
+	case !i.Initialised && c.Reinitialize != "":
+		return "", usagef("the token is not initialised: leave --reinitialize out")
+	}
+	if c.Slot != nil {
+		return "", nil
+	}
+	return i.Serial, nil
+}
+
+// table aligns columns.
+type table struct {
+	w *tabwriter.Writer
+}
+
+func newTable(w io.Writer, head ...string) *table {
+	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
+	t.row(head...)
+	return t
+}
+
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		if c = printable(c); c == "" {
+			c = "-"
+		}
+		cells[i] = c
+	}
+	fmt.Fprintln(t.w, strings.Join(cells, "\t")) // errors come out at flush
+}
+
+func (t *table) flush() error { return t.w.Flush() }

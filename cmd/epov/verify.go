@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+type verifyCmd struct {
+	Any verifyAnyCmd `cmd:"" name:"any" default:"withargs" help:"Verify a file, XML or CMS as it looks."`
+	XML verifyXMLCmd `cmd:"" name:"xml" help:"Verify every XML signature of a document."`
+	CMS verifyCMSCmd `cmd:"" name:"cms" help:"Verify every signer of a CMS (PKCS#7) message."`
+}
+
+// verifying are the flags that all kinds share.
+type verifying struct {
+	connection
+	local
+	Profile       string    `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
+	Content       string    `placeholder:"FILE" help:"The content of a detached signature."`
+	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
+	IntegrityOnly bool      `help:"Succeed if the signatures are whole, whoever made them: trust does not count."`
+	JSON          bool      `name:"json" help:"Print the report as JSON."`
+	File          string    `arg:"" help:"What to verify; - is standard input."`
+}
+
+type verifyAnyCmd struct{ verifying }
+
+func (c *verifyAnyCmd) Run(ctx context.Context, con *console) error {
+	data, err := con.read(c.File)
+	if err != nil {
+		return err
+	}
+	head := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n")
+	switch {
+	case bytes.HasPrefix(head, []byte("<")):
+		return c.xml(ctx, con, data)
+	case bytes.HasPrefix(head, []byte("\x30")), bytes.HasPrefix(head, []byte("-----BEGIN ")):
+		return c.cms(ctx, con, data)
+	}
+	return usagef("%s looks neither like XML nor like CMS; say which with `epov verify xml` or `epov verify cms`", c.File)
+}
+
+type verifyXMLCmd struct{ verifying }
+
+func (c *verifyXMLCmd) Run(ctx context.Context, con *console) error {
+	data, err := con.read(c.File)
+	if err != nil {
+		return err
+	}
+	return c.xml(ctx, con, data)
+}
+
+type verifyCMSCmd struct{ verifying }
+
+func (c *verifyCMSCmd) Run(ctx context.Context, con *console) error {
+	data, err := con.read(c.File)
+	if err != nil {
+		return err
+	}
+	return c.cms(ctx, con, data)
+}
+
+func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
+	content, err := v.content(con)
+	if err != nil {
+		return err
+	}
+	if err := v.local.check(); err != nil {
+		return err
+	}
+	var r *report.Report
+	if v.Local {
+		r, err = v.local.xml(doc, content, v.Profile, v.Time)
+	} else {
+		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
+			answer, err := pb.NewVerifyServiceClient(conn).VerifyXml(ctx, &pb.VerifyXmlRequest{
+				Document: doc, Profile: v.Profile, Content: content, ValidationTime: v.time(),
+			})
+			if err == nil {
+				r, err = reportOf(answer.GetReport(), answer.GetVerdict())
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return v.answer(con, r)
+}
+
+func (v *verifying) cms(ctx context.Context, con *console, message []byte) error {
+	if v.Profile != "" {
+		return usagef("--profile is for XML signatures")
+	}
+	message, err := unarmour(message, "PKCS7", "CMS")
+	if err != nil {
+		return err
+	}
+	content, err := v.content(con)
+	if err != nil {
+		return err
+	}
+	if err := v.local.check(); err != nil {
+		return err
+	}
+	var r *report.Report
+	if v.Local {
+		r, err = v.local.cms(message, content, v.Time)
+	} else {
+		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
+			answer, err := pb.NewVerifyServiceClient(conn).VerifyCms(ctx, &pb.VerifyCmsRequest{
+				Message: message, Content: content, ValidationTime: v.time(),
+			})
+			if err == nil {
+				r, err = reportOf(answer.GetReport(), answer.GetVerdict())
+			}
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return v.answer(con, r)
+}
+
+// content is nil when no file was named and not nil, though perhaps empty, when one was.
+func (v *verifying) content(con *console) ([]byte, error) {
+	if v.Content == "" {
+		return nil, nil
+	}
+	if v.Content == "-" && v.File == "-" {
+		return nil, usagef("standard input cannot be both the message and its content")
+	}
+	data, err := con.read(v.Content)
+	if data == nil {
+		data = []byte{}
+	}
+	return data, err
+}
+
+func (v *verifying) time() *timestamppb.Timestamp {
+	if v.Time.IsZero() {
+		return nil
+	}
+	return timestamppb.New(v.Time)
+}
+
+// answer prints the report and turns the verdict into success or not.
+func (v *verifying) answer(con *console, r *report.Report) error {
+	print := render
+	if v.JSON {
+		print = renderJSON
+	}
+	if err := print(con.out, v.File, r); err != nil {
+		return err
+	}
+	verdict := r.Verdict()
+	if v.IntegrityOnly {
+		verdict = r.Integrity()
+	}
+	if verdict != report.Valid {
+		return errVerdict
+	}
+	return nil
+}

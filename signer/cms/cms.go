@@ -1,67 +1,30 @@
 // Package cms makes and verifies CMS SignedData (RFC 5652, RFC 4490) and CAdES-BES (RFC 5126) with GOST keys.
+//
+// Making is in two steps around the key: [Profile.Prepare] checks everything and yields a digest, the key signs it wherever
+// it lives, [Prepared.Complete] checks the signature and assembles the message. What is made is DER, the same octets that
+// OpenSSL writes.
+//
+// [Verify] reads BER, within [Limits], and is strict where leniency would be guessing: signed attributes must be DER and in
+// its order, signatures must have exactly the length of their algorithm, identifiers must belong to the certificate's key,
+// nothing may follow the message. It tolerates what cannot mislead: wrong versions, any order of certificates, a
+// digestAlgorithms set that misses a digest, parameters of signature algorithms, unsigned attributes it does not know
+// (time-stamps and countersignatures among them, which therefore count for nothing).
 package cms
 
-import (
-	"time"
+import "encoding/asn1"
 
-	"github.com/epov-signer/epov/gost"
-	"github.com/epov-signer/epov/signer/report"
-	"github.com/epov-signer/epov/signer/trust"
+// Content types, RFC 5652 sections 4 and 5.1.
+var (
+	oidData       = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
+	oidSignedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 )
 
-// Profile is the shape of a message that we make.
-type Profile struct {
-	Name     string // "pkcs7-detached", "pkcs7-attached", "cades-bes-detached", "cades-bes-attached"
-	Detached bool
-	CAdES    bool // add signingCertificateV2
-}
-
-// Profiles is the whole list.
-var Profiles []*Profile
-
-// ProfileByName finds a profile; nil when there is none.
-func ProfileByName(name string) *Profile { panic("skeleton") }
-
-// Input is what to sign.
-type Input struct {
-	Content     []byte
-	Digest      []byte // instead of Content, for detached profiles: digest of the content with the key's hash, wire order
-	Certificate *gost.Certificate
-	Chain       []*gost.Certificate // further certificates to include; the root is left out
-	Time        time.Time           // signingTime
-}
-
-// Prepared is a message that awaits its signature.
-type Prepared struct{}
-
-// Prepare checks everything that can be checked before a key is touched. Errors are *report.Error.
-func (p *Profile) Prepare(in Input) (*Prepared, error) { panic("skeleton") }
-
-// Digest is what the key must sign, in wire order.
-func (p *Prepared) Digest() []byte { panic("skeleton") }
-
-// Complete checks the signature (s ‖ r) with the certificate's key and returns the DER message.
-func (p *Prepared) Complete(signature []byte) ([]byte, error) { panic("skeleton") }
-
-// Policy is what a verifier demands.
-type Policy struct {
-	Trust        *trust.Store        // nil: trust is reported as not checked
-	Time         time.Time           // when to judge certificates; zero: now
-	Certificates []*gost.Certificate // to look for signers in, besides the message's own
-	Detached     bool                // Content is the content of a detached signature (which may be empty)
-	Content      []byte
-	Limits       Limits
-	// Trace, when set, receives the octets that were digested: name is "signer-0/signed-attributes" or "signer-0/content".
-	Trace func(name string, octets []byte)
-}
-
-// Limits bound what a message may hold. The zero value of a field means its default.
-type Limits struct {
-	Size    int // octets of the message, default 256 MiB
-	Depth   int // nesting, default 16
-	Signers int // default 64
-}
-
-// Verify examines every SignerInfo. The error is nil when the message could be examined, whatever the verdict. Otherwise it
-// is a *report.Error.
-func Verify(message []byte, policy Policy) (*report.Report, error) { panic("skeleton") }
+// Attributes that have a meaning here: RFC 5652 section 11, RFC 5035, RFC 6211.
+var (
+	oidContentType          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
+	oidMessageDigest        = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
+	oidSigningTime          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
+	oidSigningCertificate   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
+	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
+	oidAlgorithmProtection  = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 52}
+)

@@ -1,0 +1,230 @@
+package cms
+
+import (
+	"bytes"
+	"encoding/asn1"
+	"slices"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// Input is what to sign.
+type Input struct {
+	Content     []byte
+	Digest      []byte // instead of Content, for detached profiles: digest of the content with the key's hash, wire order
+	Certificate *gost.Certificate
+	Chain       []*gost.Certificate // further certificates to include; the root is left out
+	Time        time.Time           // signingTime
+}
+
+// Prepared is a message that awaits its signature. Immutable, safe for concurrent use.
+type Prepared struct {
+	profile    *Profile
+	input      Input
+	algorithm  *gost.Algorithm
+	attributes []byte // contents of the SET OF, DER
+	digest     []byte
+}
+
+// Prepare checks everything that can be checked before a key is touched. Errors are *report.Error: RequestInvalid,
+// KeyUnusable, CertTime, CertKeyPeriod, CertUsage, CertExtension. The content must not change until Complete.
+func (p *Profile) Prepare(in Input) (*Prepared, error) {
+	if err := p.check(in); err != nil {
+		return nil, err
+	}
+	a := in.Certificate.PublicKey.Algorithm
+	messageDigest := in.Digest
+	if messageDigest == nil {
+		messageDigest = sum(a.Digest.New(), in.Content)
+	}
+	attributes := [][]byte{
+		encodeAttribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) }),
+		encodeAttribute(oidSigningTime, func(b *cryptobyte.Builder) { addTime(b, in.Time) }),
+		encodeAttribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(messageDigest) }),
+	}
+	if p.CAdES {
+		attributes = append(attributes, encodeAttribute(oidSigningCertificateV2, func(b *cryptobyte.Builder) {
+			addSigningCertificate(b, in.Certificate, a.Digest)
+		}))
+	}
+	slices.SortFunc(attributes, bytes.Compare)
+	prepared := &Prepared{profile: p, input: in, algorithm: a, attributes: slices.Concat(attributes...)}
+	prepared.digest = sum(a.Digest.New(), setOf(prepared.attributes))
+	return prepared, nil
+}
+
+func (p *Profile) check(in Input) error {
+	refuse := func(code report.Code, format string, args ...any) error {
+		return report.Errorf(code, report.Place{}, format, args...)
+	}
+	c := in.Certificate
+	switch {
+	case c == nil:
+		return refuse(report.RequestInvalid, "the signer's certificate is missing")
+	case c.PublicKey == nil:
+		return &report.Error{Code: report.KeyUnusable, Message: "the certificate's key is not usable", Err: c.PublicKeyErr}
+	case c.PublicKey.Algorithm == gost.GOST2001:
+		return refuse(report.KeyUnusable, "nothing new is signed with GOST R 34.10-2001")
+	case in.Time.IsZero():
+		return refuse(report.RequestInvalid, "the signing time is missing")
+	case in.Time.UTC().Year() < 1950 || in.Time.UTC().Year() > 9999:
+		return refuse(report.RequestInvalid, "the signing time cannot be written")
+	case in.Digest != nil && !p.Detached:
+		return refuse(report.RequestInvalid, "a digest cannot replace the content of an attached signature")
+	case in.Digest != nil && in.Content != nil:
+		return refuse(report.RequestInvalid, "both content and digest are given")
+	case in.Digest != nil && len(in.Digest) != c.PublicKey.Algorithm.Digest.Size:
+		return refuse(report.RequestInvalid, "the digest has %d octets, %s has %d",
+			len(in.Digest), c.PublicKey.Algorithm.Digest.Name, c.PublicKey.Algorithm.Digest.Size)
+	case in.Time.Before(c.NotBefore) || in.Time.After(c.NotAfter):
+		return refuse(report.CertTime, "the certificate is valid from %s to %s, not at %s",
+			stamp(c.NotBefore), stamp(c.NotAfter), stamp(in.Time))
+	case !c.PrivateKeyNotBefore.IsZero() && in.Time.Before(c.PrivateKeyNotBefore),
+		!c.PrivateKeyNotAfter.IsZero() && in.Time.After(c.PrivateKeyNotAfter):
+		return refuse(report.CertKeyPeriod, "the private key's usage period does not cover %s", stamp(in.Time))
+	case c.HasKeyUsage && c.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
+		return refuse(report.CertUsage, "the certificate's key usage does not allow signing documents")
+	case len(c.UnknownCritical) > 0:
+		return refuse(report.CertExtension, "the certificate has the unknown critical extension %s", c.UnknownCritical[0])
+	}
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// Digest is what the key must sign, in wire order.
+func (p *Prepared) Digest() []byte { return bytes.Clone(p.digest) }
+
+// Complete checks the signature (s ‖ r) with the certificate's key and returns the DER message.
+func (p *Prepared) Complete(signature []byte) ([]byte, error) {
+	if err := p.input.Certificate.PublicKey.Verify(p.digest, signature); err != nil {
+		return nil, &report.Error{
+			Code: report.SignatureValue, Message: "the signature does not verify with the certificate's key", Err: err,
+		}
+	}
+	b := cryptobyte.NewBuilder(make([]byte, 0, p.sizeHint()))
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oidSignedData)
+		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
+			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { p.addSignedData(b, signature) })
+		})
+	})
+	message, err := b.Bytes()
+	if err != nil {
+		return nil, &report.Error{Code: report.RequestInvalid, Message: "the message cannot be encoded", Err: err}
+	}
+	return message, nil
+}
+
+// sizeHint is a little more than the length of the message.
+func (p *Prepared) sizeHint() int {
+	size := 1024 + len(p.attributes)
+	if !p.profile.Detached {
+		size += len(p.input.Content)
+	}
+	for _, c := range p.certificates() {
+		size += len(c)
+	}
+	return size
+}
+
+// addSignedData writes RFC 5652 section 5.1. The version is 1 because the content is id-data, the certificates are X.509
+// and the signer is named by issuer and serial number.
+func (p *Prepared) addSignedData(b *cryptobyte.Builder, signature []byte) {
+	b.AddASN1Int64(1)
+	b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { addAlgorithm(b, p.algorithm.Digest.OID) })
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oidData)
+		if !p.profile.Detached {
+			b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
+				b.AddASN1OctetString(p.input.Content)
+			})
+		}
+	})
+	b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
+		for _, c := range p.certificates() {
+			b.AddBytes(c)
+		}
+	})
+	b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { p.addSignerInfo(b, signature) })
+	})
+}
+
+// addSignerInfo writes RFC 5652 section 5.3. The signature algorithm is written as RFC 4490 section 3.2 shows it, the
+// identifier of the key with NULL, which every known verifier accepts.
+func (p *Prepared) addSignerInfo(b *cryptobyte.Builder, signature []byte) {
+	b.AddASN1Int64(1)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(p.input.Certificate.RawIssuer)
+		b.AddASN1BigInt(p.input.Certificate.Serial)
+	})
+	addAlgorithm(b, p.algorithm.Digest.OID)
+	b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) { b.AddBytes(p.attributes) })
+	addAlgorithm(b, p.algorithm.PublicKey)
+	b.AddASN1OctetString(signature)
+}
+
+// certificates returns the signer's certificate and the chain without roots, each once, in the order of DER.
+func (p *Prepared) certificates() [][]byte {
+	list := [][]byte{p.input.Certificate.Raw}
+	for _, c := range p.input.Chain {
+		if !c.Subject.Equal(c.Issuer) {
+			list = append(list, c.Raw)
+		}
+	}
+	slices.SortFunc(list, bytes.Compare)
+	return slices.CompactFunc(list, bytes.Equal)
+}
+
+func encodeAttribute(oid asn1.ObjectIdentifier, value func(*cryptobyte.Builder)) []byte {
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		b.AddASN1(cbasn1.SET, value)
+	})
+	return b.BytesOrPanic() // fixed identifiers, a checked time, a parsed certificate: nothing here can fail
+}
+
+// addAlgorithm writes an AlgorithmIdentifier with NULL, as OpenSSL does everywhere in a message.
+func addAlgorithm(b *cryptobyte.Builder, oid asn1.ObjectIdentifier) {
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1ObjectIdentifier(oid)
+		b.AddASN1NULL()
+	})
+}
+
+// addTime writes UTCTime until 2049 and GeneralizedTime after, RFC 5652 section 11.3.
+func addTime(b *cryptobyte.Builder, t time.Time) {
+	t = t.UTC()
+	if t.Year() >= 2050 {
+		b.AddASN1GeneralizedTime(t)
+		return
+	}
+	b.AddASN1UTCTime(t)
+}
+
+// addSigningCertificate writes SigningCertificateV2 with one ESSCertIDv2 (RFC 5035 section 4).
+func addSigningCertificate(b *cryptobyte.Builder, c *gost.Certificate, d *gost.Digest) {
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+				addAlgorithm(b, d.OID)
+				b.AddASN1OctetString(sum(d.New(), c.Raw))
+				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+						b.AddASN1(cbasn1.Tag(4).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
+							b.AddBytes(c.RawIssuer)
+						})
+					})
+					b.AddASN1BigInt(c.Serial)
+				})
+			})
+		})
+	})
+}

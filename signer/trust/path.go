@@ -1,0 +1,177 @@
+package trust
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// A hostile message may bring many certificates of one name; the search ends at these limits.
+const (
+	maxPath       = 10 // certificates, leaf and anchor included
+	maxSignatures = 64 // signatures verified for one leaf
+	maxExtra      = 64 // certificates of a message that are considered
+)
+
+// checkPath looks for a path from leaf to an anchor. When there is none, the message tells about the attempt that came
+// furthest.
+func (s *Store) checkPath(leaf *gost.Certificate, extra []*gost.Certificate, at time.Time) ([]*gost.Certificate, report.Check) {
+	check := report.Check{Code: report.CertPath}
+	if s == nil {
+		check.Status, check.Message = report.NotChecked, "no trust anchors are configured"
+		return nil, check
+	}
+	if len(extra) > maxExtra {
+		extra = extra[:maxExtra]
+	}
+	search := &search{store: s, extra: extra, at: at, budget: maxSignatures}
+	path := search.extend([]*gost.Certificate{leaf})
+	if path == nil {
+		check.Status, check.Message = report.Failed, "no path to a trust anchor: "+search.reason
+		return nil, check
+	}
+	if len(path) == 1 {
+		check.Message = "the certificate itself is a trust anchor"
+		return path, check
+	}
+	anchor := path[len(path)-1]
+	check.Message = fmt.Sprintf("the path of %d certificates ends at the trust anchor %s", len(path), anchor.Subject)
+	return path, check
+}
+
+// search is one depth-first search for a path.
+type search struct {
+	store  *Store
+	extra  []*gost.Certificate
+	at     time.Time
+	budget int // signatures that may still be verified
+
+	reason   string // why the attempt that came furthest failed
+	progress int
+}
+
+// fail notes why an attempt failed. depth is the length of the path that held; a link whose signature is right says more
+// than one whose signature is wrong, and that more than a missing issuer.
+func (s *search) fail(depth, strength int, reason string) {
+	if p := depth*10 + strength; s.reason == "" || p > s.progress {
+		s.reason, s.progress = reason, p
+	}
+}
+
+// extend returns a whole path that begins with path, whose links are all sound, or nil.
+func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
+	last := path[len(path)-1]
+	if s.store.anchors[string(last.Raw)] {
+		return path
+	}
+	if len(path) == maxPath {
+		s.fail(len(path), 1, fmt.Sprintf("it would be longer than %d certificates", maxPath))
+		return nil
+	}
+	found := false
+	for _, issuer := range s.candidates(last) {
+		if slices.ContainsFunc(path, sameHolder(issuer)) {
+			continue
+		}
+		found = true
+		if s.budget == 0 {
+			s.fail(len(path), 9, fmt.Sprintf("not found within %d signatures", maxSignatures))
+			return nil
+		}
+		s.budget--
+		link := fmt.Sprintf("%s, issued by %s", title(path), issuer.Subject)
+		if err := last.CheckSignatureFrom(issuer); err != nil {
+			s.fail(len(path), 1, fmt.Sprintf("%s: %v", link, err))
+			continue
+		}
+		if err := s.mayIssue(issuer, path); err != nil {
+			s.fail(len(path), 5, fmt.Sprintf("%s: the issuer %v", link, err))
+			continue
+		}
+		if whole := s.extend(append(slices.Clone(path), issuer)); whole != nil {
+			return whole
+		}
+	}
+	switch {
+	case found:
+	case last.SelfIssued():
+		s.fail(len(path), 0, title(path)+" is self-signed and no trust anchor")
+	default:
+		s.fail(len(path), 0, fmt.Sprintf("the issuer of %s is not known: %s", title(path), last.Issuer))
+	}
+	return nil
+}
+
+// title names the last certificate of a path for a message.
+func title(path []*gost.Certificate) string {
+	if len(path) == 1 {
+		return "the signer's certificate"
+	}
+	return "the certificate of " + path[len(path)-1].Subject.String()
+}
+
+// candidates lists the certificates whose subject is the issuer of c, the likeliest first. The authority key identifier
+// does no more than order them (RFC 5280 section 4.2.1.1): the signature decides.
+func (s *search) candidates(c *gost.Certificate) []*gost.Certificate {
+	list := slices.Clone(s.store.known[string(c.RawIssuer)])
+	for _, x := range s.extra {
+		if bytes.Equal(x.RawSubject, c.RawIssuer) && !slices.ContainsFunc(list, same(x)) {
+			list = append(list, x)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *gost.Certificate) int { return s.rank(c, a) - s.rank(c, b) })
+	return list
+}
+
+func (s *search) rank(c, issuer *gost.Certificate) int {
+	r := 0
+	if !s.store.anchors[string(issuer.Raw)] {
+		r++
+	}
+	if len(c.AuthorityKeyID) > 0 && !bytes.Equal(c.AuthorityKeyID, issuer.SubjectKeyID) {
+		r += 2
+	}
+	return r
+}
+
+// sameHolder recognises a name with a key that is on the path already; going through it again would be a loop.
+func sameHolder(c *gost.Certificate) func(*gost.Certificate) bool {
+	return func(d *gost.Certificate) bool {
+		return bytes.Equal(c.RawSubject, d.RawSubject) && bytes.Equal(c.RawSubjectPublicKeyInfo, d.RawSubjectPublicKeyInfo)
+	}
+}
+
+// mayIssue checks that issuer was entitled to sign the last certificate of path (RFC 5280 section 6.1.4).
+func (s *search) mayIssue(issuer *gost.Certificate, path []*gost.Certificate) error {
+	anchor := s.store.anchors[string(issuer.Raw)]
+	if why := outside(s.at, issuer.NotBefore, issuer.NotAfter); why != "" {
+		return errors.New(why)
+	}
+	switch {
+	case len(issuer.UnknownCritical) > 0:
+		return fmt.Errorf("has a critical extension that is not understood: %v", issuer.UnknownCritical)
+	case issuer.Version < 3 && !anchor:
+		return fmt.Errorf("is a v%d certificate, which is no CA unless it is the anchor", issuer.Version)
+	case issuer.Version == 3 && !issuer.HasBasicConstraints:
+		return errors.New("has no basicConstraints, so it is no CA")
+	case issuer.Version == 3 && !issuer.IsCA:
+		return errors.New("is no CA: basicConstraints say cA FALSE")
+	case issuer.HasKeyUsage && issuer.KeyUsage&gost.UsageCertSign == 0:
+		return errors.New("may not sign certificates: its key usage lacks keyCertSign")
+	}
+	below := 0 // intermediates between the issuer and the leaf, self-issued ones not counted
+	for _, c := range path[1:] {
+		if !c.SelfIssued() {
+			below++
+		}
+	}
+	if issuer.MaxPathLen >= 0 && below > issuer.MaxPathLen {
+		return fmt.Errorf("allows %d CAs below it (pathLenConstraint), here are %d", issuer.MaxPathLen, below)
+	}
+	return nil
+}

@@ -1,12 +1,16 @@
 // Package canon turns parts of XML documents into the octets that signatures digest: canonical XML and the transforms of
 // XML signatures.
+//
+// Apply is the whole interface: it runs a chain of transforms, in the order stated, over a document or one element of it.
+// It works on a stream of tokens, so that memory grows with the depth of the document; only what passes from one
+// octet-producing transform to the next is held in memory.
+//
+// Standards: Canonical XML 1.0 (W3C, 15 March 2001), Canonical XML 1.1 (2 May 2008), Exclusive XML Canonicalization 1.0
+// (18 July 2002), XML Signature Syntax and Processing 1.1 (11 April 2013, here "XMLDSig"), and the transform of the
+// methodical recommendations for SMEV 3.
 package canon
 
-import (
-	"io"
-
-	"github.com/epov-signer/epov/canon/xmltext"
-)
+import "strings"
 
 // Identifiers of the transforms and canonicalization methods.
 const (
@@ -18,36 +22,67 @@ const (
 	Inclusive11CommentsURI = "http://www.w3.org/2006/12/xml-c14n11#WithComments"
 	EnvelopedURI           = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 	SMEVURI                = "urn://smev-gov-ru/xmldsig/transform"
+	XPathURI               = "http://www.w3.org/TR/1999/REC-xpath-19991116"
 )
 
-// Transform is one step of a chain: a row of the table of forms with its parameters.
+// form is a canonical form.
+type form struct {
+	uri       string
+	exclusive bool
+	inherits  bool // the apex takes xml: attributes over from its ancestors
+	version11 bool // by the rules of Canonical XML 1.1
+	comments  bool
+}
+
+var forms = []form{
+	{uri: InclusiveURI, inherits: true},
+	{uri: InclusiveCommentsURI, inherits: true, comments: true},
+	{uri: Inclusive11URI, inherits: true, version11: true},
+	{uri: Inclusive11CommentsURI, inherits: true, version11: true, comments: true},
+	{uri: ExclusiveURI, exclusive: true},
+	{uri: ExclusiveCommentsURI, exclusive: true, comments: true},
+}
+
+// implicit is the form of a node-set that has to become octets (XMLDSig section 4.4.3.2).
+var implicit = &forms[0]
+
+func findForm(uri string) *form {
+	for i := range forms {
+		if forms[i].uri == uri {
+			return &forms[i]
+		}
+	}
+	return nil
+}
+
+// Transform is one step of a chain: which transform, and its parameters.
 type Transform struct {
 	URI string
 	// PrefixList is the InclusiveNamespaces PrefixList of the exclusive forms; "#default" stands for the default namespace.
 	PrefixList []string
-	// Signature is, for EnvelopedURI, the offset of the '<' of the ds:Signature to leave out.
+	// Signature is, for EnvelopedURI, the offset of the '<' of the ds:Signature to leave out. It is without effect when it
+	// lies outside of what the chain starts from.
 	Signature int
+	// OmitSignatures says, for XPathURI, that the expression is not(ancestor-or-self::ds:Signature): every ds:Signature is
+	// left out. No other expression is supported.
+	OmitSignatures bool
 }
 
 // Known reports whether uri names a transform of this package.
-func Known(uri string) bool { panic("skeleton") }
+func Known(uri string) bool {
+	return uri == EnvelopedURI || uri == SMEVURI || uri == XPathURI || findForm(uri) != nil
+}
 
 // IsCanonicalization reports whether uri names a canonicalization method, fit for ds:CanonicalizationMethod.
-func IsCanonicalization(uri string) bool { panic("skeleton") }
+func IsCanonicalization(uri string) bool { return findForm(uri) != nil }
 
 // Node selects what a chain starts from.
 type Node struct {
 	Whole   bool // the whole document, processing instructions outside the root included (URI="")
 	Element int  // else: offset of the '<' of the element's start tag
 	// Comments keeps comments in the node-set; same-document references "" and "#id" never do (XMLDSig section 4.4.3.3).
+	// Octets from elsewhere that a chain parses keep them: Whole and Comments.
 	Comments bool
-}
-
-// Apply writes the octets that chain makes of node in doc. A chain that ends with a node-set is canonicalized with
-// inclusive C14N 1.0 (XMLDSig section 4.4.3.2). Errors are *xmltext.SyntaxError for doc itself, *TransformError for what a
-// transform refuses, and w's own.
-func Apply(w io.Writer, doc []byte, node Node, chain []Transform, limits xmltext.Limits) error {
-	panic("skeleton")
 }
 
 // TransformError says which transform refused its input and why.
@@ -57,5 +92,17 @@ type TransformError struct {
 	Err     error
 }
 
-func (e *TransformError) Error() string { panic("skeleton") }
+func (e *TransformError) Error() string {
+	var b strings.Builder
+	b.WriteString("transform")
+	if e.URI != "" {
+		b.WriteString(" " + e.URI)
+	}
+	b.WriteString(": " + e.Message)
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
 func (e *TransformError) Unwrap() error { return e.Err }

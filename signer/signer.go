@@ -1,4 +1,8 @@
 // Package signer is the service's core: who may sign what, with which key, in which format.
+//
+// A [Service] takes a request of a known [Caller], decides whether it is allowed, prepares the signature in memory, lets the
+// [Key] sign one digest, and completes the message. Everything that can be wrong with the request is found before the key is
+// touched. Errors are *report.Error; nothing here knows about tokens or about the network.
 package signer
 
 import (
@@ -7,7 +11,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 )
 
-// Key signs digests; the private part stays where it is.
+// Key signs digests; the private part stays where it is. Safe for concurrent use.
 type Key interface {
 	Name() string                                                  // "keys/{system}/{key}/versions/{n}"
 	Public() *gost.PublicKey                                       // never nil
@@ -16,7 +20,13 @@ type Key interface {
 	SignDigest(ctx context.Context, digest []byte) ([]byte, error) // s ‖ r, checked with Public before it is returned
 }
 
-// KeyRing finds keys.
+// Availability is what a [Key] may also say: nil when it would sign now, as far as is known without asking its token, else a
+// *report.Error (KeyUnusable, TokenAway, TokenPIN).
+type Availability interface {
+	Available() error
+}
+
+// KeyRing finds keys. Safe for concurrent use.
 type KeyRing interface {
 	// Key finds a key by "keys/{system}/{key}", which means its primary version, or with "/versions/{n}" appended. Errors
 	// are *report.Error: KeyUnknown, KeyUnusable, TokenAway.

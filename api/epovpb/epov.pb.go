@@ -12,8 +12,9 @@
 //            caller may do is configured: key and operation (sign-xml, sign-cms, sign-digest, verify, list).
 //   Errors   A status code, google.rpc.ErrorInfo with domain "epov" and a reason from ErrorReason below, and where they apply
 //            google.rpc.BadRequest (the field), metadata of the ErrorInfo (line, column, path, offset of the place within the
-//            message; smev_fault, the fault with which SMEV itself would answer), google.rpc.RetryInfo. A signature that does
-//            not verify is not an error but an answer with a verdict.
+//            message; smev_fault, the fault with which SMEV itself would answer; incident, which finds the service's log
+//            entry), google.rpc.PreconditionFailure (state of the key), google.rpc.RetryInfo. A signature that does not
+//            verify is not an error but an answer with a verdict.
 //   Limits   The server publishes how large a message may be (64 MiB unless configured otherwise). gRPC clients receive at
 //            most 4 MiB by default: raise it (grpc.MaxCallRecvMsgSize in Go) to what you send, plus 64 KiB.
 
@@ -461,16 +462,16 @@ type SignXmlRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Key to sign with, such as "keys/EXMP01/ov" or "keys/EXMP01/ov/versions/2". Required.
 	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// Profile: what is signed, how, and where the signature goes. Required; README and docs/profiles.md describe each.
+	// Profile: what is signed, how, and where the signature goes. Required; one of
 	//
 	//	smev3             the caller's signature of SMEV 3 (EP-OV), the block found by the kind of message
-	//	smev3-personal    PersonalSignature of SMEV 3 (EP-SP)
-	//	smev2             WS-Security header of SMEV 2, actor smev (EP-OV)
+	//	smev3-personal    PersonalSignature of SMEV 3 (EP-SP) over the primary content
+	//	smev2             WS-Security header of SMEV 2, actor smev, over soap:Body (EP-OV)
 	//	smev2-sp          enveloped signature in AppData of SMEV 2 (EP-SP)
-	//	enveloped         plain XMLDSig, the signature within the signed element
-	//	enveloping        plain XMLDSig, the signed content within the signature
-	//	detached          plain XMLDSig, the signature beside the document it signs
-	//	xades-bes         enveloped, with XAdES-BES signed properties
+	//	enveloped         plain XMLDSig inside the signed element: the root, or the one that target names
+	//	enveloping        plain XMLDSig around the signed content: the document's root becomes its Object
+	//	detached          plain XMLDSig beside the element "#id" that target names, or over content that stays outside
+	//	xades-bes         enveloped, with XAdES-BES SigningTime and SigningCertificateV2
 	//
 	// An unknown name is refused with REQUEST_INVALID and a message that lists the known ones.
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`

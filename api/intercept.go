@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+const healthPrefix = "/grpc.health.v1.Health/"
+
+// guard turns a panic into an internal error, and writes one line per call.
+func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	begun := time.Now()
+	defer func() {
+		if v := recover(); v != nil {
+			resp, err = nil, s.panicked(ctx, info.FullMethod, v)
+		}
+		s.log.LogAttrs(ctx, slog.LevelDebug, "call", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
+			slog.String("code", status.Code(err).String()), slog.Duration("duration", time.Since(begun)))
+	}()
+	return handler(ctx, req)
+}
+
+// guardStream is guard for the one stream there is, Watch of the health service.
+func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = s.panicked(stream.Context(), info.FullMethod, v)
+		}
+	}()
+	return handler(srv, stream)
+}
+
+func (s *Server) panicked(ctx context.Context, method string, v any) error {
+	// A panic's value may be anything, a piece of a message too; only the runtime's own are known to be harmless.
+	what := fmt.Sprintf("%T", v)
+	if e, ok := v.(runtime.Error); ok {
+		what = e.Error()
+	}
+	incident := rand.Text()
+	s.log.LogAttrs(ctx, slog.LevelError, "panic", slog.String("incident", incident), slog.String("method", method),
+		slog.String("panic", what), slog.String("stack", string(debug.Stack())))
+	return internal(incident).Err()
+}
+
+type callerKey struct{}
+
+func callerOf(ctx context.Context) *signer.Caller {
+	c, _ := ctx.Value(callerKey{}).(*signer.Caller)
+	return c
+}
+
+// admit finds out who calls, takes one of the slots for calls, and bounds the call's time. Health is for everybody who got
+// through TLS: it must answer when all slots are taken.
+func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if strings.HasPrefix(info.FullMethod, healthPrefix) {
+		return handler(ctx, req)
+	}
+	caller, err := s.identify(ctx)
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "caller refused", slog.String("method", info.FullMethod),
+			slog.String("peer", address(ctx)), slog.String("error", err.Error()))
+		return nil, statusOf(err, "", "").Err()
+	}
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	default:
+		return nil, statusOf(report.Errorf(report.Overload, report.Place{}, "%d calls are at work", cap(s.slots)), "", "").Err()
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callerKey{}, caller), s.limits.CallTime)
+	defer cancel()
+	return handler(ctx, req)
+}
+
+// identify recognises the caller by the DNS names and URIs of its verified certificate. The subject is not looked at.
+func (s *Server) identify(ctx context.Context) (*signer.Caller, error) {
+	if s.plain {
+		return s.signing.Access().Anyone()
+	}
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, errors.New("no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 {
+		return nil, report.Errorf(report.AccessDenied, report.Place{}, "a client certificate is needed")
+	}
+	leaf := info.State.VerifiedChains[0][0]
+	names := append([]string(nil), leaf.DNSNames...)
+	for _, u := range leaf.URIs {
+		names = append(names, u.String())
+	}
+	return s.signing.Access().Caller(names)
+}
+
+// fail renders an error for the caller and logs what the caller is not told.
+func (s *Server) fail(ctx context.Context, err error, field string) error {
+	incident := ""
+	var e *report.Error
+	known := errors.As(err, &e)
+	if k := table[code(e)]; !known || k.code == codes.Internal || k.code == codes.Unknown || k.code == codes.OK {
+		incident = rand.Text()
+		s.log.LogAttrs(ctx, slog.LevelError, "internal fault", slog.String("incident", incident),
+			slog.String("caller", callerOf(ctx).Name()), slog.String("error", err.Error()))
+	}
+	return statusOf(err, field, incident).Err()
+}
+
+func code(e *report.Error) report.Code {
+	if e == nil {
+		return report.Internal
+	}
+	return e.Code
+}
+
+func address(ctx context.Context) string {
+	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
+		return p.Addr.String()
+	}
+	return ""
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// Domain is the domain of the google.rpc.ErrorInfo of every error.
+const Domain = "epov"
+
+// kind is how an error travels: the gRPC code, and after what time a retry may help (0: it does not).
+type kind struct {
+	code  codes.Code
+	retry time.Duration
+}
+
+// table maps every code of package report. UNAVAILABLE and RESOURCE_EXHAUSTED only where a retry may help.
+var table = map[report.Code]kind{
+	report.XMLSyntax:      {code: codes.InvalidArgument},
+	report.XMLEncoding:    {code: codes.InvalidArgument},
+	report.XMLDoctype:     {code: codes.InvalidArgument},
+	report.XMLLimit:       {code: codes.InvalidArgument},
+	report.XMLDuplicateID: {code: codes.InvalidArgument},
+
+	report.SignatureNone:      {code: codes.InvalidArgument},
+	report.SignatureStructure: {code: codes.InvalidArgument},
+	report.SignatureMethod:    {code: codes.InvalidArgument},
+	report.SignatureC14N:      {code: codes.InvalidArgument},
+	report.SignatureValue:     {code: codes.InvalidArgument},
+	report.ReferenceURI:       {code: codes.InvalidArgument},
+	report.ReferenceTarget:    {code: codes.InvalidArgument},
+	report.ReferenceTransform: {code: codes.InvalidArgument},
+	report.ReferenceMethod:    {code: codes.InvalidArgument},
+	report.ReferenceDigest:    {code: codes.InvalidArgument},
+	report.ReferenceLimit:     {code: codes.InvalidArgument},
+	report.KeyInfo:            {code: codes.InvalidArgument},
+	report.CoverageWrong:      {code: codes.InvalidArgument},
+	report.ProfileForm:        {code: codes.InvalidArgument},
+	report.XAdESProperties:    {code: codes.InvalidArgument},
+	report.XAdESCertificate:   {code: codes.InvalidArgument},
+
+	report.CMSSyntax:              {code: codes.InvalidArgument},
+	report.CMSLimit:               {code: codes.InvalidArgument},
+	report.CMSContentType:         {code: codes.InvalidArgument},
+	report.CMSContent:             {code: codes.InvalidArgument},
+	report.CMSSigner:              {code: codes.InvalidArgument},
+	report.CMSDigestMethod:        {code: codes.InvalidArgument},
+	report.CMSAttributes:          {code: codes.InvalidArgument},
+	report.CMSMessageDigest:       {code: codes.InvalidArgument},
+	report.CMSAlgorithmProtection: {code: codes.InvalidArgument},
+	report.CMSSigningCertificate:  {code: codes.InvalidArgument},
+
+	report.CertSyntax:    {code: codes.InvalidArgument}, // of a certificate in the request
+	report.CertKey:       {code: codes.FailedPrecondition},
+	report.CertTime:      {code: codes.FailedPrecondition},
+	report.CertKeyPeriod: {code: codes.FailedPrecondition},
+	report.CertUsage:     {code: codes.FailedPrecondition},
+	report.CertExtension: {code: codes.FailedPrecondition},
+	report.CertPath:      {code: codes.FailedPrecondition},
+
+	report.RequestInvalid:  {code: codes.InvalidArgument},
+	report.TargetMissing:   {code: codes.InvalidArgument},
+	report.TargetAmbiguous: {code: codes.InvalidArgument},
+	report.AlreadySigned:   {code: codes.InvalidArgument},
+	report.AccessDenied:    {code: codes.PermissionDenied},
+	report.KeyUnknown:      {code: codes.NotFound},
+	report.KeyUnusable:     {code: codes.FailedPrecondition},
+	report.TokenAway:       {code: codes.Unavailable, retry: time.Second},
+	report.TokenPIN:        {code: codes.FailedPrecondition},
+	report.TokenFault:      {code: codes.Internal},
+	report.Overload:        {code: codes.ResourceExhausted, retry: 200 * time.Millisecond},
+	report.Deadline:        {code: codes.DeadlineExceeded},
+	report.Internal:        {code: codes.Internal},
+}
+
+// Reason is the name under which a code appears in google.rpc.ErrorInfo: "xml.duplicate-id" is XML_DUPLICATE_ID. The names
+// are listed in the enum ErrorReason.
+func Reason(c report.Code) string {
+	return strings.NewReplacer(".", "_", "-", "_").Replace(strings.ToUpper(string(c)))
+}
+
+// statusOf renders an error for the caller. field is the field of the request that places within a message refer to. What
+// has no row, and the cause of what has one, stays here: incident identifies it in the log.
+func statusOf(err error, field, incident string) *status.Status {
+	var e *report.Error
+	if !errors.As(err, &e) {
+		return internal(incident)
+	}
+	k, ok := table[e.Code]
+	if !ok || e.Code == report.Internal {
+		return internal(incident)
+	}
+	if e.Code == report.Deadline && errors.Is(err, context.Canceled) {
+		k.code = codes.Canceled
+	}
+	info := &errdetails.ErrorInfo{Reason: Reason(e.Code), Domain: Domain, Metadata: map[string]string{}}
+	if fault := e.Code.Info().Fault; fault != "" {
+		info.Metadata["smev_fault"] = fault
+	}
+	if incident != "" {
+		info.Metadata["incident"] = incident
+	}
+	details := []protoadapt.MessageV1{info}
+	message := short(e.Message)
+	if k.code == codes.InvalidArgument {
+		place := e.Place
+		if e.Code == report.RequestInvalid && place.Line == 0 && place.Path != "" { // the path names the field itself
+			field, place = place.Path, report.Place{}
+			message = field + ": " + message
+		}
+		placed(info.Metadata, place)
+		if s := place.String(); s != "" {
+			message += " (" + short(s) + ")"
+		}
+		details = append(details, &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+			{Field: field, Description: message, Reason: info.Reason},
+		}})
+	}
+	if k.code == codes.FailedPrecondition {
+		details = append(details, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
+			{Type: info.Reason, Subject: "key", Description: message},
+		}})
+	}
+	if k.retry > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(k.retry)})
+	}
+	return with(status.New(k.code, string(e.Code)+": "+message), details...)
+}
+
+func internal(incident string) *status.Status {
+	return with(status.New(codes.Internal, "internal fault; the service's log has it as incident "+incident),
+		&errdetails.ErrorInfo{
+			Reason: Reason(report.Internal), Domain: Domain, Metadata: map[string]string{"incident": incident},
+		})
+}
+
+func with(s *status.Status, details ...protoadapt.MessageV1) *status.Status {
+	if detailed, err := s.WithDetails(details...); err == nil {
+		return detailed
+	}
+	return s
+}
+
+func placed(metadata map[string]string, p report.Place) {
+	if p.Line > 0 {
+		metadata["line"] = strconv.Itoa(p.Line)
+		metadata["column"] = strconv.Itoa(p.Column)
+	}
+	if p.Line > 0 || p.End > 0 {
+		metadata["offset"] = strconv.Itoa(p.Offset)
+	}
+	if p.Path != "" {
+		metadata["path"] = short(p.Path)
+	}
+}
+
+// short cuts what may come from a message to what fits into response headers, of which peers accept a few KiB.
+func short(s string) string {
+	const most = 512
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+type verifyService struct {
+	epovpb.UnimplementedVerifyServiceServer
+	*Server
+}
+
+func (s *verifyService) VerifyXml(ctx context.Context, req *epovpb.VerifyXmlRequest) (*epovpb.VerifyXmlResponse, error) {
+	at, err := moment(req.ValidationTime, "validation_time")
+	if err != nil {
+		return nil, s.fail(ctx, err, "")
+	}
+	r, err := s.signing.VerifyXML(ctx, callerOf(ctx), signer.VerifyXMLRequest{
+		Document: req.Document, Profile: req.Profile, Content: req.Content, Time: at,
+	})
+	if err != nil {
+		return nil, s.fail(ctx, err, "document")
+	}
+	return &epovpb.VerifyXmlResponse{Verdict: verdict(r.Verdict()), Integrity: verdict(r.Integrity()), Report: encodeReport(r)}, nil
+}
+
+func (s *verifyService) VerifyCms(ctx context.Context, req *epovpb.VerifyCmsRequest) (*epovpb.VerifyCmsResponse, error) {
+	at, err := moment(req.ValidationTime, "validation_time")
+	if err != nil {
+		return nil, s.fail(ctx, err, "")
+	}
+	r, err := s.signing.VerifyCMS(ctx, callerOf(ctx), signer.VerifyCMSRequest{
+		Message: req.Message, Detached: req.Content != nil, Content: req.Content, Time: at, Certificates: req.Certificates,
+	})
+	if err != nil {
+		return nil, s.fail(ctx, err, "message")
+	}
+	return &epovpb.VerifyCmsResponse{Verdict: verdict(r.Verdict()), Integrity: verdict(r.Integrity()), Report: encodeReport(r)}, nil
+}
+
+func verdict(v report.Verdict) epovpb.Verdict {
+	switch v {
+	case report.Valid:
+		return epovpb.Verdict_VERDICT_VALID
+	case report.Invalid:
+		return epovpb.Verdict_VERDICT_INVALID
+	}
+	return epovpb.Verdict_VERDICT_INDETERMINATE
+}
+
+func encodeReport(r *report.Report) *epovpb.Report {
+	out := &epovpb.Report{Format: text(r.Format), Checks: encodeChecks(r.Checks)}
+	for i := range r.Signatures {
+		out.Signatures = append(out.Signatures, encodeSignature(&r.Signatures[i]))
+	}
+	return out
+}
+
+func encodeSignature(s *report.Signature) *epovpb.Signature {
+	out := &epovpb.Signature{
+		Name: text(s.Name), Profile: text(s.Profile), Place: encodePlace(s.Place), Algorithm: text(s.Algorithm),
+		Checks: encodeChecks(s.Checks), Verdict: verdict(s.Verdict()), Integrity: verdict(s.Integrity()),
+	}
+	if c := s.Signer; c != nil {
+		out.Signer = &epovpb.Signer{
+			Subject: text(c.Subject), Issuer: text(c.Issuer), Serial: text(c.Serial),
+			NotBefore: timestamppb.New(c.NotBefore), NotAfter: timestamppb.New(c.NotAfter),
+			Fingerprint: text(c.Fingerprint), Certificate: c.Certificate,
+		}
+	}
+	for _, c := range s.Coverage {
+		covered := &epovpb.Coverage{
+			Uri: text(c.URI), Element: text(c.Element), Place: encodePlace(c.Place), Digest: text(c.Digest), Octets: c.Octets,
+		}
+		for _, t := range c.Transforms {
+			covered.Transforms = append(covered.Transforms, text(t))
+		}
+		out.Coverage = append(out.Coverage, covered)
+	}
+	if !s.ClaimedTime.IsZero() {
+		out.ClaimedTime = timestamppb.New(s.ClaimedTime)
+	}
+	return out
+}
+
+func encodeChecks(checks []report.Check) []*epovpb.Check {
+	out := make([]*epovpb.Check, 0, len(checks))
+	for _, c := range checks {
+		check := &epovpb.Check{
+			Code: string(c.Code), Message: text(c.Message), Place: encodePlace(c.Place), Expected: text(c.Expected), Got: text(c.Got),
+		}
+		switch c.Status {
+		case report.Passed:
+			check.Status = epovpb.CheckStatus_CHECK_STATUS_PASSED
+		case report.Failed:
+			check.Status = epovpb.CheckStatus_CHECK_STATUS_FAILED
+			check.SmevFault = c.Code.Info().Fault
+		default:
+			check.Status = epovpb.CheckStatus_CHECK_STATUS_NOT_CHECKED
+		}
+		out = append(out, check)
+	}
+	return out
+}
+
+func encodePlace(p report.Place) *epovpb.Place {
+	if p == (report.Place{}) {
+		return nil
+	}
+	return &epovpb.Place{
+		Offset: int64(p.Offset), End: int64(p.End), Line: int32(min(p.Line, 1<<31-1)), Column: int32(min(p.Column, 1<<31-1)),
+		Path: text(p.Path),
+	}
+}

@@ -1,0 +1,209 @@
+package signer
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
+)
+
+// Limits bound a request. The zero value of a field means its default.
+type Limits struct {
+	MessageBytes int // octets of a document, content or message, default 64 MiB
+	XML          xmltext.Limits
+	CMS          cms.Limits
+}
+
+// DefaultMessageBytes is the default of [Limits].MessageBytes.
+const DefaultMessageBytes = 64 << 20
+
+// Config is what a service is made of.
+type Config struct {
+	Keys   KeyRing
+	Access *Access
+	Trust  *trust.Store // nil: trust is reported as not checked
+	Limits Limits
+	Logger *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
+	Now    func() time.Time // nil: time.Now
+}
+
+// Service signs and verifies. Safe for concurrent use.
+type Service struct {
+	keys   KeyRing
+	access *Access
+	trust  *trust.Store
+	limits Limits
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// New makes a service.
+func New(c Config) (*Service, error) {
+	if c.Keys == nil || c.Access == nil {
+		return nil, errors.New("signer: a service needs keys and access")
+	}
+	if c.Limits.MessageBytes < 0 {
+		return nil, errors.New("signer: a limit is negative")
+	}
+	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, limits: c.Limits, log: c.Logger, now: c.Now}
+	if s.limits.MessageBytes == 0 {
+		s.limits.MessageBytes = DefaultMessageBytes
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s, nil
+}
+
+// Access recognises callers.
+func (s *Service) Access() *Access { return s.access }
+
+// act is one signature on its way, as the log will tell it.
+type act struct {
+	caller  *Caller
+	op      Operation
+	name    string // as asked for, later the exact version
+	profile string
+	begun   time.Time
+	digest  []byte
+	value   []byte
+}
+
+// record writes the one line that each signature and each refusal leaves.
+func (s *Service) record(ctx context.Context, a *act, err error) {
+	level, outcome := slog.LevelInfo, "signed"
+	attrs := []slog.Attr{
+		slog.String("caller", a.caller.Name()), slog.String("operation", string(a.op)),
+		slog.String("key", a.name), slog.String("profile", a.profile),
+		slog.Duration("duration", s.now().Sub(a.begun)),
+	}
+	if a.digest != nil {
+		attrs = append(attrs, slog.String("digest", hex.EncodeToString(a.digest)))
+	}
+	if err != nil {
+		level, outcome = slog.LevelWarn, string(asError(err).Code)
+		attrs = append(attrs, slog.String("error", err.Error()))
+	} else {
+		h := gost.Streebog256.New()
+		h.Write(a.value)
+		attrs = append(attrs, slog.String("signature_streebog256", hex.EncodeToString(h.Sum(nil))))
+	}
+	s.log.LogAttrs(ctx, level, "signature", append(attrs, slog.String("outcome", outcome))...)
+}
+
+// asError brings any error into the canonical form. What nobody has classified is a fault of ours.
+func asError(err error) *report.Error {
+	var e *report.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.DeadlineExceeded):
+		return &report.Error{Code: report.Deadline, Message: "the caller's time ran out", Err: err}
+	case errors.Is(err, context.Canceled):
+		return &report.Error{Code: report.Deadline, Message: "the caller gave up", Err: err}
+	}
+	return &report.Error{Code: report.Internal, Message: "unexpected error", Err: err}
+}
+
+// expired returns the context's error in the canonical form.
+func expired(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return asError(err)
+	}
+	return nil
+}
+
+// find reads the name, decides on access, and only then looks for the key.
+func (s *Service) find(caller *Caller, op Operation, name string, further ...Operation) (Key, error) {
+	n, err := ParseKeyName(name)
+	if err != nil {
+		if !caller.has(op) {
+			return nil, report.Errorf(report.AccessDenied, report.Place{}, "%s is not granted", op)
+		}
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "key"}, "%s", err)
+	}
+	for _, op := range append([]Operation{op}, further...) {
+		if err := caller.authorize(op, n); err != nil {
+			return nil, err
+		}
+	}
+	key, err := s.keys.Key(name)
+	if err != nil {
+		return nil, asError(err)
+	}
+	// A ring that answers with another key would sign in another system's name.
+	if got, err := ParseKeyName(key.Name()); err != nil || got.Version == 0 || got.System != n.System || got.Key != n.Key ||
+		n.Version != 0 && n.Version != got.Version {
+		return nil, report.Errorf(report.Internal, report.Place{}, "the key ring answered %s with %q", n, key.Name())
+	}
+	return key, nil
+}
+
+// usable says why a key must not sign now. Without a certificate only bare digests can be signed.
+func (s *Service) usable(key Key, needCertificate bool) error {
+	unusable := func(code report.Code, format string, args ...any) error {
+		return report.Errorf(code, report.Place{}, format, args...)
+	}
+	if key.Public().Algorithm == gost.GOST2001 {
+		return unusable(report.KeyUnusable, "GOST R 34.10-2001 keys no longer sign")
+	}
+	c := key.Certificate()
+	if c == nil {
+		if needCertificate {
+			return unusable(report.KeyUnusable, "%s has no certificate", key.Name())
+		}
+		return nil
+	}
+	now := s.now()
+	const day = "2006-01-02 15:04:05 UTC"
+	switch {
+	case now.Before(c.NotBefore):
+		return unusable(report.CertTime, "the certificate of %s is valid from %s", key.Name(), c.NotBefore.UTC().Format(day))
+	case now.After(c.NotAfter):
+		return unusable(report.CertTime, "the certificate of %s was valid until %s", key.Name(), c.NotAfter.UTC().Format(day))
+	case !c.PrivateKeyNotBefore.IsZero() && now.Before(c.PrivateKeyNotBefore):
+		return unusable(report.CertKeyPeriod, "%s may be used from %s", key.Name(), c.PrivateKeyNotBefore.UTC().Format(day))
+	case !c.PrivateKeyNotAfter.IsZero() && now.After(c.PrivateKeyNotAfter):
+		return unusable(report.CertKeyPeriod, "%s might be used until %s", key.Name(), c.PrivateKeyNotAfter.UTC().Format(day))
+	case c.HasKeyUsage && c.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
+		return unusable(report.CertUsage, "the certificate of %s is not for signing", key.Name())
+	}
+	return nil
+}
+
+// fits refuses what is too large.
+func (s *Service) fits(field string, data []byte, code report.Code) error {
+	if len(data) > s.limits.MessageBytes {
+		return report.Errorf(code, report.Place{Path: field}, "%d bytes, the limit is %d", len(data), s.limits.MessageBytes)
+	}
+	return nil
+}
+
+// fingerprint is Streebog-256 of the certificate, hexadecimal; empty without one.
+func fingerprint(c *gost.Certificate) string {
+	if c == nil {
+		return ""
+	}
+	f := c.Fingerprint()
+	return hex.EncodeToString(f[:])
+}
+
+func known[T any](list []T, name func(T) string) []string {
+	names := make([]string, len(list))
+	for i, p := range list {
+		names[i] = name(p)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,200 @@
+package signer
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/xmldsig"
+)
+
+// SignXMLRequest asks for an XML signature.
+type SignXMLRequest struct {
+	Key      string // key or key version
+	Profile  string // name of a profile of xmldsig
+	Document []byte
+	Target   string    // Id of the element to sign, where the profile leaves a choice
+	Time     time.Time // claimed signing time; zero: now
+}
+
+// SignCMSRequest asks for a CMS message. Exactly one of content and digest is given: Content when ByDigest is false, Digest
+// when it is true.
+type SignCMSRequest struct {
+	Key      string
+	Profile  string // name of a profile of cms
+	ByDigest bool
+	Content  []byte
+	Digest   []byte    // of the content with the key's hash, wire order
+	Time     time.Time // signingTime; zero: now
+}
+
+// SignDigestRequest asks for a bare signature over a digest.
+type SignDigestRequest struct {
+	Key             string
+	Digest          []byte // wire order
+	DigestAlgorithm string // name of the gost.Digest that made it
+}
+
+// Signed is the answer to a request for a signature.
+type Signed struct {
+	Bytes       []byte // signed document, CMS message or bare signature s ‖ r
+	Key         string // exact version that signed
+	Fingerprint string // Streebog-256 of the certificate, hexadecimal; empty when the key has none
+	Algorithm   string // name of the gost.Algorithm
+}
+
+// prepared is a signature that awaits its value; xmldsig and cms both make them.
+type prepared interface {
+	Digest() []byte
+	Complete(signature []byte) ([]byte, error)
+}
+
+// SignXML signs a document. Needs OpSignXML on the key.
+func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLRequest) (Signed, error) {
+	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile}
+	return s.sign(ctx, a, true, nil, func(key Key) (prepared, error) {
+		p := xmldsig.ProfileByName(req.Profile)
+		if p == nil {
+			return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
+		}
+		if len(req.Document) == 0 {
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
+		}
+		if err := s.fits("document", req.Document, report.XMLLimit); err != nil {
+			return nil, err
+		}
+		return p.Prepare(xmldsig.Input{
+			Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
+			Time: s.timeOr(req.Time), Limits: s.limits.XML,
+		})
+	})
+}
+
+// SignCMS makes a CMS message. Needs OpSignCMS on the key, and OpSignDigest too when only a digest is given.
+func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSRequest) (Signed, error) {
+	var further []Operation
+	if req.ByDigest {
+		further = []Operation{OpSignDigest}
+	}
+	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile}
+	return s.sign(ctx, a, true, further, func(key Key) (prepared, error) {
+		p := cms.ProfileByName(req.Profile)
+		if p == nil {
+			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
+		}
+		in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
+		if req.ByDigest {
+			if !p.Detached {
+				return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "content_digest"},
+					"profile %s includes the content, so a digest does not suffice", p.Name)
+			}
+			if err := fitsKey("content_digest", req.Digest, key.Public().Algorithm.Digest); err != nil {
+				return nil, err
+			}
+			in.Digest = req.Digest
+		} else {
+			if err := s.fits("content", req.Content, report.CMSLimit); err != nil {
+				return nil, err
+			}
+			in.Content = req.Content
+		}
+		return p.Prepare(in)
+	})
+}
+
+// SignDigest signs a digest as it is. Needs OpSignDigest on the key; the key needs no certificate.
+func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigestRequest) (Signed, error) {
+	a := &act{caller: caller, op: OpSignDigest, name: req.Key}
+	return s.sign(ctx, a, false, nil, func(key Key) (prepared, error) {
+		d := key.Public().Algorithm.Digest
+		if req.DigestAlgorithm != d.Name {
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "digest_algorithm"},
+				"digest algorithm %q, the key signs %s", printable(req.DigestAlgorithm), d.Name)
+		}
+		if err := fitsKey("digest", req.Digest, d); err != nil {
+			return nil, err
+		}
+		return bare(req.Digest), nil
+	})
+}
+
+// bare is a digest whose signature is the answer itself.
+type bare []byte
+
+func (b bare) Digest() []byte                        { return b }
+func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
+
+// sign is the one way to a signature: access, key, prepare, token, complete, record.
+func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further []Operation,
+	prepare func(Key) (prepared, error)) (out Signed, err error) {
+	a.begun = s.now()
+	defer func() {
+		s.record(ctx, a, err)
+		if err != nil {
+			out, err = Signed{}, asError(err)
+		}
+	}()
+	key, err := s.find(a.caller, a.op, a.name, further...)
+	if err != nil {
+		return out, err
+	}
+	a.name = key.Name()
+	if err := s.usable(key, needCertificate); err != nil {
+		return out, err
+	}
+	if err := expired(ctx); err != nil {
+		return out, err
+	}
+	p, err := prepare(key)
+	if err != nil {
+		return out, err
+	}
+	a.digest = p.Digest()
+	a.value, err = key.SignDigest(ctx, a.digest)
+	if err != nil {
+		return out, err
+	}
+	signed, err := p.Complete(a.value)
+	if err != nil {
+		return out, err
+	}
+	return Signed{
+		Bytes: signed, Key: key.Name(), Fingerprint: fingerprint(key.Certificate()), Algorithm: key.Public().Algorithm.Name,
+	}, nil
+}
+
+func (s *Service) timeOr(t time.Time) time.Time {
+	if t.IsZero() {
+		return s.now()
+	}
+	return t
+}
+
+func fitsKey(field string, digest []byte, d *gost.Digest) error {
+	if len(digest) != d.Size {
+		return report.Errorf(report.RequestInvalid, report.Place{Path: field},
+			"%d bytes, a %s digest has %d", len(digest), d.Name, d.Size)
+	}
+	return nil
+}
+
+func unknownProfile(name string, known []string) error {
+	if name == "" {
+		return report.Errorf(report.RequestInvalid, report.Place{Path: "profile"},
+			"no profile is named; the profiles are %s", strings.Join(known, ", "))
+	}
+	return report.Errorf(report.RequestInvalid, report.Place{Path: "profile"},
+		"no profile %q; the profiles are %s", printable(name), strings.Join(known, ", "))
+}
+
+// printable cuts what a caller sent to a length that fits into an error.
+func printable(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

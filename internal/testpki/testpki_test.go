@@ -1,0 +1,49 @@
+package testpki_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/signer/trust"
+)
+
+// TestOpenSSL: OpenSSL accepts, strictly, what is issued here, and so do we.
+func TestOpenSSL(t *testing.T) {
+	for _, tc := range []struct {
+		name                string
+		root, ca, leaf      *gost.Algorithm
+		rootSet, caSet, set string
+	}{
+		{"256", gost.GOST2012_256, gost.GOST2012_256, gost.GOST2012_256, "CryptoPro-A", "tc26-256-A", "CryptoPro-XchA"},
+		{"512", gost.GOST2012_512, gost.GOST2012_512, gost.GOST2012_512, "tc26-512-A", "tc26-512-B", "tc26-512-C"},
+		{"mixed", gost.GOST2012_512, gost.GOST2012_256, gost.GOST2012_512, "tc26-512-A", "CryptoPro-B", "tc26-512-A"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			root := testpki.NewCA(t, tc.root, tc.rootSet)
+			ca := root.NewIntermediate(t, tc.ca, tc.caSet, testpki.Template{NotAfter: time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC)})
+			_, leaf := ca.NewSigner(t, tc.leaf, tc.set, testpki.Template{Subject: `CN=Портал,OGRN=1047702026701,C=RU`})
+			dir := t.TempDir()
+			write := func(name string, certs ...*gost.Certificate) string {
+				path := filepath.Join(dir, name)
+				if err := os.WriteFile(path, testpki.PEM(certs...), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return path
+			}
+			_, err := oracle.OpenSSL(t, nil, "verify", "-x509_strict", "-purpose", "smimesign",
+				"-CAfile", write("root.pem", root.Certificate), "-untrusted", write("ca.pem", ca.Certificate), write("leaf.pem", leaf))
+			if err != nil {
+				t.Error(err)
+			}
+			store := trust.New([]*gost.Certificate{root.Certificate}, []*gost.Certificate{ca.Certificate})
+			if path, checks := store.Check(leaf, nil, time.Now()); len(path) != 3 {
+				t.Errorf("%+v", checks)
+			}
+		})
+	}
+}

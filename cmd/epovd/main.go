@@ -1,0 +1,110 @@
+// Command epovd is the signing service: it holds the keys of information systems on PKCS#11 tokens and signs for the clients
+// that its configuration names, over gRPC with mutual TLS.
+//
+//	epovd -config /etc/epovd/epovd.yaml          serve until SIGTERM or SIGINT
+//	epovd -config /etc/epovd/epovd.yaml -check   say what is wrong with the configuration, and where
+//	epovd -version
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/epov-signer/epov/internal/daemon"
+)
+
+// Exit codes. The unit file does not restart after exitConfig and exitPIN: only a person can help, and each restart could
+// cost a try of the PIN.
+const (
+	exitOK      = 0
+	exitConfig  = 1 // the command line or the configuration is wrong, or does not fit the tokens
+	exitRuntime = 2 // something failed that may work the next time
+	exitPIN     = 3 // a PIN was refused, or must not be tried
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout io.Writer, stderr *os.File) int {
+	flags := flag.NewFlagSet("epovd", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("config", "/etc/epovd/epovd.yaml", "configuration `file`")
+	check := flags.Bool("check", false, "check the configuration without touching a token, and exit")
+	version := flags.Bool("version", false, "print the version and exit")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitConfig
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "epovd: unexpected argument %q\n", flags.Arg(0))
+		return exitConfig
+	case *version:
+		fmt.Fprintln(stdout, "epovd", buildVersion())
+		return exitOK
+	}
+	if !*check {
+		if err := daemon.Harden(); err != nil {
+			fmt.Fprintln(stderr, "epovd: hardening:", err)
+			return exitRuntime
+		}
+	}
+	config, err := daemon.Load(*file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitConfig
+	}
+	if *check {
+		fmt.Fprintln(stdout, "OK")
+		return exitOK
+	}
+	return serve(config, stderr)
+}
+
+func serve(config *daemon.Config, stderr *os.File) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	log := config.Logger(stderr)
+	log.Info("starting", "version", buildVersion())
+	d, err := daemon.Start(ctx, config, log)
+	if err == nil {
+		context.AfterFunc(ctx, stop) // a second signal ends the process at once
+		err = d.Serve(ctx)
+	}
+	var wrong *daemon.ConfigError
+	switch {
+	case err == nil:
+		log.Info("stopped")
+		return exitOK
+	case errors.As(err, &wrong):
+		for _, f := range wrong.Findings {
+			log.Error("configuration", "line", f.Line, "column", f.Column, "path", f.Path, "error", f.Message)
+		}
+		return exitConfig
+	case daemon.NeedsOperator(err):
+		log.Error("a PIN needs an operator", "error", err)
+		return exitPIN
+	}
+	log.Error("failed", "error", err)
+	return exitRuntime
+}
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	version := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
+			version = s.Value
+		}
+	}
+	return fmt.Sprintf("%s (%s)", version, info.GoVersion)
+}

@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/epov-signer/epov/api"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/trust"
+)
+
+// Config is a configuration that has been checked, as far as that can be done without touching a token.
+type Config struct {
+	file     string
+	dir      string // relative paths start here
+	listen   string
+	insecure bool
+	tls      *tlsConfig // nil exactly when insecure
+	tokens   []hsm.TokenConfig
+	keys     []keyConfig
+	access   *signer.Access
+	clients  int
+	trust    *trust.Store
+	message  int // limits.message_bytes, 0: default
+	limits   api.Limits
+	watch    time.Duration // between two looks at the tokens
+	grace    time.Duration // for calls at work when the daemon stops
+	level    slog.Level
+	json     bool
+}
+
+type tlsConfig struct {
+	certificate tls.Certificate // PrivateKey nil when the key is on a token
+	token, id   string          // where the key is, when it is on a token
+	clientCAs   *x509.CertPool
+	place       value
+}
+
+// keyConfig is one version of a key.
+type keyConfig struct {
+	name        signer.KeyName
+	primary     bool
+	token, id   string
+	certificate *gost.Certificate // nil: the one on the token
+	chain       []*gost.Certificate
+	place       value
+}
+
+// maxConfig bounds the configuration and every file that it names.
+const maxConfig = 4 << 20
+
+// Load reads and checks a configuration file. The error is a *ConfigError with everything that is wrong.
+func Load(file string) (*Config, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
+	}
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
+	}
+	c := &Config{file: file, dir: dir}
+	doc := &document{}
+	c.read(doc.parse(data))
+	if len(doc.findings) > 0 {
+		return nil, c.errors(doc)
+	}
+	return c, nil
+}
+
+func (c *Config) errors(doc *document) error {
+	slices.SortStableFunc(doc.findings, func(a, b Finding) int { return a.Line - b.Line })
+	return &ConfigError{File: c.file, Findings: doc.findings}
+}
+
+// Logger makes the logger that the configuration asks for.
+func (c *Config) Logger(w *os.File) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.level}
+	if c.json {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+func (c *Config) read(root value) {
+	if !root.present() {
+		return
+	}
+	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "clients", "trust", "limits", "log")
+	c.readListen(root, at)
+	c.readTokens(root, at("tokens"))
+	c.readTLS(root, at("tls"))
+	c.readKeys(root, at("keys"))
+	c.readClients(root, at("clients"))
+	c.readTrust(at("trust"))
+	c.readLimits(at("limits"))
+	log := at("log").mapping("level", "format")
+	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
+	c.json = log("format").choice("json", "text") == "json"
+}
+
+func (c *Config) readListen(root value, at func(string) value) {
+	c.insecure = at("insecure").flag()
+	v := at("listen")
+	if c.listen = v.required(root); c.listen == "" {
+		return
+	}
+	host, port, err := net.SplitHostPort(c.listen)
+	if err != nil || port == "" {
+		v.fail("must be host:port")
+		return
+	}
+	if ip := net.ParseIP(host); c.insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		v.fail("without mutual TLS only a loopback address may be listened on, such as 127.0.0.1")
+	}
+}
+
+func (c *Config) readTLS(root, v value) {
+	if !v.present() {
+		if !c.insecure {
+			missing(v, root)
+		}
+		return
+	}
+	if c.insecure {
+		v.fail("contradicts insecure: true")
+	}
+	c.tls = &tlsConfig{place: v}
+	at := v.mapping("certificate", "key", "key_token", "client_ca")
+	certificate, key, onToken := at("certificate"), at("key"), at("key_token")
+	chain := c.pem(certificate, v)
+	switch {
+	case key.present() == onToken.present():
+		v.fail("exactly one of key and key_token is needed")
+	case onToken.present():
+		tok := onToken.mapping("token", "id")
+		c.tls.token, c.tls.id = tok("token").required(onToken), tok("id").required(onToken)
+		if c.tls.token != "" && c.token(c.tls.token) == nil {
+			tok("token").fail("no token named %q", c.tls.token)
+		}
+	}
+	if chain != nil {
+		c.tls.certificate = c.serverCertificate(certificate, key, chain)
+	}
+	if data := c.pem(at("client_ca"), v); data != nil {
+		c.tls.clientCAs = x509.NewCertPool()
+		if !c.tls.clientCAs.AppendCertsFromPEM(data) {
+			at("client_ca").fail("no certificate of RSA or ECDSA in PEM in it")
+		}
+	}
+}
+
+// serverCertificate reads the chain, and the key beside it when it is in a file.
+func (c *Config) serverCertificate(certificate, key value, chain []byte) tls.Certificate {
+	out, err := parseChain(chain)
+	if err != nil {
+		certificate.fail("%s", err)
+		return out
+	}
+	if now := time.Now(); now.After(out.Leaf.NotAfter) {
+		certificate.fail("was valid until %s", out.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	if key.present() {
+		secret := c.pem(key, key)
+		defer clear(secret)
+		if secret == nil {
+			return out
+		}
+		pair, err := tls.X509KeyPair(chain, secret)
+		if err != nil {
+			key.fail("%s", strings.TrimPrefix(err.Error(), "tls: "))
+			return out
+		}
+		out = pair
+	}
+	return out
+}
+
+func (c *Config) readTrust(v value) {
+	at := v.mapping("anchors", "intermediates")
+	anchors, intermediates := c.certificates(at("anchors")), c.certificates(at("intermediates"))
+	if len(intermediates) > 0 && len(anchors) == 0 {
+		v.fail("intermediates without anchors lead nowhere")
+	}
+	if len(anchors) > 0 {
+		c.trust = trust.New(anchors, intermediates)
+	}
+}
+
+func (c *Config) readLimits(v value) {
+	at := v.mapping("message_bytes", "calls", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds")
+	c.message = at("message_bytes").number(1024, 1<<30)
+	c.limits = api.Limits{
+		MessageBytes: c.message, Calls: at("calls").number(1, 1<<16), Streams: at("streams").number(1, 1<<16),
+		CallTime:      seconds(at("call_seconds"), 3600, 0),
+		ConnectionAge: seconds(at("connection_age_seconds"), 24*3600, 0),
+	}
+	c.grace = seconds(at("stop_seconds"), 3600, 20*time.Second)
+	c.watch = seconds(at("watch_seconds"), 3600, 15*time.Second)
+}
+
+func seconds(v value, most int, otherwise time.Duration) time.Duration {
+	if n := v.number(1, most); n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return otherwise
+}
+
+// path makes a configured path absolute.
+func (c *Config) path(s string) string {
+	if s == "" || filepath.IsAbs(s) {
+		return s
+	}
+	return filepath.Join(c.dir, s)
+}
+
+// pem reads a file that must be there; nil when it is not, which has then been noted.
+func (c *Config) pem(v, owner value) []byte {
+	name := v.required(owner)
+	if name == "" {
+		return nil
+	}
+	data, err := readFile(c.path(name))
+	if err != nil {
+		v.fail("%s", err)
+		return nil
+	}
+	return data
+}
+
+// certificates reads a list of files with GOST certificates.
+func (c *Config) certificates(v value) []*gost.Certificate {
+	var out []*gost.Certificate
+	for _, item := range v.list() {
+		data := c.pem(item, item)
+		if data == nil {
+			continue
+		}
+		list, err := gost.ParseCertificates(data)
+		if err == nil && len(list) == 0 {
+			err = errors.New("no certificate in it")
+		}
+		if err != nil {
+			item.fail("%s", err)
+		}
+		out = append(out, list...)
+	}
+	return out
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New(name + " is not a regular file")
+	case info.Size() > maxConfig:
+		return nil, errors.New(name + " is too large")
+	}
+	return os.ReadFile(name)
+}

@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// ring is the signer's view of the keys on the tokens. Immutable.
+type ring struct {
+	order  []signer.Key
+	byName map[string]*key // by exact version, and by the name alone for the primary
+}
+
+func (r *ring) Key(name string) (signer.Key, error) {
+	if k := r.byName[name]; k != nil {
+		return k, nil
+	}
+	return nil, report.Errorf(report.KeyUnknown, report.Place{}, "no key is configured by the name %s", name)
+}
+
+func (r *ring) Keys() []signer.Key { return r.order }
+
+// lane is a token with what is known of its state from the work it does.
+type lane struct {
+	name  string
+	token *hsm.Token
+	first *hsm.Key              // signs when the token is looked at
+	down  atomic.Pointer[error] // why the token last failed as a whole; nil while it works
+}
+
+// note keeps the state of the token up to date with the outcome of one signature.
+func (l *lane) note(err error) {
+	switch {
+	case err == nil:
+		l.down.Store(nil)
+	case hsm.KindOf(err) == hsm.Away || hsm.KindOf(err) == hsm.Closed || hsm.KindOf(err) == hsm.PINRefused:
+		l.down.Store(&err)
+	}
+}
+
+// state is why the token does not sign, nil when it does.
+func (l *lane) state() error {
+	if err := l.token.Err(); err != nil {
+		return err
+	}
+	if p := l.down.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// key is a key on a token, as package signer wants it.
+type key struct {
+	name        string
+	lane        *lane
+	hsm         *hsm.Key
+	certificate *gost.Certificate
+	chain       []*gost.Certificate
+}
+
+func (k *key) Name() string                   { return k.name }
+func (k *key) Public() *gost.PublicKey        { return k.hsm.Public() }
+func (k *key) Certificate() *gost.Certificate { return k.certificate }
+func (k *key) Chain() []*gost.Certificate     { return k.chain }
+
+func (k *key) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
+	signature, err := k.hsm.SignDigest(ctx, digest)
+	k.lane.note(err)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return signature, nil
+}
+
+// Available implements signer.Availability.
+func (k *key) Available() error {
+	if err := k.hsm.Err(); err != nil {
+		return translate(err)
+	}
+	if err := k.lane.state(); err != nil {
+		return translate(err)
+	}
+	return nil
+}
+
+// translations gives every kind of package hsm's errors its code and the sentence that callers read. What the token said
+// stays in the error's cause, for the log.
+var translations = map[hsm.Kind]struct {
+	code    report.Code
+	message string
+}{
+	hsm.Internal:       {report.TokenFault, "the token failed"},
+	hsm.Config:         {report.KeyUnusable, "the token is not as configured"},
+	hsm.KeyNotFound:    {report.KeyUnusable, "the token does not hold the key"},
+	hsm.Ambiguous:      {report.KeyUnusable, "the token holds several keys of that name"},
+	hsm.KeyUnusable:    {report.KeyUnusable, "the key on the token cannot serve"},
+	hsm.Away:           {report.TokenAway, "the token cannot be reached"},
+	hsm.Busy:           {report.Overload, "all sessions of the token are at work"},
+	hsm.Expired:        {report.Deadline, "the caller's time ran out before the token answered"},
+	hsm.PINRefused:     {report.TokenPIN, "the token's PIN needs an operator"},
+	hsm.WrongSignature: {report.TokenFault, "the token made a wrong signature; the key is out of service"},
+	hsm.Exists:         {report.Internal, "unexpected answer of the token"},
+	hsm.Invalid:        {report.Internal, "unexpected answer of the token"},
+	hsm.Closed:         {report.TokenAway, "the service is stopping"},
+}
+
+// translate brings an error of package hsm into the form that package signer expects.
+func translate(err error) *report.Error {
+	t, ok := translations[hsm.KindOf(err)]
+	if !ok {
+		t = translations[hsm.Internal]
+	}
+	return &report.Error{Code: t.code, Message: t.message, Err: err}
+}
+
+// openKeys finds the configured keys on the open tokens, and proves each by a signature. Everything that does not fit is
+// reported at once, at its place in the configuration.
+func (c *Config) openKeys(ctx context.Context, lanes map[string]*lane, log *slog.Logger) (*ring, error) {
+	r := &ring{byName: map[string]*key{}}
+	doc := &document{}
+	for _, kc := range c.keys {
+		l := lanes[kc.token]
+		found, err := l.token.Key(ctx, kc.id)
+		if err != nil {
+			if kind := hsm.KindOf(err); kind == hsm.Away || kind == hsm.Expired || kind == hsm.PINRefused || ctx.Err() != nil {
+				return nil, err
+			}
+			kc.place.in(doc).fail("%s", err)
+			continue
+		}
+		k := &key{name: kc.name.String(), lane: l, hsm: found, certificate: kc.certificate, chain: kc.chain}
+		source := "configuration"
+		if k.certificate == nil {
+			k.certificate, source = found.Certificate(), "token"
+		}
+		if err := k.fits(time.Now(), log); err != nil {
+			kc.place.in(doc).fail("the certificate from the %s %s", source, err)
+			continue
+		}
+		if l.first == nil {
+			l.first = found
+		}
+		r.order = append(r.order, k)
+		r.byName[k.name] = k
+		if kc.primary {
+			r.byName[kc.name.WithVersion(0).String()] = k
+		}
+		log.Info("key in service", "key", k.name, "token", l.name, "algorithm", k.Public().Algorithm.Name,
+			"parameters", k.Public().Params.Name)
+	}
+	if len(doc.findings) > 0 {
+		return nil, c.errors(doc)
+	}
+	return r, nil
+}
+
+// fits checks the certificate against the key, and warns about what makes the key unusable today.
+func (k *key) fits(now time.Time, log *slog.Logger) error {
+	c := k.certificate
+	switch {
+	case c == nil:
+		log.Warn("the key has no certificate; it signs bare digests only", "key", k.name)
+	case c.PublicKey == nil:
+		return fmt.Errorf("has a key that cannot be used: %w", c.PublicKeyErr)
+	case !c.PublicKey.Equal(k.Public()):
+		return errors.New("is of another key")
+	case now.After(c.NotAfter):
+		log.Warn("the certificate is over; the key does not sign", "key", k.name, "until", c.NotAfter)
+	case now.Before(c.NotBefore):
+		log.Warn("the certificate has not begun; the key does not sign", "key", k.name, "from", c.NotBefore)
+	case now.AddDate(0, 0, 30).After(c.NotAfter):
+		log.Warn("the certificate ends soon", "key", k.name, "until", c.NotAfter)
+	}
+	for _, other := range k.chain {
+		if c != nil && string(other.Raw) == string(c.Raw) {
+			return errors.New("is repeated in the chain, which begins with the issuer's")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package xmldsig
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"github.com/epov-signer/epov/canon"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// What one document may ask of a verifier. The recommendations of XML Signature Best Practices (section 2.1) leave the
+// numbers open; signatures of SMEV have at most two references and three transforms.
+const (
+	maxSignatures   = 64
+	maxReferences   = 20
+	maxTransforms   = 5
+	maxCertificates = 16
+	maxPrefixes     = 64
+	maxDigested     = 256 // references of all signatures together
+)
+
+// signature is a ds:Signature as written.
+type signature struct {
+	node       int
+	signedInfo int
+	c14n       transform
+	method     string
+	hmacLength bool
+	value      int
+	references []reference
+	keyInfo    int // -1 when absent
+	objects    []int
+}
+
+// reference is a ds:Reference as written.
+type reference struct {
+	node       int
+	uri        string
+	hasURI     bool
+	typ        string
+	transforms []transform
+	method     string
+	value      int // ds:DigestValue
+}
+
+// transform is a ds:Transform or ds:CanonicalizationMethod as written.
+type transform struct {
+	node     int
+	uri      string
+	prefixes []string
+	xpath    string // the expression, when there is one
+	odd      bool   // has parameters that are not understood
+}
+
+// parse reads a ds:Signature; the error says what is not as XMLDSig section 4 demands.
+func (o *outline) parse(n int) (*signature, *report.Error) {
+	s := &signature{node: n, keyInfo: -1}
+	signature := reader{o: o, node: n, kids: o.children(n)}
+	s.signedInfo = signature.one("ds:SignedInfo")
+	s.value = signature.one("ds:SignatureValue")
+	if signature.next() == "ds:KeyInfo" {
+		s.keyInfo = signature.one("ds:KeyInfo")
+	}
+	for signature.next() == "ds:Object" {
+		s.objects = append(s.objects, signature.one("ds:Object"))
+	}
+	if err := signature.end(); err != nil {
+		return nil, err
+	}
+
+	info := reader{o: o, node: s.signedInfo, kids: o.children(s.signedInfo)}
+	c14n := info.one("ds:CanonicalizationMethod")
+	method := info.one("ds:SignatureMethod")
+	var refs []int
+	for info.next() == "ds:Reference" {
+		refs = append(refs, info.one("ds:Reference"))
+	}
+	if err := info.end(); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(refs) == 0:
+		return nil, o.fail(report.SignatureStructure, s.signedInfo, "SignedInfo has no Reference: nothing is signed")
+	case len(refs) > maxReferences:
+		return nil, o.fail(report.ReferenceLimit, s.signedInfo, "more than %d references", maxReferences)
+	}
+	s.c14n = o.parseTransform(c14n)
+	s.method, _ = o.nodes[method].attr("", "Algorithm")
+	s.hmacLength = o.nodes[method].children > 0
+	for _, r := range refs {
+		ref, err := o.parseReference(r)
+		if err != nil {
+			return nil, err
+		}
+		s.references = append(s.references, ref)
+	}
+	return s, nil
+}
+
+func (o *outline) parseReference(n int) (reference, *report.Error) {
+	r := reference{node: n}
+	r.uri, r.hasURI = o.nodes[n].attr("", "URI")
+	r.typ, _ = o.nodes[n].attr("", "Type")
+	in := reader{o: o, node: n, kids: o.children(n)}
+	if in.next() == "ds:Transforms" {
+		list := in.one("ds:Transforms")
+		each := reader{o: o, node: list, kids: o.children(list)}
+		for each.next() == "ds:Transform" {
+			r.transforms = append(r.transforms, o.parseTransform(each.one("ds:Transform")))
+		}
+		if err := each.end(); err != nil {
+			return r, err
+		}
+		if len(r.transforms) > maxTransforms {
+			return r, o.fail(report.ReferenceLimit, list, "more than %d transforms", maxTransforms)
+		}
+	}
+	method := in.one("ds:DigestMethod")
+	r.value = in.one("ds:DigestValue")
+	if err := in.end(); err != nil {
+		return r, err
+	}
+	r.method, _ = o.nodes[method].attr("", "Algorithm")
+	return r, nil
+}
+
+func (o *outline) parseTransform(n int) transform {
+	t := transform{node: n}
+	t.uri, _ = o.nodes[n].attr("", "Algorithm")
+	kids := o.children(n)
+	t.odd = o.nodes[n].children != len(kids) || len(kids) > 1
+	for _, k := range kids {
+		switch o.nodes[k].sym {
+		case "ec:InclusiveNamespaces":
+			list, _ := o.nodes[k].attr("", "PrefixList")
+			t.prefixes = strings.Fields(list)
+			t.odd = t.odd || len(t.prefixes) > maxPrefixes || t.uri != canon.ExclusiveURI && t.uri != canon.ExclusiveCommentsURI
+		case "ds:XPath":
+			t.xpath = strings.Trim(string(o.nodes[k].text), blanks)
+			t.odd = t.odd || o.nodes[k].children > 0 || t.uri != canon.XPathURI
+		default:
+			t.odd = true
+		}
+	}
+	return t
+}
+
+// reader takes the children of an element one by one, in the order of the schema. The first mistake sticks.
+type reader struct {
+	o    *outline
+	node int
+	kids []int
+	err  *report.Error
+}
+
+// next is the name of the child that comes next; empty when there is none.
+func (r *reader) next() string {
+	if len(r.kids) == 0 || r.err != nil {
+		return ""
+	}
+	return r.o.nodes[r.kids[0]].sym
+}
+
+// one takes the child called sym.
+func (r *reader) one(sym string) int {
+	if r.err == nil && r.next() != sym {
+		r.err = r.o.fail(report.SignatureStructure, r.node, "%s is missing or out of place in %s", sym, r.o.nodes[r.node].qname)
+	}
+	if r.err != nil {
+		return r.node
+	}
+	n := r.kids[0]
+	r.kids = r.kids[1:]
+	return n
+}
+
+// end says what was wrong: a mistake before, children left over, or children or text that nobody knows.
+func (r *reader) end() *report.Error {
+	n := &r.o.nodes[r.node]
+	if r.err == nil && (len(r.kids) > 0 || n.children != len(r.o.children(r.node)) || n.filled) {
+		r.err = r.o.fail(report.SignatureStructure, r.node, "%s holds something that does not belong there", n.qname)
+	}
+	return r.err
+}
+
+// decode reads base64 with blanks anywhere.
+func decode(text []byte) ([]byte, error) {
+	text = slices.DeleteFunc(slices.Clone(text), func(c byte) bool { return strings.IndexByte(blanks, c) >= 0 })
+	return base64.StdEncoding.Strict().AppendDecode(nil, text)
+}
+
+// chain turns the transforms of a Reference of s into those of canon. target is the element that the Reference means.
+func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.Transform, err *report.Error) {
+	refuse := func(t transform, why string) ([]canon.Transform, *report.Error) {
+		return nil, o.fail(report.ReferenceTransform, t.node, "%s", why)
+	}
+	for _, t := range r.transforms {
+		step := canon.Transform{URI: t.uri, PrefixList: t.prefixes}
+		switch {
+		case t.odd:
+			return refuse(t, "the transform has parameters that are not understood")
+		case t.uri == canon.EnvelopedURI:
+			// Without effect when the Signature lies outside the element: seen in traffic of SMEV.
+			step.Signature = o.nodes[s.node].tag.Start
+		case t.uri == canon.XPathURI:
+			if !o.isSignatureFilter(t) {
+				return refuse(t, "XPath is refused, except not(ancestor-or-self::ds:Signature)")
+			}
+			if slices.ContainsFunc(o.signatures, func(s int) bool { return o.within(target, s) }) {
+				return refuse(t, "the transform removes the signed element itself")
+			}
+			step.OmitSignatures = true
+		case !canon.Known(t.uri):
+			return refuse(t, "the transform is not among those allowed: "+quote(t.uri))
+		}
+		chain = append(chain, step)
+	}
+	return chain, nil
+}
+
+// isSignatureFilter tells the one XPath expression that is understood.
+func (o *outline) isSignatureFilter(t transform) bool {
+	prefix, ok := strings.CutPrefix(t.xpath, "not(ancestor-or-self::")
+	prefix, closed := strings.CutSuffix(prefix, ":Signature)")
+	if !ok || !closed || strings.Contains(prefix, ":") {
+		return false
+	}
+	uri, _ := o.lookup(o.children(t.node)[0], prefix)
+	return uri == nsDS
+}
+
+// quote shows an identifier from the document, cut to a length that fits a message.
+func quote(s string) string {
+	if len(s) > 120 {
+		s = s[:120] + "…"
+	}
+	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return ' '
+		}
+		return r
+	}, s), "?")
+}

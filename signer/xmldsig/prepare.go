@@ -1,0 +1,347 @@
+package xmldsig
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"hash"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/epov-signer/epov/canon"
+	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// Input is what to sign.
+type Input struct {
+	// Document is XML in UTF-8; for a detached signature over content that stays outside, that content.
+	Document []byte
+	// Certificate of the signing key.
+	Certificate *gost.Certificate
+	// Target is the Id of the element to sign (with or without '#'), where the profile leaves a choice: enveloped and
+	// xades-bes (empty: the root), smev2-sp (empty: the only smev:AppData), smev3-personal (an Id to add to content that
+	// has none). detached needs it: "#id" of an element beside the signature, or the URI of content that stays outside.
+	Target string
+	// Time is the claimed signing time (XAdES); zero leaves it out. The certificate must be valid then, or now.
+	Time   time.Time
+	Limits xmltext.Limits
+}
+
+// Prepared is a signature that awaits its value. Immutable, safe for concurrent use.
+type Prepared struct {
+	doc    []byte // the signed document, blank where the value goes
+	value  int    // offset of the blank
+	key    *gost.PublicKey
+	digest []byte
+}
+
+// Digest is what the key must sign: the digest of the canonical SignedInfo, in wire order.
+func (p *Prepared) Digest() []byte { return slices.Clone(p.digest) }
+
+// Complete checks the value (s ‖ r) with the certificate's key and returns the signed document: the caller's octets plus
+// insertions. The one exception is an empty-element tag that must take the signature in: its "/>" becomes a pair of tags.
+// The error is a *report.Error.
+func (p *Prepared) Complete(signature []byte) ([]byte, error) {
+	if err := p.key.Verify(p.digest, signature); err != nil {
+		message := "the value does not verify with the key in the certificate"
+		if errors.Is(err, gost.ErrSignatureLength) {
+			message = "the value has a wrong length for the key in the certificate"
+		}
+		return nil, &report.Error{Code: report.SignatureValue, Message: message}
+	}
+	doc := slices.Clone(p.doc)
+	base64.StdEncoding.Encode(doc[p.value:], signature)
+	return doc, nil
+}
+
+// Prepare checks everything that can be checked before a key is touched, adds what the profile's places need, and digests.
+// Errors are *report.Error.
+func (p *Profile) Prepare(in Input) (*Prepared, error) {
+	if err := checkSigner(in.Certificate, in.Time); err != nil {
+		return nil, err
+	}
+	plan := &plan{draft: draft{algorithm: in.Certificate.PublicKey.Algorithm, certificate: in.Certificate.Raw}}
+	source := in.Document
+	if p.place == apart && !strings.HasPrefix(in.Target, "#") {
+		if err := plan.external(&in); err != nil {
+			return nil, err
+		}
+		source = nil
+	} else {
+		o, err := locate(in.Document, in.Limits)
+		if err != nil {
+			return nil, err
+		}
+		if err := plan.make(p, o, &in); err != nil {
+			return nil, err
+		}
+	}
+	return plan.digest(source, in.Certificate.PublicKey, in.Limits)
+}
+
+// plan is a draft and where it goes.
+type plan struct {
+	draft   draft
+	edits   []edit // besides the Signature
+	at      edit   // where the Signature goes: its text stands between before and after
+	after   string
+	closing int // where the tail of an enveloping Signature goes
+}
+
+// edit puts text at an offset of the document; skip octets there are left out.
+type edit struct {
+	at, skip int
+	text     string
+	lead     int  // octets of text before the Signature
+	carries  bool // text holds the Signature
+}
+
+func (pl *plan) make(p *Profile, o *outline, in *Input) error {
+	if c, clash := o.firstClash(); clash {
+		return o.fail(report.XMLDuplicateID, c.second, "this element has the same Id as the one at line %d", o.place(c.first).Line)
+	}
+	var err error
+	switch p.place {
+	case inWrapper:
+		err = pl.smev3(p, o, in)
+	case inSecurity:
+		err = pl.smev2(p, o, in)
+	case firstChild:
+		err = pl.appData(p, o, in)
+	case lastChild:
+		err = pl.enveloped(p, o, in)
+	case around:
+		err = pl.enveloping(p, o, in)
+	case apart:
+		err = pl.detached(p, o, in)
+	}
+	if err != nil {
+		return err
+	}
+	return pl.spare(o)
+}
+
+// spare refuses what would change content that another signature covers: the order of signing is from the inside out.
+func (pl *plan) spare(o *outline) error {
+	for _, n := range o.signatures {
+		s, _ := o.parse(n)
+		if s == nil {
+			continue
+		}
+		for _, r := range s.references {
+			target, ok := 0, r.uri == ""
+			if name, local := strings.CutPrefix(r.uri, "#"); local {
+				b, known := o.bearers[name]
+				target, ok = b.node, known
+			}
+			if !ok || !r.hasURI {
+				continue
+			}
+			span := o.nodes[target].span()
+			for _, e := range append(pl.edits, pl.at) {
+				if span.Start < e.at && e.at < span.End {
+					return o.fail(report.AlreadySigned, n, "a further signature here would break this one, which covers its place")
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// firstClash finds the first repeated Id among those that schemas declare as xs:ID.
+func (o *outline) firstClash() (found clash, ok bool) {
+	for _, c := range o.twice {
+		if c.declared && (!ok || c.second < found.second) {
+			found, ok = c, true
+		}
+	}
+	return found, ok
+}
+
+// unique makes an Id that the document does not use yet.
+func (o *outline) unique(base string) string {
+	id := base
+	for i := 1; ; i++ {
+		if _, taken := o.bearers[id]; !taken {
+			return id
+		}
+		id = base + "-" + strconv.Itoa(i)
+	}
+}
+
+// free makes a prefix that is not bound in the scope of n's content, so that declaring it changes the meaning of nothing.
+func (o *outline) free(n int, base string) string {
+	prefix := base
+	for i := 1; ; i++ {
+		if _, bound := o.lookup(n, prefix); !bound {
+			return prefix
+		}
+		prefix = base + strconv.Itoa(i)
+	}
+}
+
+// identify finds the Id (in the namespace space) of the element to sign, or adds one: want, else a unique one made from
+// fallback.
+func (pl *plan) identify(o *outline, target int, space, want, fallback string) (string, error) {
+	n := &o.nodes[target]
+	if id, ok := n.attr(space, "Id"); ok {
+		switch _, twice := o.twice[id]; {
+		case twice:
+			return "", o.fail(report.XMLDuplicateID, target, "the Id of the element to sign is used by another element too")
+		case want != "" && id != want:
+			return "", o.fail(report.RequestInvalid, target, "the element to sign has another Id than the target asked for")
+		case !isReferable(id):
+			return "", o.fail(report.RequestInvalid, target, "the Id of the element to sign is not an NCName")
+		}
+		return id, nil
+	}
+	id := want
+	if id == "" {
+		id = o.unique(fallback)
+	} else if b, taken := o.bearers[id]; taken {
+		return "", o.fail(report.XMLDuplicateID, b.node, "the Id to add to the element to sign is used by another element")
+	}
+	if !isReferable(id) {
+		return "", o.fail(report.RequestInvalid, target, "the Id to add to the element to sign is not an NCName")
+	}
+	text := ` Id="` + escape(id) + `"`
+	if space == nsWSU {
+		prefix, ok := o.prefix(target, nsWSU, false)
+		declare := ""
+		if !ok {
+			prefix = o.free(target, "wsu")
+			declare = ` xmlns:` + prefix + `="` + nsWSU + `"`
+		}
+		text = declare + ` ` + prefix + `:Id="` + escape(id) + `"`
+	}
+	pl.edits = append(pl.edits, edit{at: n.tag.Start + 1 + len(n.qname), text: text})
+	return id, nil
+}
+
+// isReferable tells whether an Id can stand in a Reference as "#id": an NCName, not checked letter by letter beyond ASCII.
+func isReferable(id string) bool {
+	if id == "" || len(id) > 256 || strings.ContainsAny(id[:1], "-.0123456789") {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if c < 0x80 && !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-' || c == '.') {
+			return false
+		}
+	}
+	return true
+}
+
+// inside puts the Signature into an element: before its first child, or behind its last.
+func (pl *plan) inside(o *outline, n int, first bool) {
+	node := &o.nodes[n]
+	switch {
+	case node.empty():
+		pl.at = edit{at: node.tag.End - len("/>"), skip: len("/>"), text: ">"}
+		pl.after = "</" + node.qname + ">"
+	case first:
+		pl.at = edit{at: node.tag.End}
+	default:
+		pl.at = edit{at: node.end.Start}
+	}
+}
+
+// wrap puts an element around the Signature, inside what is around it already.
+func (pl *plan) wrap(start, end string) {
+	pl.at.text += start
+	pl.after = end + pl.after
+}
+
+// digest writes the document with blanks, fills in the digests and digests SignedInfo.
+func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits) (*Prepared, error) {
+	w := pl.draft.write()
+	place := pl.at
+	place.lead, place.carries = len(place.text), true
+	place.text += string(w.head)
+	edits := pl.edits
+	if w.tail == nil {
+		place.text += pl.after
+	} else {
+		edits = append(edits, edit{at: pl.closing, text: string(w.tail)})
+	}
+	edits = append(edits, place)
+	slices.SortStableFunc(edits, func(a, b edit) int { return a.at - b.at })
+
+	var doc []byte
+	from, signature := 0, -1
+	for _, e := range edits {
+		doc = append(doc, source[from:e.at]...)
+		if e.carries {
+			signature = len(doc) + e.lead
+		}
+		doc = append(doc, e.text...)
+		from = e.at + e.skip
+	}
+	doc = append(doc, source[from:]...)
+
+	for i, r := range pl.draft.references {
+		h := pl.draft.algorithm.Digest.New()
+		node := canon.Node{Whole: r.whole}
+		switch {
+		case r.content != nil:
+			h.Write(r.content)
+		case r.inside == "object":
+			node.Element = signature + w.object
+		case r.inside == "properties":
+			node.Element = signature + w.properties
+		case !r.whole:
+			node.Element = r.target
+			for _, e := range edits {
+				if e.at <= r.target {
+					node.Element += len(e.text) - e.skip
+				}
+			}
+		}
+		if r.content == nil {
+			if err := apply(h, doc, node, r.transforms, signature, limits); err != nil {
+				return nil, err
+			}
+		}
+		base64.StdEncoding.Encode(doc[signature+w.digests[i]:], h.Sum(nil))
+	}
+
+	h := pl.draft.algorithm.Digest.New()
+	if err := apply(h, doc, canon.Node{Element: signature + w.signedInfo}, chainExclusive, signature, limits); err != nil {
+		return nil, err
+	}
+	return &Prepared{doc: doc, value: signature + w.value, key: key, digest: h.Sum(nil)}, nil
+}
+
+// apply digests what a chain without parameters makes of a node.
+func apply(h hash.Hash, doc []byte, node canon.Node, uris []string, signature int, limits xmltext.Limits) error {
+	chain := make([]canon.Transform, len(uris))
+	for i, uri := range uris {
+		chain[i] = canon.Transform{URI: uri}
+		if uri == canon.EnvelopedURI {
+			chain[i].Signature = signature
+		}
+	}
+	if err := canon.Apply(h, doc, node, chain, limits); err != nil {
+		return asError(err)
+	}
+	return nil
+}
+
+// external plans a signature that stands alone over content outside.
+func (pl *plan) external(in *Input) error {
+	if in.Target == "" {
+		return report.Errorf(report.RequestInvalid, report.Place{}, "a detached signature needs a target: \"#id\", or the URI of the content")
+	}
+	if len(in.Target) > 2048 || bytes.ContainsFunc([]byte(in.Target), func(r rune) bool { return r <= ' ' || r == 0x7F || r == '\uFFFD' }) {
+		return report.Errorf(report.RequestInvalid, report.Place{}, "the target of the detached signature is not a URI")
+	}
+	content := in.Document
+	if content == nil {
+		content = []byte{}
+	}
+	pl.draft.references = []draftReference{{uri: in.Target, content: content}}
+	return nil
+}

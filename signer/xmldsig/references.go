@@ -1,0 +1,234 @@
+package xmldsig
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/epov-signer/epov/canon"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// finding is what became of one Reference.
+type finding struct {
+	*reference
+	node    int  // the element meant, -1 when there is none
+	whole   bool // URI=""
+	outside bool // content that is not in the document
+	holds   bool // the digest matches
+}
+
+// references resolves and digests every Reference.
+func (e *examiner) references(index int, s *signature, algorithm *gost.Algorithm, out *report.Signature) []finding {
+	found := make([]finding, 0, len(s.references))
+	for i := range s.references {
+		f := finding{reference: &s.references[i], node: -1}
+		if err := e.reference(fmt.Sprintf("signature-%d/reference-%d", index, i), s, algorithm, &f, out); err != nil {
+			check := failed(err)
+			if check.Place == (report.Place{}) {
+				check.Place = e.place(f.reference.node)
+			}
+			out.Add(check)
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// reference resolves and digests one Reference. A mismatch is added to the report; the error is why it could not be digested.
+func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorithm, f *finding, out *report.Signature) *report.Error {
+	r := f.reference
+	if err := e.resolve(f); err != nil {
+		return err
+	}
+	digest := gost.DigestByURI(r.method)
+	switch {
+	case digest == nil:
+		return e.fail(report.ReferenceMethod, r.node, "the digest method is no GOST hash: %s", quote(r.method))
+	case digest == gost.GOSTR341194 && algorithm != nil && algorithm != gost.GOST2001 && !e.policy.AllowGOST94:
+		return e.fail(report.ReferenceMethod, r.node, "GOST R 34.11-94 is not accepted beside a key of GOST R 34.10-2012")
+	}
+	want, err := decode(e.nodes[r.value].text)
+	if err != nil || e.nodes[r.value].children > 0 {
+		return e.fail(report.ReferenceDigest, r.value, "the digest value is not base64")
+	}
+	if e.digested++; e.digested > maxDigested {
+		return e.fail(report.ReferenceLimit, r.node, "more than %d references in the document", maxDigested)
+	}
+	h := digest.New()
+	var octets int64
+	if f.outside {
+		if len(r.transforms) > 0 {
+			return e.fail(report.ReferenceTransform, r.transforms[0].node, "content outside the document takes no transforms")
+		}
+		h.Write(e.policy.Content)
+		octets = int64(len(e.policy.Content))
+		if e.policy.Trace != nil {
+			e.policy.Trace(trace, e.policy.Content)
+		}
+	} else {
+		chain, problem := e.chain(s, r, f.node)
+		if problem != nil {
+			return problem
+		}
+		node := canon.Node{Whole: f.whole}
+		if !f.whole {
+			node.Element = e.nodes[f.node].tag.Start
+		}
+		if octets, problem = e.apply(h, node, chain, trace); problem != nil {
+			return problem
+		}
+	}
+	got := h.Sum(nil)
+	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(want), Got: base64Of(got)}
+	if f.holds = bytes.Equal(want, got); !f.holds {
+		check.Status, check.Message = report.Failed, "the digest does not match: the content was changed after signing"
+		out.Add(check)
+		return nil
+	}
+	check.Message = "the digest matches the content"
+	out.Add(check)
+	covered := report.Coverage{URI: quote(r.uri), Digest: r.method, Octets: octets}
+	for _, t := range r.transforms {
+		covered.Transforms = append(covered.Transforms, t.uri)
+	}
+	if !f.outside {
+		covered.Place = e.place(f.node)
+		if f.whole {
+			covered.Place.Offset, covered.Place.End = 0, len(e.doc)
+			covered.Place.Line, covered.Place.Column, covered.Place.Path = 1, 1, "/"
+		} else {
+			covered.Element = "{" + e.nodes[f.node].space + "}" + e.nodes[f.node].local
+		}
+	}
+	out.Coverage = append(out.Coverage, covered)
+	return nil
+}
+
+// resolve finds what a Reference means: the whole document, an element by its Id, or content given beside the document.
+func (e *examiner) resolve(f *finding) *report.Error {
+	id, local := strings.CutPrefix(f.uri, "#")
+	switch {
+	case !f.hasURI:
+		return e.fail(report.ReferenceURI, f.reference.node, "the reference has no URI")
+	case f.uri == "":
+		f.node, f.whole = 0, true
+		return nil
+	case local && strings.HasPrefix(id, "xpointer("):
+		return e.fail(report.ReferenceURI, f.reference.node, "XPointer is not supported: use \"#id\"")
+	case local:
+		b, known := e.bearers[id]
+		if !known {
+			return e.fail(report.ReferenceTarget, f.reference.node, "no element has the Id %s", quote(id))
+		}
+		if c, twice := e.twice[id]; twice {
+			return e.fail(report.XMLDuplicateID, c.second, "the Id %s is on more than one element", quote(id))
+		}
+		f.node = b.node
+		return nil
+	case e.policy.Content != nil && (e.policy.Profile == nil || e.policy.Profile == Detached):
+		f.outside = true
+		return nil
+	}
+	return e.fail(report.ReferenceURI, f.reference.node, "the reference points outside the document, and nothing is ever fetched")
+}
+
+// cover holds a signature against its row: the elements that count must be the very ones referred to.
+func (e *examiner) cover(r *rule, s *signature, found []finding, out *report.Signature) {
+	wrapper := e.nodes[s.node].parent
+	form := func(at int, format string, args ...any) {
+		out.Add(failed(e.fail(report.ProfileForm, at, format, args...)))
+	}
+	before := len(out.Checks)
+	for _, path := range r.covers {
+		target, n := e.covered(r, wrapper, path)
+		if n != 1 {
+			out.Add(failed(e.fail(report.CoverageWrong, s.node, "the message must hold exactly one %s", path)))
+			continue
+		}
+		i := slices.IndexFunc(found, func(f finding) bool { return f.node == target && !f.whole })
+		if i < 0 {
+			check := failed(e.fail(report.CoverageWrong, s.signedInfo, "the signature does not cover the element that counts"))
+			check.Expected = e.path(target)
+			if len(found) > 0 && found[0].node >= 0 {
+				check.Got = e.path(found[0].node)
+			}
+			out.Add(check)
+			continue
+		}
+		e.chainForm(r.profile, found[i], form)
+	}
+	if r.profile.place == inWrapper {
+		if e.nodes[wrapper].children != 1 {
+			form(wrapper, "the signature must be the only child of its wrapper")
+		}
+		if len(found) != len(r.covers) {
+			form(s.signedInfo, "there must be exactly one reference")
+		}
+	}
+	if len(out.Checks) == before {
+		out.Add(report.Check{Code: report.CoverageWrong, Message: "the elements that count are the ones covered", Place: e.place(s.node)})
+	}
+}
+
+// chainForm compares the transforms with the profile's: a canonicalization, and the SMEV transform where the profile has it
+// and only there. An enveloped-signature transform is tolerated.
+func (e *examiner) chainForm(p *Profile, f finding, form func(at int, format string, args ...any)) {
+	canonical, last := 0, ""
+	for _, t := range f.transforms {
+		switch {
+		case canon.IsCanonicalization(t.uri):
+			canonical++
+		case t.uri == canon.SMEVURI, t.uri == canon.EnvelopedURI:
+		default:
+			form(t.node, "profile %s has no place for this transform", p.Name)
+		}
+		if t.uri != canon.EnvelopedURI {
+			last = t.uri
+		}
+	}
+	switch smev := slices.Contains(p.transforms, canon.SMEVURI); {
+	case smev && last != canon.SMEVURI:
+		form(f.reference.node, "SMEV 3 demands the transform %s", canon.SMEVURI)
+	case !smev && slices.ContainsFunc(f.transforms, func(t transform) bool { return t.uri == canon.SMEVURI }):
+		form(f.reference.node, "the transform %s has no place outside SMEV 3", canon.SMEVURI)
+	case canonical == 0:
+		form(f.reference.node, "profile %s demands exclusive canonicalization", p.Name)
+	}
+}
+
+// shape holds a signature against a profile that has no table: enveloped, enveloping, detached, XAdES.
+func (e *examiner) shape(p *Profile, s *signature, found []finding, out *report.Signature) {
+	ok, demand := false, ""
+	target, named := 0, e.policy.Target != ""
+	if named {
+		b, known := e.bearers[strings.TrimPrefix(e.policy.Target, "#")]
+		if target = b.node; !known {
+			out.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no element has the Id that must be covered")))
+			return
+		}
+	}
+	for _, f := range found {
+		switch p.place {
+		case lastChild:
+			demand = "the signature must lie in the element that counts and cover it but for itself"
+			ok = ok || f.node == target && e.within(s.node, target) && slices.ContainsFunc(f.transforms, func(t transform) bool {
+				return t.uri == canon.EnvelopedURI || t.uri == canon.XPathURI
+			})
+		case around:
+			demand = "the signature must be the root and cover an Object of its own"
+			ok = ok || s.node == 0 && slices.Contains(s.objects, f.node)
+		case apart:
+			demand = "the signature must lie beside what it covers"
+			apart := f.node >= 0 && !e.within(f.node, s.node) && !e.within(s.node, f.node)
+			ok = ok || f.outside && !named || apart && (!named || f.node == target)
+		}
+	}
+	check := report.Check{Code: report.CoverageWrong, Message: "the signature covers what the profile says", Place: e.place(s.node)}
+	if !ok {
+		check.Status, check.Message = report.Failed, demand
+	}
+	out.Add(check)
+}

@@ -1,0 +1,309 @@
+// Package xmldsig makes and verifies XML signatures with GOST keys: plain XMLDSig, WS-Security as SMEV 2 uses it, the
+// signatures of SMEV 3, and XAdES-BES.
+//
+// To sign, take a [Profile], call Prepare, have the key sign Digest, call Complete. The document is spliced, never
+// serialised anew. To verify, call [Verify] and look at the report, its coverage above all: a valid signature says nothing
+// about elements it does not cover. The same table of places serves both, so that content which was moved away from where
+// it counts is refused although its digest holds.
+package xmldsig
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/epov-signer/epov/canon"
+	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
+)
+
+// Policy is what a verifier demands.
+type Policy struct {
+	// Profile that the document must follow. Nil: messages of SMEV 3 and SMEV 2 are recognised and held against their tables,
+	// any other signature is examined as plain XMLDSig and its coverage reported.
+	Profile *Profile
+	// Target is the Id of the element that profiles enveloped, xades-bes and detached must cover; empty: the root (detached:
+	// anything).
+	Target string
+	// Trust decides about signers; nil: trust is reported as not checked.
+	Trust *trust.Store
+	// Time is when to judge certificates; zero: now.
+	Time time.Time
+	// Content is what a detached signature covers outside the document; nil: a Reference to the outside is refused.
+	Content []byte
+	// AllowGOST94 accepts GOST R 34.11-94 digests of references under keys of GOST R 34.10-2012.
+	AllowGOST94 bool
+	Limits      xmltext.Limits
+	// Trace, when set, receives the octets that were digested: name is "signature-0/signed-info" or "signature-0/reference-1",
+	// with numbers from 0 in document order.
+	Trace func(name string, octets []byte)
+}
+
+// examiner verifies one document.
+type examiner struct {
+	*outline
+	policy   Policy
+	report   *report.Report
+	matched  map[*rule]int // signatures found per row
+	profiles map[*Profile]int
+	digested int
+}
+
+// Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
+// look at the report, or use its Err. Otherwise it is a *report.Error.
+func Verify(doc []byte, policy Policy) (*report.Report, error) {
+	o, err := locate(doc, policy.Limits)
+	if err != nil {
+		return nil, err
+	}
+	if policy.Time.IsZero() {
+		policy.Time = time.Now()
+	}
+	e := &examiner{
+		outline: o, policy: policy, report: &report.Report{Format: "xmldsig"},
+		matched: map[*rule]int{}, profiles: map[*Profile]int{},
+	}
+	if c, clash := o.firstClash(); clash {
+		e.report.Add(failed(o.fail(report.XMLDuplicateID, c.second, "this element has the same Id as the one at line %d", o.place(c.first).Line)))
+	}
+	if len(o.signatures) > maxSignatures {
+		e.report.Add(failed(report.Errorf(report.ReferenceLimit, report.Place{}, "more than %d signatures", maxSignatures)))
+	}
+	for i, n := range o.signatures[:min(len(o.signatures), maxSignatures)] {
+		e.report.Signatures = append(e.report.Signatures, e.examine(i, n))
+	}
+	e.demand()
+	return e.report, nil
+}
+
+// failed turns an error into a failed check.
+func failed(err *report.Error) report.Check {
+	return report.Check{Code: err.Code, Status: report.Failed, Message: err.Message, Place: err.Place}
+}
+
+// examine checks one ds:Signature: structure, algorithms, key, value, references, what must be covered, the signer.
+func (e *examiner) examine(index, n int) report.Signature {
+	out := report.Signature{Name: "ds:Signature", Place: e.place(n)}
+	rule := e.ruleOf(e.nodes[n].parent)
+	profile := e.policy.Profile
+	if rule != nil {
+		out.Name, profile = rule.name, rule.profile
+		e.matched[rule]++
+	} else if profile != nil && (profile.place == inWrapper || profile.place == inSecurity || profile.place == firstChild) {
+		profile = nil // a place of this profile would have had a row
+	}
+	if profile != nil {
+		out.Profile = profile.Name
+		e.profiles[profile]++
+	}
+	pass := func(code report.Code, at int, format string, args ...any) {
+		out.Add(report.Check{Code: code, Message: fmt.Sprintf(format, args...), Place: e.place(at)})
+	}
+
+	s, problem := e.parse(n)
+	if problem != nil {
+		out.Add(failed(problem))
+		return out
+	}
+	pass(report.SignatureStructure, n, "the signature is built as XMLDSig says")
+
+	algorithm := gost.AlgorithmByURI(s.method)
+	switch {
+	case algorithm == nil:
+		out.Add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method is no GOST signature with a public key: %s", quote(s.method))))
+	case s.hmacLength:
+		out.Add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method takes no parameters")))
+		algorithm = nil
+	default:
+		out.Algorithm = algorithm.Name
+	}
+	info := e.signedInfo(index, s, algorithm, &out)
+
+	certificates, problem := e.certificates(s)
+	if problem != nil {
+		out.Add(failed(problem))
+	}
+	var leaf *gost.Certificate
+	if problem == nil {
+		leaf = e.value(s, algorithm, info, certificates, &out)
+	}
+
+	found := e.references(index, s, algorithm, &out)
+	if rule != nil {
+		e.cover(rule, s, found, &out)
+	} else if profile != nil {
+		e.shape(profile, s, found, &out)
+	}
+	e.qualifying(s, profile, found, leaf, &out)
+	if leaf != nil {
+		out.Signer = signer(leaf)
+		var extra []*gost.Certificate
+		for _, c := range certificates {
+			if c != leaf {
+				extra = append(extra, c)
+			}
+		}
+		_, checks := e.policy.Trust.Check(leaf, extra, e.policy.Time)
+		out.Checks = append(out.Checks, checks...)
+	}
+	return out
+}
+
+// signedInfo canonicalizes SignedInfo and digests it; nil when that cannot be done.
+func (e *examiner) signedInfo(index int, s *signature, algorithm *gost.Algorithm, out *report.Signature) []byte {
+	if s.c14n.odd || !canon.IsCanonicalization(s.c14n.uri) {
+		out.Add(failed(e.fail(report.SignatureC14N, s.c14n.node, "the canonicalization method is not among those allowed: %s", quote(s.c14n.uri))))
+		return nil
+	}
+	out.Add(report.Check{Code: report.SignatureC14N, Message: "the canonicalization method is allowed", Place: e.place(s.c14n.node)})
+	if algorithm == nil {
+		return nil
+	}
+	h := algorithm.Digest.New()
+	node := canon.Node{Element: e.nodes[s.signedInfo].tag.Start, Comments: true}
+	chain := []canon.Transform{{URI: s.c14n.uri, PrefixList: s.c14n.prefixes}}
+	if _, err := e.apply(h, node, chain, fmt.Sprintf("signature-%d/signed-info", index)); err != nil {
+		out.Add(report.Check{Code: report.SignatureC14N, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
+		return nil
+	}
+	return h.Sum(nil)
+}
+
+// apply canonicalizes into w and counts the octets.
+func (e *examiner) apply(w io.Writer, node canon.Node, chain []canon.Transform, trace string) (int64, *report.Error) {
+	var octets bytes.Buffer
+	count := &counter{to: w}
+	if e.policy.Trace != nil {
+		count.to = io.MultiWriter(w, &octets)
+	}
+	if err := canon.Apply(count, e.doc, node, chain, e.policy.Limits); err != nil {
+		return 0, asError(err)
+	}
+	if e.policy.Trace != nil {
+		e.policy.Trace(trace, octets.Bytes())
+	}
+	return count.n, nil
+}
+
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return c.to.Write(p)
+}
+
+// value checks SignatureValue and finds the signer: the certificate whose key verifies, else the first that could have
+// signed.
+func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte, certificates []*gost.Certificate, out *report.Signature) *gost.Certificate {
+	var able []*gost.Certificate
+	for _, c := range certificates {
+		if c.PublicKey != nil && c.PublicKey.Algorithm == algorithm {
+			able = append(able, c)
+		}
+	}
+	if algorithm == nil {
+		return certificates[0]
+	}
+	if len(able) == 0 {
+		c := certificates[0]
+		if c.PublicKey != nil {
+			out.Add(report.Check{Code: report.SignatureMethod, Status: report.Failed, Place: e.place(s.signedInfo),
+				Message: "the signature method does not fit the key in the certificate", Expected: c.PublicKey.Algorithm.Name, Got: algorithm.Name})
+		}
+		return c // trust says what is wrong with its key
+	}
+	out.Add(report.Check{Code: report.SignatureMethod, Message: "the signature method is allowed and fits the key", Place: e.place(s.signedInfo)})
+	out.Add(report.Check{Code: report.KeyInfo, Message: "the signer's certificate is in the message", Place: e.place(s.keyInfo)})
+	if digest == nil {
+		return able[0]
+	}
+	wrong := func(message string) *gost.Certificate {
+		out.Add(report.Check{Code: report.SignatureValue, Status: report.Failed, Message: message, Place: e.place(s.value)})
+		return able[0]
+	}
+	value, err := decode(e.nodes[s.value].text)
+	if err != nil || e.nodes[s.value].children > 0 {
+		return wrong("the signature value is not base64")
+	}
+	if len(value) != algorithm.SignatureSize() {
+		return wrong(fmt.Sprintf("the signature value has %d octets, not %d", len(value), algorithm.SignatureSize()))
+	}
+	for _, c := range able {
+		if c.PublicKey.Verify(digest, value) == nil {
+			out.Add(report.Check{Code: report.SignatureValue, Message: "the signature value verifies with the signer's key", Place: e.place(s.value)})
+			return c
+		}
+	}
+	return wrong("the signature value does not verify with the key in the certificate: SignedInfo was changed or another key signed")
+}
+
+// demand checks what the document as a whole must have.
+func (e *examiner) demand() {
+	if e.body >= 0 && e.nodes[e.body].children > 1 && len(e.smev3()) > 0 {
+		e.report.Add(failed(e.fail(report.ProfileForm, e.body, "soap:Body of a SMEV 3 message holds more than one element")))
+	}
+	if e.nodes[0].sym == "soap:Envelope" && len(e.named(0, "soap:Body")) > 1 {
+		e.report.Add(failed(e.fail(report.CoverageWrong, 0, "soap:Envelope holds more than one soap:Body")))
+	}
+	for _, operation := range e.smev3() {
+		for i := range rules {
+			r := &rules[i]
+			path, _ := split(r.wrapper)
+			if !r.required {
+				continue
+			}
+			holder, n := e.find(e.base(r), e.nodes[operation].version, path)
+			if n == 0 || n == 1 && !e.within(holder, operation) {
+				continue
+			}
+			switch {
+			case n > 1:
+				e.report.Add(failed(e.fail(report.CoverageWrong, operation, "more than one %s", path)))
+			case e.matched[r] == 0:
+				e.report.Add(failed(e.fail(report.SignatureNone, holder, "there is no %s", r.name)))
+			}
+		}
+	}
+	for i := range rules {
+		r := &rules[i]
+		if r.wrapper != appData && e.matched[r] > 1 {
+			e.report.Add(failed(report.Errorf(report.ProfileForm, report.Place{}, "more than one %s", r.name)))
+		}
+	}
+	for _, header := range []string{"smev", "recipient"} {
+		if e.nodes[0].sym != "soap:Envelope" {
+			break
+		}
+		for _, h := range e.named(0, "soap:Header") {
+			for _, security := range e.named(h, "wsse:Security["+header+"]") {
+				if len(e.named(security, "ds:Signature")) == 0 {
+					e.report.Add(failed(e.fail(report.SignatureNone, security, "there is no signature in the header of actor %s", header)))
+				}
+			}
+		}
+	}
+	if p := e.policy.Profile; p != nil && e.profiles[p] == 0 {
+		e.report.Add(failed(report.Errorf(report.SignatureNone, report.Place{}, "no signature follows profile %s", p.Name)))
+	}
+}
+
+// smev3 are the operations of SMEV 3 in the document.
+func (o *outline) smev3() []int {
+	var out []int
+	for _, n := range o.operations {
+		if o.nodes[n].version != "" && o.nodes[n].sym != "" && o.nodes[n].sym[0] == 't' {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// base64Of renders a digest for a report.
+func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }

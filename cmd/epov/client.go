@@ -19,7 +19,7 @@ import (
 
 // connection says how to reach a daemon. Flags win over the client configuration file.
 type connection struct {
-	ClientConfig string        `placeholder:"FILE" env:"EPOV_CLIENT_CONFIG" help:"YAML file with address, tls (cert, key, ca, server-name), key, timeout."`
+	ClientConfig string        `placeholder:"FILE" env:"EPOV_CLIENT_CONFIG" help:"YAML file with address, tls (certificate, key, ca, server_name), key, timeout."`
 	Address      string        `placeholder:"HOST:PORT" help:"Where the daemon listens."`
 	TLSCert      string        `name:"tls-cert" placeholder:"FILE" help:"This client's certificate, PEM."`
 	TLSKey       string        `name:"tls-key" placeholder:"FILE" help:"Its private key, PEM."`
@@ -32,10 +32,10 @@ type connection struct {
 type clientConfig struct {
 	Address string `yaml:"address"`
 	TLS     struct {
-		Cert       string `yaml:"cert"`
+		Cert       string `yaml:"certificate"`
 		Key        string `yaml:"key"`
 		CA         string `yaml:"ca"`
-		ServerName string `yaml:"server-name"`
+		ServerName string `yaml:"server_name"`
 	} `yaml:"tls"`
 	Key     string        `yaml:"key"` // signing key to use where --key is not given
 	Timeout time.Duration `yaml:"timeout"`

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # demo.sh assigns the common variables
 # The demonstration's certificate authorities: a GOST one for signatures, an ECDSA one for TLS. Sourced by demo.sh.
 
 # issue NAME ISSUER SECTION DAYS [DIGEST]: sign NAME.csr with ISSUER's key.

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// Every reason the API can give leads back to its code.
+func TestCodeOfReason(t *testing.T) {
+	known := map[report.Code]bool{}
+	for _, i := range report.Codes {
+		known[i.Code] = true
+	}
+	for number, reason := range pb.ErrorReason_name {
+		if number == 0 {
+			continue
+		}
+		code := codeOfReason(reason)
+		if !known[code] {
+			t.Errorf("%s becomes %q, which is no code", reason, code)
+		}
+		delete(known, code)
+	}
+	for code := range known {
+		t.Errorf("no reason becomes %s", code)
+	}
+}
+
+func remote(t *testing.T, code codes.Code, message string, info *errdetails.ErrorInfo) error {
+	t.Helper()
+	s := status.New(code, message)
+	if info != nil {
+		var err error
+		if s, err = s.WithDetails(info, &errdetails.BadRequest{
+			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "document"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s.Err()
+}
+
+func TestDescribe(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+		exit int
+	}{
+		{report.Errorf(report.XMLDoctype, report.Place{Line: 2, Column: 1}, "a document type declaration"),
+			"xml.doctype: a document type declaration (line 2, column 1) [SMEV answers PoorSOAPEnvelopeFormat; send the document without its DOCTYPE]",
+			exitFailed},
+		{remote(t, codes.InvalidArgument, "no block to sign", &errdetails.ErrorInfo{Reason: "TARGET_MISSING", Domain: "epov",
+			Metadata: map[string]string{"line": "3", "column": "5", "path": "/a/b", "smev_fault": "IncorrectSignatureTarget"}}),
+			"target.missing: no block to sign (line 3, column 5, /a/b) [field document; SMEV answers IncorrectSignatureTarget]", exitFailed},
+		{remote(t, codes.Unavailable, "connection refused", nil),
+			"the daemon cannot be reached: connection refused [is epovd running, and are --address and --tls-ca right?]", exitUnavailable},
+		{remote(t, codes.Unavailable, "the token is away", &errdetails.ErrorInfo{Reason: "TOKEN_AWAY", Domain: "epov"}),
+			"token.away: the token is away [field document]", exitUnavailable},
+		{report.Errorf(report.Overload, report.Place{}, "too much"), "overload: too much", exitUnavailable},
+		{remote(t, codes.PermissionDenied, "not\x1b[1m yours", nil), `PermissionDenied: not\x1b[1m yours`, exitFailed},
+		{usagef("no"), "no", exitUsage},
+		{&fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, "open x: file does not exist", exitUsage},
+		{errors.New("line\nbreak"), `line\nbreak`, exitFailed},
+		{errVerdict, "not valid", exitFailed},
+	} {
+		if got := describe(c.err); got != c.want {
+			t.Errorf("got  %s\nwant %s", got, c.want)
+		}
+		if got := exitCode(c.err); got != c.exit {
+			t.Errorf("%v: exit code %d, want %d", c.err, got, c.exit)
+		}
+	}
+}
+
+func TestConclude(t *testing.T) {
+	var b strings.Builder
+	if code := conclude(&b, nil); code != exitOK || b.Len() > 0 {
+		t.Errorf("success: %d, %q", code, b.String())
+	}
+	if code := conclude(&b, errVerdict); code != exitFailed || b.Len() > 0 {
+		t.Errorf("the report says enough, but: %d, %q", code, b.String())
+	}
+	if code := conclude(&b, usagef("x")); code != exitUsage || b.String() != "epov: x\n" {
+		t.Errorf("%d, %q", code, b.String())
+	}
+}

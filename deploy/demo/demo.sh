@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# The demonstration: a certificate authority, a token, a daemon; one message of each kind, signed by a key on the token over
+# gRPC with mutual TLS, verified by the daemon and by OpenSSL.
+#
+#   demo.sh        do all that, print who signed what and who agreed; a second run reuses authority and token
+#   demo.sh run    leave the daemon running in the foreground
+#   demo.sh clean  forget everything
+#
+# It expects `make softhsm build` to have run. Everything is kept in .demo of the checkout, or in $EPOV_DEMO_DIR.
+set -euo pipefail
+umask 077
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+state=${EPOV_DEMO_DIR:-$root/.demo}
+build=$root/.build
+epov=$build/bin/epov
+epovd=$build/bin/epovd
+module=$build/softhsm/lib/softhsm/libsofthsm2.so
+mode=${1:-demo}
+
+say() { printf '== %s\n' "$*"; }
+die() {
+	printf 'demo: %s\n' "$*" >&2
+	exit 1
+}
+
+# Every openssl of these scripts has the gost engine; the daemon's token brings its own.
+openssl() { OPENSSL_CONF=$here/openssl.cnf command openssl "$@"; }
+
+# shellcheck source=pki.sh
+. "$here/pki.sh"
+# shellcheck source=provision.sh
+. "$here/provision.sh"
+# shellcheck source=messages.sh
+. "$here/messages.sh"
+# shellcheck source=check.sh
+. "$here/check.sh"
+# shellcheck source=table.sh
+. "$here/table.sh"
+
+prepare() {
+	local file
+	for file in "$epov" "$epovd" "$module"; do
+		[ -e "$file" ] || die "$file is missing; run: make softhsm build"
+	done
+	for file in openssl xmllint; do
+		command -v "$file" >/dev/null || die "$file is missing; run: make deps"
+	done
+	mkdir -p "$state"
+	state=$(cd "$state" && pwd)
+	exec 9>"$state/lock"
+	if ! flock -n 9; then
+		say "waiting for another run in $state"
+		flock 9
+	fi
+	make_gost_ca
+	make_tls
+	make_token
+	for file in "${names[@]}"; do
+		make_key "$file"
+	done
+	configure "$(free_port)"
+}
+
+start_daemon() {
+	"$epovd" -config "$config" >"$state/epovd.log" 2>&1 9>&- &
+	daemon=$!
+	trap 'kill "$daemon" 2>/dev/null || true' EXIT
+	for _ in $(seq 100); do
+		if "$epov" keys --client-config "$client" --timeout 2s >"$state/keys.txt" 2>"$state/keys.err"; then
+			return
+		fi
+		kill -0 "$daemon" 2>/dev/null || break
+		sleep 0.1
+	done
+	cat "$state/keys.err" "$state/epovd.log" >&2
+	die "the daemon does not answer"
+}
+
+stop_daemon() {
+	local status=0
+	kill -TERM "$daemon"
+	wait "$daemon" || status=$?
+	trap - EXIT
+	[ "$status" = 0 ] || {
+		tail -n 20 "$state/epovd.log" >&2
+		die "the daemon ended with status $status"
+	}
+	say "the daemon stopped cleanly"
+}
+
+case $mode in
+demo)
+	prepare
+	work=$(mktemp -d "$state/work.XXXXXX")
+	make_messages
+	say "starting the daemon"
+	start_daemon
+	cat "$state/keys.txt"
+	say "signing and verifying one message of each kind"
+	all_messages
+	refusals
+	stop_daemon
+	rm -rf "$work"
+	conclude
+	;;
+run)
+	prepare
+	cat <<-TEXT
+
+		The daemon listens on $(sed -n 's/^address: //p' "$client") until you press Ctrl-C. In another terminal try:
+
+		    $epov sign smev3 --client-config $client -o signed.xml \\
+		        $here/messages/smev3-send-request.xml
+		    $epov verify --client-config $client signed.xml
+
+	TEXT
+	exec "$epovd" -config "$config" 9>&-
+	;;
+clean)
+	rm -rf "$state"
+	;;
+*)
+	die "usage: demo.sh [run|clean]"
+	;;
+esac

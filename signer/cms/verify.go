@@ -41,7 +41,7 @@ const (
 	maxSize       = 256 << 20
 	maxNesting    = 16
 	maxSigners    = 64
-	maxCandidates = 8 // certificates that answer to one signer identifier
+	maxCandidates = 4 // certificates that answer to one signer identifier
 )
 
 func (l Limits) withDefaults() Limits {
@@ -62,11 +62,14 @@ func Verify(message []byte, policy Policy) (*report.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{policy: policy, message: sd, digests: make(map[*gost.Digest][][]byte)}
+	v := &verifier{
+		policy: policy, message: sd,
+		digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trusted),
+	}
 	if v.policy.Time.IsZero() {
 		v.policy.Time = time.Now()
 	}
-	v.extra = slices.Concat(sd.certificates, policy.Certificates)
+	v.known = slices.Concat(policy.Certificates, sd.certificates)
 	r := &report.Report{Format: "cms"}
 	r.Add(v.findContent())
 	if len(sd.signers) == 0 {
@@ -81,10 +84,26 @@ func Verify(message []byte, policy Policy) (*report.Report, error) {
 type verifier struct {
 	policy     Policy
 	message    *signedData
-	extra      []*gost.Certificate // to build paths from
+	known      []*gost.Certificate // to find signers in and build paths from, configured ones first
 	content    []byte
 	hasContent bool // false: there is none, or it is not certain which one is meant
 	digests    map[*gost.Digest][][]byte
+	trusted    map[*gost.Certificate]trusted
+}
+
+// trusted is what trust.Store.Check answers.
+type trusted struct {
+	path   []*gost.Certificate
+	checks []report.Check
+}
+
+func (v *verifier) checkTrust(c *gost.Certificate) trusted {
+	t, ok := v.trusted[c]
+	if !ok {
+		t.path, t.checks = v.policy.Trust.Check(c, v.known, v.policy.Time)
+		v.trusted[c] = t
+	}
+	return t
 }
 
 // findContent settles what was signed: attached content, supplied content, or both when they are equal.
@@ -171,7 +190,7 @@ func (v *verifier) candidates(si *signerInfo) ([]*gost.Certificate, report.Check
 	check := report.Check{Code: report.CMSSigner, Place: si.place, Message: "the signer's certificate was found"}
 	check.Place.Path = si.path("sid")
 	var found []*gost.Certificate
-	for _, c := range slices.Concat(v.policy.Certificates, v.message.certificates) {
+	for _, c := range v.known {
 		if !si.identifies(c) || slices.ContainsFunc(found, func(f *gost.Certificate) bool { return bytes.Equal(f.Raw, c.Raw) }) {
 			continue
 		}
@@ -210,8 +229,8 @@ func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate
 	s.Signer = describe(c)
 	if key := c.PublicKey; key == nil {
 		s.Add(report.Check{
-			Code: report.CertKey, Status: report.Failed,
-			Message: fmt.Sprintf("the certificate's key is not usable: %v", c.PublicKeyErr),
+			Code: report.SignatureValue, Status: report.NotChecked, Place: si.signatureAt,
+			Message: "the signature was not checked because the certificate's key is not usable", // CertKey below says why
 		})
 	} else {
 		s.Algorithm = key.Algorithm.Name
@@ -226,9 +245,9 @@ func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate
 		}
 	}
 	further := si.checkSigningCertificate(s, c)
-	path, checks := v.policy.Trust.Check(c, v.extra, v.policy.Time)
-	s.Checks = append(s.Checks, checks...)
-	checkPathLimit(s, further, path)
+	t := v.checkTrust(c)
+	s.Checks = append(s.Checks, t.checks...)
+	checkPathLimit(s, further, t.path)
 }
 
 // checkDigestAlgorithm demands the digest that belongs to the key. Parameters are absent or NULL; for GOST R 34.11-94 they

@@ -179,8 +179,8 @@ func (c *curve) finishAdd(r, u *jacobian, x1, y1, x2, y2, z *fe) {
 	f.sub(&r.y, &t, &j)
 }
 
-// sum sets r = m·P + n·pt for integers m, n < 2^(64·limbs), interleaving both doublings. It branches on everything and is for
-// public values only.
+// sum sets r = m·P + n·pt for integers m, n < 2^(64·limbs), interleaving both doublings. It branches on everything
+// and is for public values only.
 func (c *curve) sum(r *jacobian, m, n *fe, pt *affine) {
 	var odd [1 << (keyWindow - 2)]jacobian // pt, 3pt, 5pt, …
 	var twice jacobian

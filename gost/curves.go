@@ -1,7 +1,7 @@
 package gost
 
-// The curves of RFC 4357 section 11.4, RFC 7091 section 7, RFC 7836 appendix A and GOST R 34.10-2012 appendix A: size in
-// octets, cofactor, then p, a, b, q and the coordinates x, y of the base point, big-endian.
+// The curves of RFC 4357 section 11.4, RFC 7091 section 7, RFC 7836 appendix A and GOST R 34.10-2012 appendix A: size
+// in octets, cofactor, then p, a, b, q and the coordinates x, y of the base point, big-endian.
 var (
 	curveTest256 = newCurve(32, 1,
 		"8000000000000000000000000000000000000000000000000000000000000431",

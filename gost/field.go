@@ -6,12 +6,12 @@ import (
 	"math/bits"
 )
 
-// fe is an integer of 4 or 8 limbs, least significant first; with 4 limbs in use the rest are zero. Elements of a field are
-// kept reduced, and in Montgomery form (x·R mod m, R = 2^(64·limbs)) unless a name says otherwise.
+// fe is an integer of 4 or 8 limbs, least significant first; with 4 limbs in use the rest are zero. Elements of a
+// field are kept reduced, and in Montgomery form (x·R mod m, R = 2^(64·limbs)) unless a name says otherwise.
 type fe [8]uint64
 
-// modulus is an odd prime with what reduction by it needs. Its arithmetic neither branches on values nor indexes by them,
-// except where a comment says so. Results may alias arguments.
+// modulus is an odd prime with what reduction by it needs. Its arithmetic neither branches on values nor indexes by
+// them, except where a comment says so. Results may alias arguments.
 type modulus struct {
 	limbs int // 4 or 8
 	bits  int
@@ -195,7 +195,8 @@ func (m *modulus) sub(z, x, y *fe) {
 // neg sets z = −x.
 func (m *modulus) neg(z, x *fe) { m.sub(z, &fe{}, x) }
 
-// inverse sets z = x⁻¹, and 0 for 0, by Fermat's theorem: z = x^(v−2). Only the exponent, which is public, is branched on.
+// inverse sets z = x⁻¹, and 0 for 0, by Fermat's theorem: z = x^(v−2). Only the exponent, which is public, is
+// branched on.
 func (m *modulus) inverse(z, x *fe) {
 	var powers [16]fe // x^i
 	powers[0] = m.one

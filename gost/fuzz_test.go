@@ -59,7 +59,7 @@ func FuzzParsePrivateKey(f *testing.F) {
 // makes from them for the key d·P.
 func FuzzVerify(f *testing.F) {
 	for i, g := range loadSign(f).Groups {
-		for _, v := range g.Tests[:min(9, len(g.Tests))] {
+		for _, v := range g.Tests[2:4] {
 			f.Add(uint8(i), []byte(g.D), []byte(v.K), []byte(v.Digest), []byte(v.Sig))
 		}
 	}

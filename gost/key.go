@@ -7,12 +7,12 @@ import (
 	"slices"
 )
 
-// ErrPoint says that octets of the right length are no acceptable public key: a coordinate is not reduced, or the point is
-// not on the curve or not in the subgroup of order q.
+// ErrPoint says that octets of the right length are no acceptable public key: a coordinate is not reduced, or the
+// point is not on the curve or not in the subgroup of order q.
 var ErrPoint = errors.New("gost: not a point of the group")
 
-// PublicKey is a checked GOST R 34.10 public key: the point is on the curve and in the subgroup of order q. Immutable, safe
-// for concurrent use.
+// PublicKey is a checked GOST R 34.10 public key: the point is on the curve and in the subgroup of order q.
+// Immutable, safe for concurrent use.
 type PublicKey struct {
 	Algorithm *Algorithm
 	Params    *ParamSet
@@ -20,7 +20,8 @@ type PublicKey struct {
 	point     affine
 }
 
-// NewPublicKey takes a public key as tokens and SubjectPublicKeyInfo carry it: x ‖ y, each little-endian, 64 or 128 octets.
+// NewPublicKey takes a public key as tokens and SubjectPublicKeyInfo carry it: x ‖ y, each little-endian, 64 or 128
+// octets.
 func NewPublicKey(a *Algorithm, p *ParamSet, raw []byte, opts ...KeyOption) (*PublicKey, error) {
 	if err := p.check(a, opts); err != nil {
 		return nil, err

@@ -134,7 +134,8 @@ func TestEqual(t *testing.T) {
 	}
 	b := mustGenerate(t, GOST2012_256, "CryptoPro-A")
 	for what, x := range map[string]crypto.PublicKey{
-		"another algorithm": old, "another point": b.public, "nothing": nil, "a nil key": (*PublicKey)(nil), "a private key": a,
+		"another algorithm": old, "another point": b.public,
+		"nothing": nil, "a nil key": (*PublicKey)(nil), "a private key": a,
 	} {
 		if a.public.Equal(x) {
 			t.Errorf("a key equals %s", what)
@@ -154,8 +155,8 @@ func mustGenerate(t testing.TB, a *Algorithm, params string) *PrivateKey {
 	return key
 }
 
-// TestNonces: the nonce depends on key, digest and randomness; constant randomness neither repeats a nonce over two digests
-// nor changes the signature of one.
+// TestNonces: the nonce depends on key, digest and randomness; constant randomness neither repeats a nonce over two
+// digests nor changes the signature of one.
 func TestNonces(t *testing.T) {
 	key, other := mustGenerate(t, GOST2012_256, "tc26-256-A"), mustGenerate(t, GOST2012_256, "tc26-256-A")
 	constant := func(b byte) io.Reader { return bytes.NewReader(bytes.Repeat([]byte{b}, 64)) }
@@ -212,7 +213,8 @@ func (s stuck) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestGenerateKeyBounds: zero and integers of q and above are drawn again, and a source that gives nothing else ends it.
+// TestGenerateKeyBounds: zero and integers of q and above are drawn again, and a source that gives nothing else ends
+// it.
 func TestGenerateKeyBounds(t *testing.T) {
 	for _, p := range ParamSets {
 		for _, s := range []stuck{0, 0xff} {
@@ -292,9 +294,9 @@ func TestVerifyAllocations(t *testing.T) {
 // TestKeyErrors: each refusal names its rule.
 func TestKeyErrors(t *testing.T) {
 	key := mustGenerate(t, GOST2012_256, "tc26-256-B").public
-	oid := func(b *cryptobyte.Builder, o ...int) { b.AddASN1ObjectIdentifier(o) }
+	type builder = func(b *cryptobyte.Builder)
 	// build returns a SubjectPublicKeyInfo with the given AlgorithmIdentifier and BIT STRING.
-	build := func(id, bits func(b *cryptobyte.Builder)) []byte {
+	build := func(id, bits builder) []byte {
 		var b cryptobyte.Builder
 		b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(cryptobyte_asn1.SEQUENCE, id)
@@ -302,21 +304,29 @@ func TestKeyErrors(t *testing.T) {
 		})
 		return b.BytesOrPanic()
 	}
-	params := func(oids ...[]int) func(b *cryptobyte.Builder) {
+	oid := func(arcs ...int) builder { return func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(arcs) } }
+	params := func(oids ...[]int) builder {
 		return func(b *cryptobyte.Builder) {
-			oid(b, key.Algorithm.PublicKey...)
+			b.AddASN1ObjectIdentifier(key.Algorithm.PublicKey)
 			b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				for _, o := range oids {
-					oid(b, o...)
+					b.AddASN1ObjectIdentifier(o)
 				}
 			})
 		}
 	}
+	octets := func(unused uint8, raw []byte) builder {
+		return func(b *cryptobyte.Builder) {
+			b.AddUint8(unused)
+			b.AddASN1OctetString(raw)
+		}
+	}
 	set, digest := []int(key.Params.OID), []int(Streebog256.OID)
-	good := func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddASN1OctetString(key.raw) }
-	if _, err := ParsePublicKey(build(params(set), good)); err != nil {
+	good, id := octets(0, key.raw), params(set)
+	if _, err := ParsePublicKey(build(id, good)); err != nil {
 		t.Fatal(err)
 	}
+	bare := func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddBytes(key.raw) }
 	for _, v := range []struct {
 		name string
 		der  []byte
@@ -325,25 +335,22 @@ func TestKeyErrors(t *testing.T) {
 	}{
 		{"empty", nil, "not a DER SubjectPublicKeyInfo", nil},
 		{"trailing octet", append(key.SubjectPublicKeyInfo(), 0), "octets after SubjectPublicKeyInfo", nil},
-		{"RSA", build(func(b *cryptobyte.Builder) { oid(b, 1, 2, 840, 113549, 1, 1, 1); b.AddASN1NULL() }, good), "RSA", ErrKeyAlgorithm},
-		{"unknown algorithm", build(func(b *cryptobyte.Builder) { oid(b, 1, 2, 3) }, good), "1.2.3", ErrKeyAlgorithm},
-		{"key agreement", build(func(b *cryptobyte.Builder) { oid(b, 1, 2, 643, 7, 1, 1, 6, 1) }, good), "key agreement only", ErrKeyAlgorithm},
-		{"34.10-94", build(func(b *cryptobyte.Builder) { oid(b, 1, 2, 643, 2, 2, 20) }, good), "withdrawn", ErrKeyAlgorithm},
-		{"parameters absent", build(func(b *cryptobyte.Builder) { oid(b, key.Algorithm.PublicKey...) }, good), "inheriting", nil},
+		{"RSA", build(oid(1, 2, 840, 113549, 1, 1, 1), good), "RSA", ErrKeyAlgorithm},
+		{"unknown algorithm", build(oid(1, 2, 3), good), "1.2.3", ErrKeyAlgorithm},
+		{"key agreement", build(oid(1, 2, 643, 7, 1, 1, 6, 1), good), "key agreement only", ErrKeyAlgorithm},
+		{"34.10-94", build(oid(1, 2, 643, 2, 2, 20), good), "withdrawn", ErrKeyAlgorithm},
+		{"parameters absent", build(oid(key.Algorithm.PublicKey...), good), "inheriting", nil},
 		{"no set", build(params(), good), "publicKeyParamSet is missing", nil},
-		{"unknown set", build(params([]int{1, 2, 643, 2, 2, 35, 9}), good), "unknown publicKeyParamSet 1.2.643.2.2.35.9", nil},
+		{"unknown set", build(params(cryptoPro(35, 9)), good), "unknown publicKeyParamSet 1.2.643.2.2.35.9", nil},
 		{"set of 512", build(params(tc26(2, 1)), good), "may not be used with gost2012-256", nil},
 		{"digest of 512", build(params(set, Streebog512.OID), good), "digestParamSet", nil},
 		{"four identifiers", build(params(set, digest, digest, digest), good), "more than three", nil},
-		{"unused bits", build(params(set), func(b *cryptobyte.Builder) { b.AddUint8(4); b.AddASN1OctetString(key.raw) }), "unused bits", nil},
-		{"empty BIT STRING", build(params(set), func(b *cryptobyte.Builder) {}), "unused bits", nil},
-		{"no OCTET STRING", build(params(set), func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddBytes(key.raw) }), "OCTET STRING", nil},
-		{"short", build(params(set), func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddASN1OctetString(key.raw[1:]) }), "63 octets", nil},
-		{"not reduced", build(params(set), func(b *cryptobyte.Builder) {
-			b.AddUint8(0)
-			b.AddASN1OctetString(bytes.Repeat([]byte{0xff}, 64))
-		}), "not below p", ErrPoint},
-		{"off the curve", build(params(set), func(b *cryptobyte.Builder) { b.AddUint8(0); b.AddASN1OctetString(make([]byte, 64)) }), "not on the curve", ErrPoint},
+		{"unused bits", build(id, octets(4, key.raw)), "unused bits", nil},
+		{"empty BIT STRING", build(id, func(*cryptobyte.Builder) {}), "unused bits", nil},
+		{"no OCTET STRING", build(id, bare), "OCTET STRING", nil},
+		{"short", build(id, octets(0, key.raw[1:])), "63 octets", nil},
+		{"not reduced", build(id, octets(0, bytes.Repeat([]byte{0xff}, 64))), "not below p", ErrPoint},
+		{"off the curve", build(id, octets(0, make([]byte, 64))), "not on the curve", ErrPoint},
 	} {
 		_, err := ParsePublicKey(v.der)
 		if err == nil || !strings.Contains(err.Error(), v.want) || v.is != nil && !errors.Is(err, v.is) {
@@ -352,8 +359,8 @@ func TestKeyErrors(t *testing.T) {
 	}
 }
 
-// TestPrivateKeyForms: the length decides first, so an INTEGER that is as long as the raw octets is read as raw octets, and
-// only whole multiples are masked keys.
+// TestPrivateKeyForms: the length decides first, so an INTEGER that is as long as the raw octets is read as raw
+// octets, and only whole multiples are masked keys.
 func TestPrivateKeyForms(t *testing.T) {
 	c := ParamSetByName("tc26-256-B").curve
 	one := append([]byte{1}, make([]byte, 31)...)
@@ -392,7 +399,8 @@ func TestPrivateKeyForms(t *testing.T) {
 	version := bytes.Clone(der)
 	version[4] = 1
 	for name, bad := range map[string][]byte{
-		"version 1": version, "trailing octet": append(bytes.Clone(der), 0), "empty": {}, "a public key": key.public.SubjectPublicKeyInfo(),
+		"version 1": version, "trailing octet": append(bytes.Clone(der), 0), "empty": {},
+		"a public key": key.public.SubjectPublicKeyInfo(),
 	} {
 		if _, err := ParsePrivateKey(bad); err == nil {
 			t.Errorf("%s is accepted", name)

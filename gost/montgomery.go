@@ -2,8 +2,8 @@ package gost
 
 import "math/bits"
 
-// mul4 is Montgomery multiplication, the coarsely integrated scanning of 4 limbs. Before and after each turn the sum t is below
-// x + m, so that its top limb is at most 1.
+// mul4 is Montgomery multiplication, the coarsely integrated scanning of 4 limbs. Before and after each turn the sum
+// t is below x + m, so that its top limb is at most 1.
 func (m *modulus) mul4(z, x, y *fe) {
 	x0, x1, x2, x3 := x[0], x[1], x[2], x[3]
 	m0, m1, m2, m3 := m.v[0], m.v[1], m.v[2], m.v[3]
@@ -55,8 +55,8 @@ func (m *modulus) mul4(z, x, y *fe) {
 	z[3] = r3 ^ keep&(r3^t3)
 }
 
-// mul8 is Montgomery multiplication, the coarsely integrated scanning of 8 limbs. Before and after each turn the sum t is below
-// x + m, so that its top limb is at most 1.
+// mul8 is Montgomery multiplication, the coarsely integrated scanning of 8 limbs. Before and after each turn the sum
+// t is below x + m, so that its top limb is at most 1.
 func (m *modulus) mul8(z, x, y *fe) {
 	x0, x1, x2, x3, x4, x5, x6, x7 := x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
 	m0, m1, m2, m3, m4, m5, m6, m7 := m.v[0], m.v[1], m.v[2], m.v[3], m.v[4], m.v[5], m.v[6], m.v[7]

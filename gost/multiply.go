@@ -2,13 +2,13 @@ package gost
 
 import "crypto/subtle"
 
-// projective is the point (x/z, y/z), zero when z = 0 (then x = 0, y ≠ 0). The arithmetic of private keys uses it because one
-// formula without exceptions adds any two points of odd order.
+// projective is the point (x/z, y/z), zero when z = 0 (then x = 0, y ≠ 0). The arithmetic of private keys uses it
+// because one formula without exceptions adds any two points of odd order.
 type projective struct{ x, y, z fe }
 
-// addComplete sets r = u + v for points of the subgroup, equal or not, zero or not: algorithm 1 of Renes, Costello and
-// Batina, "Complete addition formulas for prime order elliptic curves" (2015). It would fail only when u − v has order 2,
-// which no point of the subgroup of odd order q has. r may alias u and v.
+// addComplete sets r = u + v for points of the subgroup, equal or not, zero or not: algorithm 1 of Renes, Costello
+// and Batina, "Complete addition formulas for prime order elliptic curves" (2015). It would fail only when u − v has
+// order 2, which no point of the subgroup of odd order q has. r may alias u and v.
 func (c *curve) addComplete(r, u, v *projective) {
 	f := c.p
 	var t0, t1, t2, t3, t4, t5, x, y, z, b3 fe
@@ -56,8 +56,8 @@ func (c *curve) addComplete(r, u, v *projective) {
 	f.add(&r.z, &z, &t0)
 }
 
-// multiplyBase sets r = k·P for 0 ≤ k < 2^(64·limbs) by windows of four bits, taken whole from the table under a mask: the
-// sequence of operations and the memory touched do not depend on k.
+// multiplyBase sets r = k·P for 0 ≤ k < 2^(64·limbs) by windows of four bits, taken whole from the table under a
+// mask: the sequence of operations and the memory touched do not depend on k.
 func (c *curve) multiplyBase(r *projective, k *fe) {
 	var table [16]projective // 0, P, 2P, …
 	table[0].y = c.p.one

@@ -52,8 +52,11 @@ func TestSignaturesAgainstOpenSSL(t *testing.T) {
 					}
 					return path
 				}
-				keyFile := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key.MarshalPKCS8()}))
-				publicFile := write("public.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: key.public.SubjectPublicKeyInfo()}))
+				toPEM := func(label string, der []byte) []byte {
+					return pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der})
+				}
+				keyFile := write("key.pem", toPEM("PRIVATE KEY", key.MarshalPKCS8()))
+				publicFile := write("public.pem", toPEM("PUBLIC KEY", key.public.SubjectPublicKeyInfo()))
 				msg := make([]byte, 200)
 				rand.Read(msg)
 				h := a.Digest.New()
@@ -103,7 +106,8 @@ func TestKeysOfOpenSSL(t *testing.T) {
 		{"gost2012_256", "XA", "CryptoPro-XchA"},
 		{"gost2012_512", "A", "tc26-512-A"}, {"gost2012_512", "B", "tc26-512-B"}, {"gost2012_512", "C", "tc26-512-C"},
 	} {
-		der, err := oracle.OpenSSL(t, nil, "genpkey", "-algorithm", v.algorithm, "-pkeyopt", "paramset:"+v.paramSet, "-outform", "DER")
+		der, err := oracle.OpenSSL(t, nil, "genpkey", "-algorithm", v.algorithm,
+			"-pkeyopt", "paramset:"+v.paramSet, "-outform", "DER")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// ErrTestParams says that a key uses a parameter set meant for tests and examples, and that AllowTestParams was not given.
+// ErrTestParams says that a key uses a parameter set meant for tests and examples, and that AllowTestParams was not
+// given.
 var ErrTestParams = errors.New("gost: parameter set is for tests only")
 
 // KeyOption widens what reading and making keys accepts.
@@ -27,7 +28,8 @@ type ParamSet struct {
 	curve    *curve
 	// algorithms that may use this name of the curve (RFC 9215 section 4.2)
 	algorithms []*Algorithm
-	// digestParamSet says that keys name their digest beside the parameter set (RFC 9215 section 4.2); the others omit it
+	// digestParamSet says that keys name their digest beside the parameter set (RFC 9215 section 4.2); the others
+	// omit it
 	digestParamSet bool
 }
 

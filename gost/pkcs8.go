@@ -18,8 +18,8 @@ const maxMasks = 4
 //   - 2n … 5n octets: K ‖ M1 [‖ M2 …], little-endian, with d = K·M1·M2… mod q, the masked form of CryptoPro;
 //   - any other length: a DER OCTET STRING of one of these, as BouncyCastle writes it, or a DER INTEGER d.
 //
-// Only 0 < d < q is accepted. Whether this is the wanted key only a comparison of public keys can tell: the octets of d in
-// the wrong order are another good key.
+// Only 0 < d < q is accepted. Whether this is the wanted key only a comparison of public keys can tell: the octets of
+// d in the wrong order are another good key.
 func ParsePrivateKey(der []byte, opts ...KeyOption) (*PrivateKey, error) {
 	input := cryptobyte.String(der)
 	var info, id, content, attributes cryptobyte.String
@@ -99,8 +99,8 @@ func checkScalar(c *curve, d *fe) error {
 	return nil
 }
 
-// MarshalPKCS8 returns the DER PKCS#8 encoding with the key as little-endian octets, the form OpenSSL's gost engine writes
-// and every program reads, and the AlgorithmIdentifier of the public key.
+// MarshalPKCS8 returns the DER PKCS#8 encoding with the key as little-endian octets, the form OpenSSL's gost engine
+// writes and every program reads, and the AlgorithmIdentifier of the public key.
 func (k *PrivateKey) MarshalPKCS8() []byte {
 	octets := make([]byte, k.public.Params.Size())
 	k.d.putBytesLE(octets)

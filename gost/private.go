@@ -13,19 +13,20 @@ import (
 	"github.com/epov-signer/epov/gost/streebog"
 )
 
-// PrivateKey is a key in software, for library users, tools and tests; the daemon never holds one. Safe for concurrent use.
+// PrivateKey is a key in software, for library users, tools and tests; the daemon never holds one. Safe for
+// concurrent use.
 //
-// Multiplication of the base point by the key and by the nonce, and the arithmetic modulo q around it, neither branch on
-// secrets nor index memory by them. Not covered: reading and writing encodings of the key, the rejection of candidates by
-// the nonce generator (which reveals nothing about the one taken), the tables of Streebog inside it, and the memory of the
-// process, which is not wiped.
+// Multiplication of the base point by the key and by the nonce, and the arithmetic modulo q around it, neither branch
+// on secrets nor index memory by them. Not covered: reading and writing encodings of the key, the rejection of
+// candidates by the nonce generator (which reveals nothing about the one taken), the tables of Streebog inside it,
+// and the memory of the process, which is not wiped.
 type PrivateKey struct {
 	public *PublicKey
 	d      fe // 0 < d < q
 }
 
-// GenerateKey makes a key from the given source of randomness, crypto/rand.Reader when it is nil. It draws whole integers
-// of the length of q until one is in range.
+// GenerateKey makes a key from the given source of randomness, crypto/rand.Reader when it is nil. It draws whole
+// integers of the length of q until one is in range.
 func GenerateKey(rand io.Reader, a *Algorithm, p *ParamSet, opts ...KeyOption) (*PrivateKey, error) {
 	if err := p.check(a, opts); err != nil {
 		return nil, err
@@ -72,18 +73,18 @@ func (k *PrivateKey) Equal(x crypto.PrivateKey) bool {
 	return ok && o != nil && k.public.Equal(o.public) && k.d.equal(&o.d)
 }
 
-// Sign implements crypto.Signer: digest in wire order, result s ‖ r (RFC 7091 section 6.1). opts may be nil and names no
-// hash: the key's algorithm does. The nonce comes from the key, the digest and as many fresh octets of rand (crypto/rand.Reader
-// when nil) as the key has, by the generator of RFC 6979 with HMAC-Streebog-512, so that a weak source of randomness does not
-// give the key away. The signature is verified before it is returned. GOST2001 keys sign too, for tests and archives; new
-// signatures should not use them.
+// Sign implements crypto.Signer: digest in wire order, result s ‖ r (RFC 7091 section 6.1). opts may be nil and names
+// no hash: the key's algorithm does. The nonce comes from the key, the digest and as many fresh octets of rand
+// (crypto/rand.Reader when nil) as the key has, by the generator of RFC 6979 with HMAC-Streebog-512, so that a weak
+// source of randomness does not give the key away. The signature is verified before it is returned. GOST2001 keys
+// sign too, for tests and archives; new signatures should not use them.
 func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	a, c := k.public.Algorithm, k.public.Params.curve
 	if opts != nil && opts.HashFunc() != 0 {
 		return nil, fmt.Errorf("gost: hash %v does not belong to %s", opts.HashFunc(), a.Name)
 	}
-	if len(digest) != a.Digest.Size {
-		return nil, fmt.Errorf("%w: %d octets, %s has %d", ErrDigestLength, len(digest), a.Digest.Name, a.Digest.Size)
+	if err := a.checkDigest(digest); err != nil {
+		return nil, err
 	}
 	if rand == nil {
 		rand = cryptorand.Reader

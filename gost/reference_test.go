@@ -2,8 +2,8 @@ package gost
 
 import "math/big"
 
-// reference is the standard in math/big, written for reading: affine points, one formula a case, nothing shared with the
-// arithmetic under test but the constants.
+// reference is the standard in math/big, written for reading: affine points, one formula a case, nothing shared with
+// the arithmetic under test but the constants.
 type reference struct {
 	p, a, b, q *big.Int
 	base       *refPoint

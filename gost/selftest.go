@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// hashAnswers are example M1 of RFC 6986 section 10.1, in wire order, and the usual example of GOST R 34.11-94, 50 octets,
-// with the CryptoPro S-box.
+// hashAnswers are example M1 of RFC 6986 section 10.1, in wire order, and the usual example of GOST R 34.11-94, 50
+// octets, with the CryptoPro S-box.
 var hashAnswers = []struct {
 	digest       *Digest
 	message, hex string
@@ -22,8 +22,8 @@ var hashAnswers = []struct {
 		"c3730c5cbccacf915ac292676f21e8bd4ef75331d9405e5f1a61dc3130a65011"},
 }
 
-// signatureAnswers are signatures that OpenSSL with the gost engine and BouncyCastle verify too. Integers are hexadecimal as
-// the formats carry them: x ‖ y little-endian, digest in wire order, s ‖ r big-endian.
+// signatureAnswers are signatures that OpenSSL with the gost engine and BouncyCastle verify too. Integers are
+// hexadecimal as the formats carry them: x ‖ y little-endian, digest in wire order, s ‖ r big-endian.
 var signatureAnswers = []struct {
 	algorithm              *Algorithm
 	params                 string
@@ -66,9 +66,9 @@ var signatureAnswers = []struct {
 	},
 }
 
-// SelfTest checks the hashes and the verification of signatures against known answers: each hash, and for each algorithm a
-// good and two bad signatures. It takes a few milliseconds. A program that trusts this package's verdicts may refuse to
-// start on an error: it means that the program or the machine is broken.
+// SelfTest checks the hashes and the verification of signatures against known answers: each hash, and for each
+// algorithm a good and two bad signatures. It takes a few milliseconds. A program that trusts this package's verdicts
+// may refuse to start on an error: it means that the program or the machine is broken.
 func SelfTest() error {
 	for _, v := range hashAnswers {
 		h := v.digest.New()

@@ -27,9 +27,10 @@ var unfitKeys = map[string]string{
 
 // ParsePublicKey reads a DER SubjectPublicKeyInfo (RFC 4491 section 2.3, RFC 9215 section 4) with nothing after it.
 //
-// The key is one OCTET STRING inside a BIT STRING without unused bits. Parameters must be there and name a parameter set
-// that goes with the algorithm; test sets need AllowTestParams. digestParamSet may be absent or must be the right one;
-// encryptionParamSet is read over. The error is or wraps ErrKeyAlgorithm, ErrTestParams or ErrPoint in those cases.
+// The key is one OCTET STRING inside a BIT STRING without unused bits. Parameters must be there and name a parameter
+// set that goes with the algorithm; test sets need AllowTestParams. digestParamSet may be absent or must be the right
+// one; encryptionParamSet is read over. The error is or wraps ErrKeyAlgorithm, ErrTestParams or ErrPoint in those
+// cases.
 func ParsePublicKey(der []byte, opts ...KeyOption) (*PublicKey, error) {
 	input := cryptobyte.String(der)
 	var spki, id, bits, raw cryptobyte.String
@@ -71,7 +72,8 @@ func parseKeyAlgorithm(id cryptobyte.String) (*Algorithm, *ParamSet, error) {
 	}
 	var params cryptobyte.String
 	if !id.ReadASN1(&params, cryptobyte_asn1.SEQUENCE) || !id.Empty() {
-		return nil, nil, fmt.Errorf("gost: parameters of the %s key are absent or not a SEQUENCE; inheriting them is not supported", a.Name)
+		return nil, nil, fmt.Errorf(
+			"gost: parameters of the %s key are absent or not a SEQUENCE; inheriting them is not supported", a.Name)
 	}
 	if !params.ReadASN1ObjectIdentifier(&paramSet) {
 		return nil, nil, errors.New("gost: publicKeyParamSet is missing")
@@ -102,8 +104,8 @@ func digestParamSet(a *Algorithm) asn1.ObjectIdentifier {
 	return a.Digest.OID
 }
 
-// SubjectPublicKeyInfo returns the DER encoding with the parameters RFC 9215 section 4 asks for: the name of the parameter
-// set the key came with, and digestParamSet beside the names of RFC 4357 only.
+// SubjectPublicKeyInfo returns the DER encoding with the parameters RFC 9215 section 4 asks for: the name of the
+// parameter set the key came with, and digestParamSet beside the names of RFC 4357 only.
 func (k *PublicKey) SubjectPublicKeyInfo() []byte {
 	var b cryptobyte.Builder
 	b.AddASN1(cryptobyte_asn1.SEQUENCE, func(b *cryptobyte.Builder) {

@@ -110,7 +110,8 @@ func TestSignatures(t *testing.T) {
 					h := key.Algorithm.Digest.New()
 					h.Write(*v.Msg)
 					got := h.Sum(nil)
-					// rows about the digest give one that is not of the message; the empty 34.11-94 digest has two values
+					// rows about the digest give one that is not of the message; the empty 34.11-94 digest has two
+					// values
 					if v.Result == "valid" && len(*v.Msg) > 0 && !bytes.Equal(got, v.Digest) {
 						t.Errorf("%d %s: digest is %x, want %x", v.ID, v.Name, got, v.Digest)
 					}
@@ -209,8 +210,9 @@ func TestPublicKeys(t *testing.T) {
 	t.Logf("%d rows: %v", len(f.PublicKeys), count)
 }
 
-// TestPrivateKeys: the rows called ambiguous hold the big-endian octets of d, which are the little-endian octets of another
-// key. No byte order is tried, so they give that other key, or none when it is out of range; comparing public keys tells.
+// TestPrivateKeys: the rows called ambiguous hold the big-endian octets of d, which are the little-endian octets of
+// another key. No byte order is tried, so they give that other key, or none when it is out of range; comparing public
+// keys tells.
 func TestPrivateKeys(t *testing.T) {
 	f := loadSign(t)
 	count := map[string]int{}
@@ -300,7 +302,8 @@ func TestParamSets(t *testing.T) {
 				t.Errorf("%s with %s: %v, want %v", p.Name, a.Name, !want, want)
 			}
 			if want && p.digestParamSet != bytes.Contains([]byte(v.DigestParamSet[a.Name]), []byte("required")) {
-				t.Errorf("%s with %s: digestParamSet written: %v, the rule is %q", p.Name, a.Name, p.digestParamSet, v.DigestParamSet[a.Name])
+				t.Errorf("%s with %s: digestParamSet written: %v, the rule is %q",
+					p.Name, a.Name, p.digestParamSet, v.DigestParamSet[a.Name])
 			}
 		}
 		for _, s := range v.SmallOrder {

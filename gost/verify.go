@@ -6,23 +6,24 @@ import (
 	"math/bits"
 )
 
-// ErrVerification says that a well-formed signature does not verify; ErrSignatureLength that it has not exactly the length
-// the algorithm demands; ErrDigestLength that the digest is not one of the algorithm's hash.
+// ErrVerification says that a well-formed signature does not verify; ErrSignatureLength that it has not exactly the
+// length the algorithm demands; ErrDigestLength that the digest is not one of the algorithm's hash.
 var (
 	ErrVerification    = errors.New("gost: signature does not verify")
 	ErrSignatureLength = errors.New("gost: signature has a wrong length")
 	ErrDigestLength    = errors.New("gost: digest has a wrong length")
 )
 
-// Verify checks signature, s ‖ r in big-endian halves of exactly Algorithm.SignatureSize octets, over digest in wire order
-// (RFC 7091 section 6.2). The error is one of ErrVerification, ErrSignatureLength and ErrDigestLength, perhaps wrapped.
-// Time depends on the arguments, which are public. A successful Verify allocates nothing.
+// Verify checks signature, s ‖ r in big-endian halves of exactly Algorithm.SignatureSize octets, over digest in wire
+// order (RFC 7091 section 6.2). The error is one of ErrVerification, ErrSignatureLength and ErrDigestLength, perhaps
+// wrapped. Time depends on the arguments, which are public. A successful Verify allocates nothing.
 func (k *PublicKey) Verify(digest, signature []byte) error {
-	if len(digest) != k.Algorithm.Digest.Size {
-		return fmt.Errorf("%w: %d octets, %s has %d", ErrDigestLength, len(digest), k.Algorithm.Digest.Name, k.Algorithm.Digest.Size)
+	a := k.Algorithm
+	if err := a.checkDigest(digest); err != nil {
+		return err
 	}
-	if len(signature) != k.Algorithm.SignatureSize() {
-		return fmt.Errorf("%w: %d octets, %s has %d", ErrSignatureLength, len(signature), k.Algorithm.Name, k.Algorithm.SignatureSize())
+	if len(signature) != a.SignatureSize() {
+		return fmt.Errorf("%w: %d octets, %s has %d", ErrSignatureLength, len(signature), a.Name, a.SignatureSize())
 	}
 	c := k.Params.curve
 	var r, s, e fe
@@ -45,6 +46,13 @@ func (k *PublicKey) Verify(digest, signature []byte) error {
 	return nil
 }
 
+func (a *Algorithm) checkDigest(digest []byte) error {
+	if len(digest) != a.Digest.Size {
+		return fmt.Errorf("%w: %d octets, %s has %d", ErrDigestLength, len(digest), a.Digest.Name, a.Digest.Size)
+	}
+	return nil
+}
+
 // scalarOf turns a digest into e = α mod q, 1 in place of 0, in Montgomery form; α is the digest read as little-endian.
 // Its time does not depend on the digest.
 func (c *curve) scalarOf(e *fe, digest []byte) {
@@ -63,8 +71,8 @@ func maskIfZero(x *fe) uint64 {
 	return -b
 }
 
-// matchesX reports whether x mod q = r for the coordinate x of a point other than zero. It tries every x = r + i·q below p
-// (one, or up to four where the cofactor is 4) instead of inverting z.
+// matchesX reports whether x mod q = r for the coordinate x of a point other than zero. It tries every x = r + i·q
+// below p (one, or up to four where the cofactor is 4) instead of inverting z.
 func (c *curve) matchesX(pt *jacobian, r *fe) bool {
 	var zz, x fe
 	c.p.sqr(&zz, &pt.z)

@@ -1,5 +1,6 @@
 // Package gostr341194 implements the hash function GOST R 34.11-94 (RFC 5831) with the CryptoPro S-box of RFC 4357
-// section 11.2 and the start value zero. It serves the verification of old signatures; nothing new should be made with it.
+// section 11.2 and the start value zero. It serves the verification of old signatures; nothing new should be made
+// with it.
 //
 // Digests are octet strings in wire order, as CMS and X.509 carry them.
 package gostr341194
@@ -17,9 +18,9 @@ const (
 	BlockSize = 32
 )
 
-// EmptyEngine is the digest of the empty message to the letter of RFC 5831, which hashes one block of zeros even then. The
-// gost engine of OpenSSL produces it; every other library, and this package, produces 981e5f3c…56c0. A verifier may accept
-// either, and only where the message has no octets. All longer messages have one digest.
+// EmptyEngine is the digest of the empty message to the letter of RFC 5831, which hashes one block of zeros even
+// then. The gost engine of OpenSSL produces it; every other library, and this package, produces 981e5f3c…56c0. A
+// verifier may accept either, and only where the message has no octets. All longer messages have one digest.
 var EmptyEngine = [Size]byte{
 	0x3f, 0x25, 0xbc, 0x1f, 0xbb, 0xce, 0x27, 0xca, 0x10, 0xfb, 0x19, 0x58, 0xf3, 0x19, 0x47, 0x3a,
 	0xe7, 0xe1, 0x74, 0x82, 0xc3, 0xb5, 0x3e, 0xcf, 0x47, 0xa7, 0xe2, 0xde, 0x8a, 0xab, 0xe4, 0xc8,
@@ -101,7 +102,8 @@ func (d *digest) compress(p *[BlockSize]byte) {
 	d.sigma.add(&m)
 }
 
-// finish pads the last block with zero octets, without a marker, and hashes the length and the sum (RFC 5831 section 6).
+// finish pads the last block with zero octets, without a marker, and hashes the length and the sum (RFC 5831 section
+// 6).
 func (d *digest) finish() {
 	if d.len > 0 {
 		clear(d.buf[d.len:])

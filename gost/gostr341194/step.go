@@ -2,7 +2,8 @@ package gostr341194
 
 import "math/bits"
 
-// sbox is id-GostR3411-94-CryptoProParamSet (RFC 4357 section 11.2): row i substitutes nibble i, the least significant first.
+// sbox is id-GostR3411-94-CryptoProParamSet (RFC 4357 section 11.2): row i substitutes nibble i, the least
+// significant first.
 var sbox = [8][16]byte{
 	{10, 4, 5, 6, 8, 1, 3, 7, 13, 12, 14, 0, 9, 2, 11, 15},
 	{5, 15, 4, 0, 2, 13, 11, 9, 1, 7, 6, 3, 12, 14, 10, 8},
@@ -14,7 +15,8 @@ var sbox = [8][16]byte{
 	{1, 3, 10, 9, 5, 11, 4, 15, 8, 6, 7, 14, 13, 0, 2, 12},
 }
 
-// table joins the S-box with the rotation by 11 bits; table[i] belongs to octet i of the sum. 4 KiB, computed once at start.
+// table joins the S-box with the rotation by 11 bits; table[i] belongs to octet i of the sum. 4 KiB, computed once at
+// start.
 var table = func() (t [4][256]uint32) {
 	for i := range t {
 		for x := range t[i] {

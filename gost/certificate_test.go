@@ -401,3 +401,30 @@ func BenchmarkParseCertificate(b *testing.B) {
 		}
 	}
 }
+
+// TestEveryOctet changes each octet: what was signed can then no longer be read or no longer verifies.
+func TestEveryOctet(t *testing.T) {
+	der, issuer := readPEM(t, "2012-256-cpA/leaf.pem"), readCertificate(t, "2012-256-cpA/int.pem")
+	request := readPEM(t, "csr/ok.pem")
+	for _, mask := range []byte{0x01, 0x80} {
+		for i := range der {
+			der[i] ^= mask
+			if c, err := gost.ParseCertificate(der); err == nil && c.CheckSignatureFrom(issuer) == nil {
+				t.Errorf("certificate: octet %d ^ %#x still verifies", i, mask)
+			}
+			der[i] ^= mask
+		}
+		for i := range request {
+			request[i] ^= mask
+			if r, err := gost.ParseRequest(request); err == nil && r.CheckSignature() == nil {
+				t.Errorf("request: octet %d ^ %#x still verifies", i, mask)
+			}
+			request[i] ^= mask
+		}
+	}
+	for n := range request {
+		if _, err := gost.ParseRequest(request[:n]); err == nil {
+			t.Errorf("request: %d of %d octets are accepted", n, len(request))
+		}
+	}
+}

@@ -141,8 +141,10 @@ func (p *nameParser) attribute() (nameValue, error) {
 
 // clip keeps error messages short.
 func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
+	for i := range s {
+		if i > 40 {
+			return s[:i] + "…"
+		}
 	}
 	return s
 }

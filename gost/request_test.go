@@ -9,6 +9,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -248,4 +249,53 @@ func FuzzParseRequest(f *testing.F) {
 		}
 		_ = r.CheckSignature()
 	})
+}
+
+// TestRequestFields rebuilds a request with other attributes or other fields; its signature is wrong.
+func TestRequestFields(t *testing.T) {
+	good, err := gost.ParseRequest(readPEM(t, "csr/ok.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ski := tlv(0x30, tlv(0x30, tlv(0x06, "551d0e"), tlv(0x04, "04020102")))
+	wish := tlv(0x06, "2a864886f70d01090e")
+	for _, tc := range []struct{ name, tail, err string }{
+		{"extensionRequest and another attribute", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski)), tlv(0x30, tlv(0x06, "2a03"), tlv(0x31, "0500"))), ""},
+		{"empty attributes", "a000", ""},
+		{"no attributes", "", "attributes: missing"},
+		{"field after the attributes", "a0000500", "unknown field"},
+		{"attribute without values", tlv(0xa0, tlv(0x30, wish, "3100")), "SET of values"},
+		{"attribute of another type", tlv(0xa0, "0500"), "SET of values"},
+		{"extensionRequest twice", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski)), tlv(0x30, wish, tlv(0x31, ski))), "comes twice"},
+		{"extensionRequest with two values", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski, ski))), "more than one value"},
+		{"extensionRequest with no extensions in it", tlv(0xa0, tlv(0x30, wish, tlv(0x31, "0500"))), "extensionRequest: not a DER SEQUENCE"},
+		{"many attributes", tlv(0xa0, strings.Repeat(tlv(0x30, tlv(0x06, "2a03"), tlv(0x31, "0500")), 12)), ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tail, err := hex.DecodeString(tc.tail)
+			if err != nil {
+				t.Fatal(err)
+			}
+			info := slices.Concat([]byte{2, 1, 0}, good.Subject, good.PublicKey.SubjectPublicKeyInfo(), tail)
+			algorithm := append([]byte{0x30, 10, 6, 8}, must(hex.DecodeString("2a85030701010302"))...)
+			signature := append([]byte{3, 65, 0}, make([]byte, 64)...)
+			der := element(element(info), algorithm, signature)
+			r, err := gost.ParseRequest(der)
+			if tc.err == "" && err != nil || tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)) {
+				t.Fatalf("%v, want %q", err, tc.err)
+			}
+			if err == nil && r.CheckSignature() == nil {
+				t.Error("a signature of zeros verifies")
+			}
+		})
+	}
+}
+
+// element wraps its arguments into a SEQUENCE of 128 to 65535 octets.
+func element(parts ...[]byte) []byte {
+	in := slices.Concat(parts...)
+	if len(in) < 256 {
+		return append([]byte{0x30, 0x81, byte(len(in))}, in...)
+	}
+	return append([]byte{0x30, 0x82, byte(len(in) >> 8), byte(len(in))}, in...)
 }

@@ -65,7 +65,7 @@ func (p *Profile) check(in Input) error {
 	c := in.Certificate
 	switch {
 	case c == nil:
-		return refuse(report.RequestInvalid, "the signer's certificate is missing")
+		return refuse(report.KeyUnusable, "the key has no certificate")
 	case c.PublicKey == nil:
 		return &report.Error{Code: report.KeyUnusable, Message: "the certificate's key is not usable", Err: c.PublicKeyErr}
 	case c.PublicKey.Algorithm == gost.GOST2001:

@@ -266,7 +266,7 @@ func TestPrepareRefuses(t *testing.T) {
 		in      Input
 		code    report.Code
 	}{
-		{"no certificate", "pkcs7-detached", Input{Time: now}, report.RequestInvalid},
+		{"no certificate", "pkcs7-detached", Input{Time: now}, report.KeyUnusable},
 		{"no time", "pkcs7-detached", Input{Certificate: good}, report.RequestInvalid},
 		{"2001", "pkcs7-detached", Input{Certificate: old, Time: at}, report.KeyUnusable},
 		{"too early", "pkcs7-detached", Input{Certificate: good, Time: good.NotBefore.Add(-time.Second)}, report.CertTime},

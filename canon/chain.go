@@ -31,16 +31,16 @@ type stage struct {
 // Errors are *xmltext.SyntaxError for doc itself, *TransformError for what a transform refuses, and w's own. What was
 // written before an error means nothing. Output is bounded: 64 times the length of doc and 64 KiB.
 func Apply(w io.Writer, doc []byte, node Node, chain []Transform, limits xmltext.Limits) error {
-	stages, err := plan(chain)
-	if err != nil {
+	p := processors.Get().(*processor)
+	defer p.release()
+	if err := p.plan(chain); err != nil {
 		return err
 	}
+	stages := p.stages
 	stages[0].Node = node
 	for i := range stages[1:] {
 		stages[i+1].Node = Node{Whole: true, Comments: true}
 	}
-	p := processors.Get().(*processor)
-	defer p.release()
 	for i := range stages {
 		dst := w
 		var buf *bytes.Buffer
@@ -81,57 +81,78 @@ func derived(limits xmltext.Limits) xmltext.Limits {
 }
 
 // plan checks a chain and divides it into stages, at least one.
-func plan(chain []Transform) ([]stage, error) {
+func (p *processor) plan(chain []Transform) error {
 	if len(chain) > maxChain {
-		return nil, &TransformError{Message: fmt.Sprintf("more than %d transforms", maxChain)}
+		return &TransformError{Message: fmt.Sprintf("more than %d transforms", maxChain)}
 	}
-	stages := make([]stage, 0, 4)
-	current := stage{}
-	nodes := true // the data is a node-set
-	smev := false
-	add := func(f *form) {
-		current.form = f
-		slices.Sort(current.enveloped)
-		stages, current, nodes = append(stages, current), stage{}, false
-	}
-	var outside []int
+	var (
+		current stage
+		outside []int
+		nodes   = true // the data is a node-set
+		smev    = false
+	)
 	for i := range chain {
 		t := &chain[i]
-		f := findForm(t.URI)
-		refuse := func(message string) ([]stage, error) { return nil, &TransformError{URI: t.URI, Message: message} }
-		switch {
-		case !Known(t.URI):
-			return refuse("not supported")
-		case smev && t.URI != EnvelopedURI:
-			return refuse("no transform may follow " + SMEVURI)
-		case len(t.PrefixList) > 0 && (f == nil || !f.exclusive):
-			return refuse("takes no PrefixList")
-		case len(t.PrefixList) > maxPrefixes:
-			return refuse(fmt.Sprintf("PrefixList of more than %d entries", maxPrefixes))
-		case f != nil:
-			current.prefixes = t.PrefixList
-			add(f)
-		case t.URI == SMEVURI:
-			if nodes {
-				add(implicit)
-			}
-			add(nil)
-			smev = true
-		case t.URI == XPathURI && !t.OmitSignatures:
-			return refuse("the only expression supported is not(ancestor-or-self::ds:Signature)")
-		case t.URI == XPathURI:
-			current.signatures, nodes = true, true
-		case len(stages) > 0: // enveloped; the offset means nothing in the octets that there are now
-			outside = append(outside, t.Signature)
-		default:
-			current.enveloped = append(current.enveloped, t.Signature)
+		if err := t.check(smev); err != nil {
+			return err
 		}
+		switch t.URI {
+		case EnvelopedURI:
+			if len(p.stages) > 0 { // the offset means nothing in the octets that there are now
+				outside = append(outside, t.Signature)
+			} else {
+				current.enveloped = append(current.enveloped, t.Signature)
+			}
+			continue
+		case XPathURI:
+			current.signatures, nodes = true, true
+			continue
+		case SMEVURI:
+			if nodes {
+				current.form = implicit
+				p.add(&current)
+			}
+			smev = true
+		default:
+			current.form, current.prefixes = findForm(t.URI), t.PrefixList
+		}
+		p.add(&current)
+		nodes = false
 	}
 	if nodes {
-		add(implicit)
+		current.form = implicit
+		p.add(&current)
 	}
-	stages[0].outside = outside
-	return stages, nil
+	p.stages[0].outside = outside
+	return nil
+}
+
+// add ends the current stage.
+func (p *processor) add(current *stage) {
+	slices.Sort(current.enveloped)
+	p.stages = append(p.stages, *current)
+	*current = stage{}
+}
+
+// check refuses a transform that is not supported as it is, or after the SMEV transform.
+func (t *Transform) check(afterSMEV bool) error {
+	f := findForm(t.URI)
+	message := ""
+	switch {
+	case !Known(t.URI):
+		message = "not supported"
+	case afterSMEV && t.URI != EnvelopedURI:
+		message = "no transform may follow " + SMEVURI
+	case len(t.PrefixList) > 0 && (f == nil || !f.exclusive):
+		message = "takes no PrefixList"
+	case len(t.PrefixList) > maxPrefixes:
+		message = fmt.Sprintf("PrefixList of more than %d entries", maxPrefixes)
+	case t.URI == XPathURI && !t.OmitSignatures:
+		message = "the only expression supported is not(ancestor-or-self::ds:Signature)"
+	default:
+		return nil
+	}
+	return &TransformError{URI: t.URI, Message: message}
 }
 
 // processor is the reusable state of Apply.
@@ -140,6 +161,7 @@ type processor struct {
 	out     writer
 	c14n    canonicalizer
 	smev    smevTransform
+	stages  []stage
 	between [2]bytes.Buffer
 }
 
@@ -167,6 +189,8 @@ func (p *processor) release() {
 	p.tok.Reset(nil, xmltext.Limits{})
 	p.out.reset(nil, 0)
 	p.c14n.selection = selection{}
+	clear(p.stages)
+	p.stages = p.stages[:0]
 	for i := range p.between {
 		if p.between[i].Cap() > keep {
 			p.between[i] = bytes.Buffer{}

@@ -1,9 +1,6 @@
 package xmltext
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // marks are first octets that tell another encoding (XML 1.0 appendix F), the longer ones first.
 var marks = []struct{ octets, encoding string }{
@@ -42,7 +39,7 @@ func (t *Tokenizer) xmlDeclaration() error {
 		return err
 	case end == pos:
 		return t.malformed(pos, "no version in the XML declaration")
-	case version != "1.0":
+	case string(version) != "1.0":
 		return t.malformed(pos, "XML version %.16q; only 1.0 is accepted", version)
 	}
 	pos = end
@@ -50,7 +47,7 @@ func (t *Tokenizer) xmlDeclaration() error {
 	switch {
 	case err != nil:
 		return err
-	case end != pos && !strings.EqualFold(encoding, "UTF-8"):
+	case end != pos && !bytes.EqualFold(encoding, []byte("UTF-8")):
 		return t.fail(Encoding, pos, "encoding %.64q declared; only UTF-8 is accepted", encoding)
 	}
 	pos = end
@@ -58,7 +55,7 @@ func (t *Tokenizer) xmlDeclaration() error {
 	switch {
 	case err != nil:
 		return err
-	case end != pos && standalone != "yes" && standalone != "no":
+	case end != pos && string(standalone) != "yes" && string(standalone) != "no":
 		return t.malformed(pos, "standalone is neither yes nor no in the XML declaration")
 	}
 	pos = t.skipSpace(end)
@@ -70,26 +67,26 @@ func (t *Tokenizer) xmlDeclaration() error {
 }
 
 // pseudoAttribute reads white space, name, equals sign and quoted value at pos; without that name there, end is pos.
-func (t *Tokenizer) pseudoAttribute(pos int, name string) (value string, end int, err error) {
+func (t *Tokenizer) pseudoAttribute(pos int, name string) (value []byte, end int, err error) {
 	doc := t.doc
 	at := t.skipSpace(pos)
 	if at == pos || !bytes.HasPrefix(doc[at:], []byte(name)) {
-		return "", pos, nil
+		return nil, pos, nil
 	}
 	at = t.skipSpace(at + len(name))
 	if at == len(doc) || doc[at] != '=' {
-		return "", 0, t.malformed(at, "no = after %s in the XML declaration", name)
+		return nil, 0, t.malformed(at, "no = after %s in the XML declaration", name)
 	}
 	at = t.skipSpace(at + 1)
 	if at == len(doc) || doc[at] != '"' && doc[at] != '\'' {
-		return "", 0, t.malformed(at, "%s without quotes in the XML declaration", name)
+		return nil, 0, t.malformed(at, "%s without quotes in the XML declaration", name)
 	}
 	length := bytes.IndexByte(doc[at+1:], doc[at])
 	if length < 0 {
-		return "", 0, t.malformed(at, "document ends inside the XML declaration")
+		return nil, 0, t.malformed(at, "document ends inside the XML declaration")
 	}
 	if length > t.limits.NameLength {
-		return "", 0, t.fail(Limit, at, "%s longer than %d octets in the XML declaration", name, t.limits.NameLength)
+		return nil, 0, t.fail(Limit, at, "%s longer than %d octets in the XML declaration", name, t.limits.NameLength)
 	}
-	return string(doc[at+1 : at+1+length]), at + length + 2, nil
+	return doc[at+1 : at+1+length], at + length + 2, nil
 }

@@ -55,46 +55,55 @@ func FuzzParsePrivateKey(f *testing.F) {
 	})
 }
 
-// FuzzVerify compares the verifier with the reference, on the octets as they come and on a signature that the reference
-// makes from them for the key d·P.
+// FuzzVerify compares signer and verifier with the reference: for the key d·P, either the octets as they come are judged,
+// or a signature is made with the nonce k and must be the same and verify.
 func FuzzVerify(f *testing.F) {
-	for i, g := range loadSign(f).Groups {
-		for _, v := range g.Tests[2:4] {
-			f.Add(uint8(i), []byte(g.D), []byte(v.K), []byte(v.Digest), []byte(v.Sig))
-		}
+	for i := range ParamSets {
+		q := ParamSets[i].curve.q.v
+		var least, most [64]byte
+		q.putBytes(most[:])
+		most[63] -= 2 // scalar maps x to x + 1
+		f.Add(uint8(i), true, []byte("key"), []byte("nonce"), []byte("digest"), []byte{})
+		f.Add(uint8(i), true, least[:], most[:], make([]byte, 64), []byte{})
+		f.Add(uint8(i), true, most[:], least[:], []byte{1}, []byte{})
+		f.Add(uint8(i), false, most[:], []byte{}, []byte("digest"), []byte("signature"))
 	}
-	f.Fuzz(func(t *testing.T, set uint8, dOctets, kOctets, digest, signature []byte) {
+	f.Fuzz(func(t *testing.T, set uint8, sign bool, dOctets, kOctets, digest, signature []byte) {
 		p := ParamSets[int(set)%len(ParamSets)]
 		a := p.algorithms[int(set)/len(ParamSets)%len(p.algorithms)]
 		ref := referenceOf(p.curve)
 		// any octets are a scalar in range
-		scalar := func(b []byte) *big.Int {
+		scalar := func(b []byte) (*big.Int, fe) {
 			x := new(big.Int).SetBytes(b[:min(len(b), 64)])
-			return x.Mod(x, new(big.Int).Sub(ref.q, big.NewInt(1))).Add(x, big.NewInt(1))
+			x.Mod(x, new(big.Int).Sub(ref.q, big.NewInt(1))).Add(x, big.NewInt(1))
+			return x, feOf(x)
 		}
-		d, k := scalar(dOctets), scalar(kOctets)
 		fixed := func(b []byte, n int) []byte {
-			return append(bytes.Clone(b[:min(len(b), n)]), make([]byte, n-min(len(b), n))...)
+			b = b[:min(len(b), n)]
+			return append(bytes.Clone(b), make([]byte, n-len(b))...)
 		}
-		digest, signature = fixed(digest, a.Digest.Size), fixed(signature, a.SignatureSize())
-
-		dLimbs, kLimbs := feOf(d), feOf(k)
-		key, err := newPrivateKey(a, p, &dLimbs, []KeyOption{testSets})
+		d, limbs := scalar(dOctets)
+		public := ref.mul(d, ref.base)
+		key, err := newPrivateKey(a, p, &limbs, []KeyOption{testSets})
 		if err != nil {
 			t.Fatal(err)
 		}
-		public := ref.mul(d, ref.base)
-		if got := key.public.Verify(digest, signature) == nil; got != ref.verify(public, digest, signature) {
-			t.Errorf("%s: verdict on %x over %x is %v", p.Name, signature, digest, got)
-		}
-		made := ref.sign(d, k, digest, p.Size())
-		if got := key.signWithNonce(digest, &kLimbs); !bytes.Equal(got, made) {
-			t.Errorf("%s: signature is %x, want %x", p.Name, got, made)
-		}
-		if made != nil {
-			if err := key.public.Verify(digest, made); err != nil {
-				t.Errorf("%s: %v", p.Name, err)
+		digest = fixed(digest, a.Digest.Size)
+		if !sign {
+			signature = fixed(signature, a.SignatureSize())
+			if got := key.public.Verify(digest, signature) == nil; got != ref.verify(public, digest, signature) {
+				t.Errorf("%s: verdict on %x over %x is %v", p.Name, signature, digest, got)
 			}
+			return
+		}
+		k, nonce := scalar(kOctets)
+		want := ref.sign(d, k, digest, p.Size())
+		got := key.signWithNonce(digest, &nonce)
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: signature is %x, want %x", p.Name, got, want)
+		}
+		if got != nil && key.public.Verify(digest, got) != nil {
+			t.Errorf("%s: own signature %x over %x does not verify", p.Name, got, digest)
 		}
 	})
 }

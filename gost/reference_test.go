@@ -65,12 +65,18 @@ func (r *reference) add(u, v *refPoint) *refPoint {
 	return &refPoint{x, y}
 }
 
-func (r *reference) mul(k *big.Int, u *refPoint) *refPoint {
+func (r *reference) mul(k *big.Int, u *refPoint) *refPoint { return r.sum(k, u, new(big.Int), nil) }
+
+// sum is m·u + n·v by doubling and adding, one bit of both scalars at a time.
+func (r *reference) sum(m *big.Int, u *refPoint, n *big.Int, v *refPoint) *refPoint {
 	var sum *refPoint
-	for i := k.BitLen() - 1; i >= 0; i-- {
+	for i := max(m.BitLen(), n.BitLen()) - 1; i >= 0; i-- {
 		sum = r.add(sum, sum)
-		if k.Bit(i) == 1 {
+		if m.Bit(i) == 1 {
 			sum = r.add(sum, u)
+		}
+		if n.Bit(i) == 1 {
+			sum = r.add(sum, v)
 		}
 	}
 	return sum
@@ -98,7 +104,7 @@ func (r *reference) verify(public *refPoint, digest, signature []byte) bool {
 	z2 := new(big.Int).Mul(t, v)
 	z1.Mod(z1, r.q)
 	z2.Neg(z2).Mod(z2, r.q)
-	c := r.add(r.mul(z1, r.base), r.mul(z2, public))
+	c := r.sum(z1, r.base, z2, public)
 	return c != nil && new(big.Int).Mod(c.x, r.q).Cmp(t) == 0
 }
 

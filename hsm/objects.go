@@ -1,0 +1,255 @@
+package hsm
+
+import (
+	"bytes"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm/internal/p11"
+)
+
+// checkID says whether id can be the CKA_ID of a key: 1 to 128 printable ASCII octets.
+func checkID(id string) error {
+	if id == "" || len(id) > 128 {
+		return &Error{Kind: Invalid, Op: "read the id", Err: errors.New("an id of a key has 1 to 128 octets")}
+	}
+	for i := range len(id) {
+		if id[i] <= ' ' || id[i] > '~' {
+			return &Error{Kind: Invalid, Op: "read the id", Err: fmt.Errorf("%q is no id of a key: printable ASCII only", id)}
+		}
+	}
+	return nil
+}
+
+// reader reads objects through one session.
+type reader struct {
+	m p11.Module
+	s p11.Session
+}
+
+// find looks for the objects of a class with an id; two are enough to know that there is no single one.
+func (r reader) find(class uint, id string) ([]p11.Object, error) {
+	return r.m.Find(r.s, []*p11.Attribute{p11.Attr(p11.AttrClass, class), p11.Attr(p11.AttrID, []byte(id))}, 2)
+}
+
+// octets reads an attribute; one that the object does not have is empty.
+func (r reader) octets(o p11.Object, kind uint) ([]byte, error) {
+	value, err := r.m.Attribute(r.s, o, kind)
+	if errors.Is(err, p11.AttributeTypeInvalid) || errors.Is(err, p11.AttributeSensitive) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// number reads a CK_ULONG.
+func (r reader) number(o p11.Object, kind uint) (uint, error) {
+	value, err := r.m.Attribute(r.s, o, kind)
+	if err != nil {
+		return 0, err
+	}
+	return p11.Number(value)
+}
+
+// flag reads a CK_BBOOL; absent is false.
+func (r reader) flag(o p11.Object, kind uint) (bool, error) {
+	value, err := r.octets(o, kind)
+	return len(value) == 1 && value[0] != 0, err
+}
+
+// pair is what a token holds under one id, as far as it concerns a GOST key.
+type pair struct {
+	private     p11.Object
+	mechanism   uint
+	public      *gost.PublicKey
+	certificate *gost.Certificate // nil when there is none
+}
+
+func unusable(id, format string, args ...any) error {
+	return &Error{Kind: KeyUnusable, Op: fmt.Sprintf("read key %q", id), Err: fmt.Errorf(format, args...)}
+}
+
+// one refuses what is missing and what is there twice.
+func one(id, what string, found []p11.Object) (p11.Object, error) {
+	op := fmt.Sprintf("find key %q", id)
+	switch len(found) {
+	case 0:
+		return 0, &Error{Kind: KeyNotFound, Op: op, Err: fmt.Errorf("no %s has this id", what)}
+	case 1:
+		return found[0], nil
+	default:
+		return 0, &Error{Kind: Ambiguous, Op: op, Err: fmt.Errorf("several objects of the kind %s have this id", what)}
+	}
+}
+
+// pair reads a GOST key. The type is looked at after the search, so that a wrong one is a clear message.
+func (r reader) pair(id string) (pair, error) {
+	found, err := r.find(p11.ClassPrivateKey, id)
+	if err != nil {
+		return pair{}, err
+	}
+	var p pair
+	if p.private, err = one(id, "private key", found); err != nil {
+		return pair{}, err
+	}
+	algorithm, err := r.suitable(id, &p)
+	if err != nil {
+		return pair{}, err
+	}
+	if p.certificate, err = r.certificate(id); err != nil {
+		return pair{}, err
+	}
+	stored, err := r.publicObject(id, algorithm)
+	if err != nil {
+		return pair{}, err
+	}
+	// The certificate says which algorithm a 256-bit key belongs to, 2001 or 2012; without one it is 2012.
+	switch cert := p.certificate; {
+	case cert == nil && stored == nil:
+		return pair{}, unusable(id, "neither a public key nor a certificate is on the token")
+	case cert == nil:
+		p.public = stored
+	case cert.PublicKey == nil:
+		return pair{}, unusable(id, "the key of its certificate: %w", cert.PublicKeyErr)
+	case cert.PublicKey.Algorithm.Size != algorithm.Size:
+		return pair{}, unusable(id, "the certificate is for a key of another size")
+	case stored != nil && !samePoint(stored, cert.PublicKey):
+		return pair{}, unusable(id, "the certificate and the public key on the token are for different keys")
+	default:
+		p.public = cert.PublicKey
+	}
+	return p, nil
+}
+
+// suitable checks that a private key can serve unattended, and sets its mechanism.
+func (r reader) suitable(id string, p *pair) (*gost.Algorithm, error) {
+	kind, err := r.number(p.private, p11.AttrKeyType)
+	if err != nil {
+		return nil, err
+	}
+	algorithm := gost.GOST2012_256
+	switch kind {
+	case p11.KeyTypeGOST:
+		p.mechanism = p11.MechGOST
+	case p11.KeyTypeGOST512:
+		p.mechanism, algorithm = p11.MechGOST512, gost.GOST2012_512
+	default:
+		return nil, unusable(id, "it is not a GOST R 34.10 key: %s", keyTypeName(kind))
+	}
+	for _, attended := range []struct {
+		kind uint
+		what string
+	}{
+		{p11.AttrAlwaysAuth, "asks for its PIN at each signature"},
+		{p11.AttrRutokenTouch, "waits for a touch at each signature"},
+		{p11.AttrRutokenPINPad, "waits for a PIN at its pad"},
+	} {
+		set, err := r.flag(p.private, attended.kind)
+		if err != nil {
+			return nil, err
+		}
+		if set {
+			return nil, unusable(id, "the key %s, which is unfit for a service", attended.what)
+		}
+	}
+	return algorithm, nil
+}
+
+// publicObject reads the public key object; nil when there is none. Parameters are never taken from the private object:
+// modules are known to write a wrong set there.
+func (r reader) publicObject(id string, algorithm *gost.Algorithm) (*gost.PublicKey, error) {
+	found, err := r.find(p11.ClassPublicKey, id)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	object, err := one(id, "public key", found)
+	if err != nil {
+		return nil, err
+	}
+	value, err := r.octets(object, p11.AttrValue)
+	if err != nil {
+		return nil, err
+	}
+	params, err := r.octets(object, p11.AttrGOSTR3410Params)
+	if err != nil {
+		return nil, err
+	}
+	if len(value) == 0 || len(params) == 0 {
+		return nil, nil // an empty shell; the certificate may tell
+	}
+	set, err := paramSet(params)
+	if err != nil {
+		return nil, unusable(id, "parameters of the public key: %w", err)
+	}
+	key, err := gost.NewPublicKey(algorithm, set, unwrap(value, 2*algorithm.Size))
+	if err != nil {
+		return nil, unusable(id, "public key: %w", err)
+	}
+	return key, nil
+}
+
+// certificate reads the certificate object; nil when there is none.
+func (r reader) certificate(id string) (*gost.Certificate, error) {
+	found, err := r.find(p11.ClassCertificate, id)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	object, err := one(id, "certificate", found)
+	if err != nil {
+		return nil, err
+	}
+	der, err := r.octets(object, p11.AttrValue)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := gost.ParseCertificate(der)
+	if err != nil {
+		return nil, unusable(id, "its certificate: %w", err)
+	}
+	return cert, nil
+}
+
+// unwrap takes off the OCTET STRING that some modules put around CKA_VALUE; want is the length of the bare value.
+func unwrap(value []byte, want int) []byte {
+	if len(value) == want {
+		return value
+	}
+	var bare []byte
+	if rest, err := asn1.Unmarshal(value, &bare); err == nil && len(rest) == 0 {
+		return bare
+	}
+	return value
+}
+
+// paramSet reads the value of CKA_GOSTR3410_PARAMS: the DER encoding of an object identifier.
+func paramSet(der []byte) (*gost.ParamSet, error) {
+	var oid asn1.ObjectIdentifier
+	if rest, err := asn1.Unmarshal(der, &oid); err != nil || len(rest) != 0 {
+		return nil, errors.New("no object identifier")
+	}
+	set := gost.ParamSetByOID(oid)
+	if set == nil {
+		return nil, fmt.Errorf("unknown parameter set %s", oid)
+	}
+	return set, nil
+}
+
+// samePoint compares what a token holds; the label 2001 or 2012 is not part of that.
+func samePoint(a, b *gost.PublicKey) bool {
+	return a.Params.SameCurve(b.Params) && bytes.Equal(a.Bytes(), b.Bytes())
+}
+
+func keyTypeName(kind uint) string {
+	switch kind {
+	case p11.KeyTypeGOST:
+		return "gost256"
+	case p11.KeyTypeGOST512:
+		return "gost512"
+	case p11.KeyTypeEC:
+		return "ecdsa"
+	case p11.KeyTypeRSA:
+		return "rsa"
+	}
+	return fmt.Sprintf("CKK 0x%X", kind)
+}

@@ -1,0 +1,133 @@
+package hsm
+
+import (
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// record is what is remembered of a token's PIN between starts, so that any number of restarts spends one try for each
+// distinct PIN. It is kept in one small file and removed by a successful login, or by an operator.
+type record struct {
+	Serial string `json:"serial"`
+	// Attempt is written before C_Login and taken away after it. Found at a start it means that the try was cut short.
+	Attempt     *time.Time `json:"attempt,omitempty"`
+	Interrupted int        `json:"interrupted,omitempty"`
+	Salt        string     `json:"salt,omitempty"`
+	Refused     []refusal  `json:"refused,omitempty"`
+}
+
+// refusal remembers a PIN by a tag of few bits: a PIN has so few digits that even a slow hash of full length would be
+// searched at once. A chance match, one in 1024, only asks for the operator.
+type refusal struct {
+	Time time.Time `json:"time"`
+	Tag  uint16    `json:"tag"`
+}
+
+const (
+	tagBits       = 10
+	tagIterations = 100_000
+	maxRefusals   = 64
+	maxRecord     = 16 << 10
+)
+
+func recordPath(dir, serial string) string {
+	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".json")
+}
+
+func readRecord(path, serial string) (record, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return record{Serial: serial}, nil
+	}
+	if err != nil {
+		return record{}, err
+	}
+	defer f.Close()
+	var r record
+	info, err := f.Stat()
+	if err == nil && info.Size() > maxRecord {
+		err = errors.New("too long")
+	}
+	if err == nil {
+		err = json.NewDecoder(f).Decode(&r)
+	}
+	if err == nil && r.Serial != serial {
+		err = errors.New("of another token")
+	}
+	if err != nil {
+		return record{}, fmt.Errorf("record of refused PINs %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// write replaces the record so that it survives a power cut from here on.
+func (r record) write(path string) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".pin-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(append(data, '\n'))
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func removeRecord(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (r *record) tag(p PIN) (uint16, error) {
+	if r.Salt == "" {
+		salt := make([]byte, 16)
+		_, _ = rand.Read(salt) // never fails
+		r.Salt = hex.EncodeToString(salt)
+	}
+	key, err := pbkdf2.Key(sha256.New, string(p.octets), []byte(r.Salt), tagIterations, 2)
+	if err != nil {
+		return 0, err
+	}
+	return (uint16(key[0])<<8 | uint16(key[1])) >> (16 - tagBits), nil
+}
+
+func (r *record) refused(tag uint16) bool {
+	return slices.ContainsFunc(r.Refused, func(x refusal) bool { return x.Tag == tag })
+}
+
+func (r *record) refuse(tag uint16) {
+	r.Refused = append(r.Refused, refusal{time.Now().UTC().Truncate(time.Second), tag})
+	if over := len(r.Refused) - maxRefusals; over > 0 {
+		r.Refused = r.Refused[over:]
+	}
+}

@@ -1,0 +1,49 @@
+package hsm
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm/internal/p11"
+)
+
+// selfTest signs random octets and verifies.
+func (k *Key) selfTest(s p11.Session) error {
+	digest := make([]byte, k.public.Algorithm.Digest.Size)
+	_, _ = rand.Read(digest) // never fails
+	signature, err := k.token.module.Sign(s, k.mechanism, k.handle, digest)
+	if err != nil {
+		return fmt.Errorf("self-test: %w", err)
+	}
+	_, err = k.checked(digest, signature)
+	return err
+}
+
+// nameFault looks for the known ways in which a module may deviate, only to give the operator a name for it.
+func nameFault(key *gost.PublicKey, digest, signature []byte) string {
+	if len(signature) != key.Algorithm.SignatureSize() {
+		return fmt.Sprintf("the token gave %d octets instead of %d", len(signature), key.Algorithm.SignatureSize())
+	}
+	reversed := func(b []byte) []byte { b = bytes.Clone(b); slices.Reverse(b); return b }
+	half := len(signature) / 2
+	first, second := signature[:half], signature[half:]
+	for _, form := range []struct {
+		name      string
+		signature []byte
+	}{
+		{"the token gives r ‖ s instead of s ‖ r", slices.Concat(second, first)},
+		{"the token gives the whole signature reversed", reversed(signature)},
+		{"the token gives each half of the signature reversed", slices.Concat(reversed(first), reversed(second))},
+	} {
+		if key.Verify(digest, form.signature) == nil {
+			return form.name
+		}
+	}
+	if key.Verify(reversed(digest), signature) == nil {
+		return "the token takes the digest in reversed order"
+	}
+	return fmt.Sprintf("the token signs with another key or on another curve than %s", key.Params.Name)
+}

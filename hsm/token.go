@@ -1,0 +1,333 @@
+package hsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
+)
+
+// Token is an open, logged-in token. Safe for concurrent use.
+//
+// The login belongs to the process and the token, and ends with the last session: the anchor session keeps it and is never
+// lent. Every login starts an epoch, which sessions and handles are tagged with.
+type Token struct {
+	cfg     TokenConfig
+	log     *slog.Logger
+	module  p11.Module
+	release func() error
+	slot    uint
+	info    TokenInfo
+	pin     PIN
+	pool    *pool
+	epoch   atomic.Uint64
+	refused atomic.Pointer[Error] // the PIN was refused while at work; final
+
+	login  sync.Mutex // guards anchor and logging in
+	anchor p11.Session
+
+	closing sync.Mutex
+	closed  bool
+}
+
+// Open loads the module, finds the token, checks its PIN flags and the record of refused PINs, and logs in once. It touches
+// the token under the configured rules only: a wrong PIN costs one try, however often the caller starts anew. When ctx ends
+// first, Open returns and what it began is undone as soon as the module answers.
+func Open(ctx context.Context, cfg TokenConfig, log *slog.Logger) (*Token, error) {
+	checked, err := cfg.checked()
+	if err != nil {
+		return nil, &Error{Kind: Config, Token: cfg.Name, Op: "open", Err: err}
+	}
+	return open(ctx, checked, log, p11.Load)
+}
+
+type loader func(path string) (p11.Module, func() error, error)
+
+func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader) (*Token, error) {
+	type result struct {
+		t   *Token
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		t, err := openNow(ctx, cfg, log, load)
+		done <- result{t, err}
+	}()
+	select {
+	case r := <-done:
+		return r.t, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-done; r.t != nil {
+				_ = r.t.Close(context.WithoutCancel(ctx))
+			}
+		}()
+		return nil, &Error{Kind: Expired, Token: cfg.Name, Op: "open", Err: ctx.Err()}
+	}
+}
+
+func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader) (_ *Token, err error) {
+	t := &Token{cfg: cfg, log: log.With("token", cfg.Name)}
+	t.module, t.release, err = load(cfg.Module)
+	if err != nil {
+		return nil, t.fail("load the module", err, Config)
+	}
+	defer func() {
+		if err != nil {
+			t.pin.Wipe()
+			if t.anchor != 0 {
+				_ = t.module.CloseSession(t.anchor)
+			}
+			_ = t.release()
+		}
+	}()
+	found, err := findToken(t.module, cfg.Label, cfg.Serial)
+	if err != nil {
+		return nil, t.fail("find the token", err, Internal)
+	}
+	t.slot, t.info = found.Slot, found.TokenInfo
+	if t.pin, err = cfg.PIN(); err != nil {
+		return nil, t.fail("get the PIN", err, Config)
+	}
+	if t.anchor, err = t.module.OpenSession(t.slot, false); err != nil {
+		return nil, t.fail("open a session", err, Internal)
+	}
+	if err := t.logInAnchor(ctx, found.raw); err != nil {
+		return nil, err
+	}
+	t.pool = newPool(cfg.Sessions, cfg.Queue)
+	t.pool.epoch, t.pool.open, t.pool.close = t.epoch.Load, t.openSession, t.closeSession
+	t.log.Info("token opened", "serial", t.info.Serial, "label", t.info.Label, "model", t.info.Model)
+	return t, nil
+}
+
+// logInAnchor makes one try and starts an epoch.
+func (t *Token) logInAnchor(ctx context.Context, info p11.TokenInfo) error {
+	g := guard{dir: t.cfg.StateDir, info: info, allowFinalTry: t.cfg.AllowFinalTry}
+	err := g.login(ctx, t.pin, func(pin string) error { return t.module.Login(t.anchor, p11.User, pin) })
+	if t.cfg.Trace.Login != nil {
+		t.cfg.Trace.Login(t.cfg.Name, err)
+	}
+	if err != nil {
+		t.log.Error("login", "error", err)
+		return t.fail("log in", err, Internal)
+	}
+	t.epoch.Add(1)
+	return nil
+}
+
+// logInAgain restores the login that was found lost in the given epoch. Of many callers one acts, the others wait for it.
+func (t *Token) logInAgain(ctx context.Context, epoch uint64) error {
+	t.login.Lock()
+	defer t.login.Unlock()
+	if e := t.refused.Load(); e != nil {
+		return e
+	}
+	if t.epoch.Load() != epoch {
+		return nil
+	}
+	in, err := t.module.LoggedIn(t.anchor)
+	if err != nil {
+		anchor, err := t.module.OpenSession(t.slot, false)
+		if err != nil {
+			return err
+		}
+		_ = t.module.CloseSession(t.anchor)
+		t.anchor = anchor
+		if in, err = t.module.LoggedIn(anchor); err != nil {
+			return err
+		}
+	}
+	if in {
+		t.epoch.Add(1)
+		return nil
+	}
+	info, err := t.module.TokenInfo(t.slot)
+	if err != nil {
+		return err
+	}
+	if info.Serial != t.info.Serial || info.Label != t.info.Label {
+		return &Error{Kind: Away, Op: "log in again", Err: errors.New("another token is in the slot")}
+	}
+	t.log.Warn("login was lost; logging in again")
+	if err := t.logInAnchor(ctx, info); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok && e.Kind == PINRefused {
+			t.refused.Store(e)
+		}
+		return err
+	}
+	return nil
+}
+
+func (t *Token) openSession() (session, error) {
+	// The epoch first: a login in between makes the session one of the past, and it is only closed early.
+	s := session{epoch: t.epoch.Load()}
+	var err error
+	if s.handle, err = t.module.OpenSession(t.slot, false); err != nil {
+		return s, err
+	}
+	if t.cfg.Trace.SessionOpened != nil {
+		t.cfg.Trace.SessionOpened(t.cfg.Name)
+	}
+	return s, nil
+}
+
+func (t *Token) closeSession(s session, reason error) {
+	_ = t.module.CloseSession(s.handle) // it may be dead already
+	if t.cfg.Trace.SessionClosed != nil {
+		t.cfg.Trace.SessionClosed(t.cfg.Name, reason)
+	}
+}
+
+// Name is the configured name.
+func (t *Token) Name() string { return t.cfg.Name }
+
+// Info describes the token as it was at Open.
+func (t *Token) Info() TokenInfo { return t.info }
+
+// Err says why the token serves no more until an operator acts; nil while it serves.
+func (t *Token) Err() error {
+	if e := t.refused.Load(); e != nil {
+		return e
+	}
+	return nil
+}
+
+// Close turns new callers away, waits for calls under way, and lets go of the token; the last user of a module finalises
+// it. When ctx ends first the module is left as it is, for to finalise it during a call crashes the process: leave by exit.
+// A second call returns nil.
+func (t *Token) Close(ctx context.Context) error {
+	t.closing.Lock()
+	defer t.closing.Unlock()
+	if t.closed {
+		return nil
+	}
+	if err := t.pool.drain(ctx); err != nil {
+		return &Error{Kind: Expired, Token: t.cfg.Name, Op: "wait for calls under way", Err: err}
+	}
+	t.closed = true
+	t.login.Lock()
+	defer t.login.Unlock()
+	_ = t.module.CloseSession(t.anchor)
+	t.pin.Wipe()
+	t.epoch.Add(1)
+	if err := t.release(); err != nil {
+		return t.fail("finalise the module", err, Internal)
+	}
+	t.log.Info("token closed")
+	return nil
+}
+
+// fail makes err an *Error of this token; one that is an *Error already keeps its kind and operation, and a return code has
+// the kind of its class.
+func (t *Token) fail(op string, err error, kind Kind) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.Token != "" {
+			return err
+		}
+		named := *e
+		named.Token = t.cfg.Name
+		return &named
+	}
+	switch _, isCode := errors.AsType[p11.Error](err); {
+	case isCode:
+		kind = classify(err).kind
+	case errors.Is(err, errQueueFull):
+		kind = Busy
+	case errors.Is(err, errPoolClosed):
+		kind = Closed
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		kind = Expired
+	}
+	return &Error{Kind: kind, Token: t.cfg.Name, Op: op, Err: err}
+}
+
+// await runs f and returns its error, or the context's when it ends first: a call of the module cannot be cancelled, and f
+// goes on by itself.
+func (t *Token) await(ctx context.Context, op string, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		return t.fail(op, err, Internal)
+	}
+	return nil
+}
+
+// withSession runs f with a session from the pool, as await does.
+func (t *Token) withSession(ctx context.Context, op string, f func(session) error) error {
+	return t.await(ctx, op, func() error {
+		s, err := t.pool.get(ctx)
+		if err != nil {
+			return err
+		}
+		err = f(s)
+		var failure error
+		if _, ok := errors.AsType[p11.Error](err); ok {
+			failure = err
+		}
+		t.pool.put(s, failure)
+		return err
+	})
+}
+
+// withReadWrite runs f with a read-write session of its own, as await does, within the pool's bounds.
+func (t *Token) withReadWrite(ctx context.Context, op string, f func(p11.Session) error) error {
+	return t.withSession(ctx, op, func(session) error {
+		s, err := t.module.OpenSession(t.slot, true)
+		if err != nil {
+			return err
+		}
+		err = f(s)
+		_ = t.module.CloseSession(s)
+		return err
+	})
+}
+
+type foundToken struct {
+	TokenInfo
+	raw p11.TokenInfo
+}
+
+// findToken looks a token up by label, serial or both among initialised ones; several are never chosen from.
+func findToken(m p11.Module, label, serial string) (foundToken, error) {
+	all, err := tokens(m)
+	if err != nil {
+		return foundToken{}, err
+	}
+	var fitting []foundToken
+	var names []string
+	for _, t := range all {
+		if !t.Initialised {
+			continue
+		}
+		names = append(names, fmt.Sprintf("%q (serial %s)", t.Label, t.Serial))
+		if (label == "" || t.Label == label) && (serial == "" || t.Serial == serial) {
+			fitting = append(fitting, t)
+		}
+	}
+	present := "the module shows no initialised token"
+	if len(names) > 0 {
+		present = "the module shows " + strings.Join(names, ", ")
+	}
+	switch len(fitting) {
+	case 1:
+		return fitting[0], nil
+	case 0:
+		return foundToken{}, &Error{Kind: Away, Op: "find the token",
+			Err: fmt.Errorf("no token has label %q, serial %q; %s", label, serial, present)}
+	default:
+		return foundToken{}, &Error{Kind: Ambiguous, Op: "find the token",
+			Err: fmt.Errorf("several tokens have label %q, serial %q; %s: give the serial", label, serial, present)}
+	}
+}

@@ -1,0 +1,153 @@
+package hsm
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
+)
+
+// TokenInfo describes a token.
+type TokenInfo struct {
+	Slot                               uint // for the eye only: it may be another at the next start
+	Label, Serial, Manufacturer, Model string
+
+	Initialised, UserPINSet             bool
+	PINCountLow, PINFinalTry, PINLocked bool
+
+	GOST256, GOST512, ECDSA, RSA bool // can sign with
+}
+
+// ListTokens lists the tokens a module shows, uninitialised ones too, without logging in. Tokens that do not answer are
+// left out.
+func ListTokens(module string) ([]TokenInfo, error) {
+	m, release, err := p11.Load(module)
+	if err != nil {
+		return nil, &Error{Kind: Config, Op: "load the module", Err: err}
+	}
+	found, err := tokens(m)
+	if err = errors.Join(err, release()); err != nil {
+		return nil, &Error{Kind: classify(err).kind, Op: "list tokens", Err: err}
+	}
+	infos := make([]TokenInfo, len(found))
+	for i, f := range found {
+		infos[i] = f.TokenInfo
+	}
+	return infos, nil
+}
+
+func tokens(m p11.Module) ([]foundToken, error) {
+	slots, err := m.Slots()
+	if err != nil {
+		return nil, err
+	}
+	var found []foundToken
+	for _, slot := range slots {
+		raw, err := m.TokenInfo(slot)
+		if err != nil {
+			continue // a slot of another device; one that does not answer must not hide the rest
+		}
+		mechanisms, err := m.Mechanisms(slot)
+		if err != nil {
+			mechanisms = nil
+		}
+		can := func(mechanism uint) bool { return slices.Contains(mechanisms, mechanism) }
+		has := func(flag uint) bool { return raw.Flags&flag != 0 }
+		found = append(found, foundToken{raw: raw, TokenInfo: TokenInfo{
+			Slot: slot, Label: raw.Label, Serial: raw.Serial, Manufacturer: raw.Manufacturer, Model: raw.Model,
+			Initialised: has(p11.FlagTokenInitialised), UserPINSet: has(p11.FlagUserPINSet),
+			PINCountLow: has(p11.FlagPINCountLow), PINFinalTry: has(p11.FlagPINFinalTry), PINLocked: has(p11.FlagPINLocked),
+			GOST256: can(p11.MechGOST), GOST512: can(p11.MechGOST512), ECDSA: can(p11.MechECDSA), RSA: can(p11.MechRSA),
+		}})
+	}
+	return found, nil
+}
+
+// InitOptions says how to initialise a token.
+type InitOptions struct {
+	Label          string
+	Serial         string // which token; with neither Serial nor Slot: the only uninitialised one
+	Slot           *uint
+	SOPIN, UserPIN PIN
+	Erase          bool // an initialised token is refused without it: its keys are lost
+}
+
+// InitToken initialises a token and sets its user PIN. A label that another token of the module has is refused.
+func InitToken(module string, o InitOptions) (TokenInfo, error) {
+	m, release, err := p11.Load(module)
+	if err != nil {
+		return TokenInfo{}, &Error{Kind: Config, Op: "load the module", Err: err}
+	}
+	info, err := initToken(m, o)
+	if err = errors.Join(err, release()); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return TokenInfo{}, e
+		}
+		return TokenInfo{}, &Error{Kind: classify(err).kind, Token: o.Label, Op: "initialise the token", Err: err}
+	}
+	return info, nil
+}
+
+func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
+	refuse := func(kind Kind, text string) (TokenInfo, error) {
+		return TokenInfo{}, &Error{Kind: kind, Token: o.Label, Op: "initialise the token", Err: errors.New(text)}
+	}
+	if o.Label == "" || len(o.Label) > 32 {
+		return refuse(Invalid, "a label has 1 to 32 octets")
+	}
+	if len(o.SOPIN.octets) == 0 || len(o.UserPIN.octets) == 0 {
+		return refuse(Invalid, "a PIN is empty")
+	}
+	all, err := tokens(m)
+	if err != nil {
+		return TokenInfo{}, err
+	}
+	var fitting []foundToken
+	for _, t := range all {
+		switch {
+		case o.Slot != nil && t.Slot != *o.Slot, o.Serial != "" && t.Serial != o.Serial:
+		case o.Slot == nil && o.Serial == "" && t.Initialised:
+		default:
+			fitting = append(fitting, t)
+		}
+	}
+	if len(fitting) == 0 {
+		return refuse(Away, "there is no such token")
+	}
+	if len(fitting) > 1 {
+		return refuse(Ambiguous, "several tokens could be meant; give the serial or the slot")
+	}
+	chosen := fitting[0]
+	if chosen.Initialised && !o.Erase {
+		return refuse(Exists, "the token is initialised; its keys would be lost")
+	}
+	if slices.ContainsFunc(all, func(t foundToken) bool {
+		return t.Initialised && t.Label == o.Label && t.Slot != chosen.Slot
+	}) {
+		return refuse(Exists, "another token has this label")
+	}
+	if err := m.InitToken(chosen.Slot, string(o.SOPIN.octets), o.Label); err != nil {
+		return TokenInfo{}, err
+	}
+	// The slot may have another number now.
+	found, err := findToken(m, o.Label, "")
+	if err != nil {
+		return TokenInfo{}, err
+	}
+	s, err := m.OpenSession(found.Slot, true)
+	if err != nil {
+		return TokenInfo{}, err
+	}
+	defer func() { _ = m.CloseSession(s) }()
+	if err := m.Login(s, p11.SecurityOfficer, string(o.SOPIN.octets)); err != nil {
+		return TokenInfo{}, err
+	}
+	err = m.InitPIN(s, string(o.UserPIN.octets))
+	if err = errors.Join(err, m.Logout(s)); err != nil {
+		return TokenInfo{}, err
+	}
+	if found, err = findToken(m, o.Label, ""); err != nil {
+		return TokenInfo{}, err
+	}
+	return found.TokenInfo, nil
+}

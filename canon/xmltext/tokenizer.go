@@ -20,7 +20,7 @@ func (t *Tokenizer) Next() (Kind, error) {
 
 func (t *Tokenizer) read() error {
 	if t.emptyTag {
-		t.emptyTag = false
+		t.emptyTag, t.attrs = false, t.attrs[:0]
 		t.end(Span{t.pos, t.pos})
 		return nil
 	}
@@ -55,7 +55,7 @@ func (t *Tokenizer) read() error {
 	case doc[t.pos] != '<':
 		return t.characters()
 	case t.pos+1 == len(doc):
-		return t.malformed(t.pos, "document ends inside a tag")
+		return t.malformed(len(doc), "document ends inside a tag")
 	}
 	switch doc[t.pos+1] {
 	case '/':

@@ -34,13 +34,22 @@ func exitCode(err error) int {
 	if errors.As(err, &coded) {
 		return codeExit(coded.Code)
 	}
-	if s, ok := status.FromError(err); ok {
+	if s := statusOf(err); s != nil {
 		switch s.Code() {
 		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
 			return exitUnavailable
 		}
 	}
 	return exitFailed
+}
+
+// statusOf finds the status that a call ended with; nil when err comes from elsewhere.
+func statusOf(err error) *status.Status {
+	var remote interface{ GRPCStatus() *status.Status }
+	if errors.As(err, &remote) {
+		return remote.GRPCStatus()
+	}
+	return nil
 }
 
 func codeExit(code report.Code) int {
@@ -57,7 +66,7 @@ func describe(err error) string {
 	if errors.As(err, &coded) {
 		return printable(err.Error() + asides(faultAside(coded.Code), hint(coded.Code)))
 	}
-	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
+	if s := statusOf(err); s != nil {
 		return printable(describeStatus(s))
 	}
 	return printable(err.Error())
@@ -81,7 +90,11 @@ func describeStatus(s *status.Status) string {
 	}
 	if info == nil {
 		if s.Code() == codes.Unavailable {
-			return "the daemon cannot be reached: " + s.Message() + asides("is epovd running, and are --address and --tls-ca right?")
+			help := "is epovd running, and is --address right?"
+			if strings.Contains(s.Message(), "tls: ") {
+				help = "is --tls-ca the authority of the daemon's certificate, and --tls-cert of an authority that the daemon knows?"
+			}
+			return "the daemon cannot be reached: " + s.Message() + asides(help)
 		}
 		return s.Code().String() + ": " + s.Message()
 	}

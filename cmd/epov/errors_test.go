@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -61,8 +62,8 @@ func TestDescribe(t *testing.T) {
 		{remote(t, codes.InvalidArgument, "no block to sign", &errdetails.ErrorInfo{Reason: "TARGET_MISSING", Domain: "epov",
 			Metadata: map[string]string{"line": "3", "column": "5", "path": "/a/b", "smev_fault": "IncorrectSignatureTarget"}}),
 			"target.missing: no block to sign (line 3, column 5, /a/b) [field document; SMEV answers IncorrectSignatureTarget]", exitFailed},
-		{remote(t, codes.Unavailable, "connection refused", nil),
-			"the daemon cannot be reached: connection refused [is epovd running, and are --address and --tls-ca right?]", exitUnavailable},
+		{fmt.Errorf("run: %w", remote(t, codes.Unavailable, "connection refused", nil)),
+			"the daemon cannot be reached: connection refused [is epovd running, and is --address right?]", exitUnavailable},
 		{remote(t, codes.Unavailable, "the token is away", &errdetails.ErrorInfo{Reason: "TOKEN_AWAY", Domain: "epov"}),
 			"token.away: the token is away [field document]", exitUnavailable},
 		{report.Errorf(report.Overload, report.Place{}, "too much"), "overload: too much", exitUnavailable},

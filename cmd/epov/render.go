@@ -17,9 +17,9 @@ func render(w io.Writer, name string, r *report.Report) error {
 	if r.Verdict() != report.Valid && r.Integrity() == report.Valid {
 		p.line("The signatures are whole; what is missing is trust in a certificate.")
 	}
-	p.checks("", r.Checks)
+	p.checks(r.Checks)
 	if len(r.Signatures) == 0 && len(r.Failures()) == 0 {
-		p.line("  FAILED  %s: nothing is signed%s", report.SignatureNone, asides(faultAside(report.SignatureNone)))
+		p.line("  FAILED   %s: nothing is signed%s", report.SignatureNone, asides(faultAside(report.SignatureNone)))
 	}
 	for i := range r.Signatures {
 		p.line("")
@@ -62,10 +62,10 @@ func (p *page) signature(s *report.Signature) {
 	for _, c := range s.Coverage {
 		p.line("  covers   %s", printable(covered(c)))
 	}
-	p.checks("  ", s.Checks)
+	p.checks(s.Checks)
 }
 
-func (p *page) checks(indent string, checks []report.Check) {
+func (p *page) checks(checks []report.Check) {
 	passed := 0
 	for _, c := range checks {
 		switch c.Status {
@@ -73,22 +73,22 @@ func (p *page) checks(indent string, checks []report.Check) {
 			passed++
 			continue
 		case report.Failed:
-			p.line("%sFAILED   %s: %s%s", indent, c.Code, printable(c.Message), asides(faultAside(c.Code)))
+			p.line("  FAILED   %s: %s%s", c.Code, printable(c.Message), asides(faultAside(c.Code)))
 		case report.NotChecked:
-			p.line("%sNOT CHECKED  %s: %s", indent, c.Code, printable(c.Message))
+			p.line("  NOT CHECKED  %s: %s", c.Code, printable(c.Message))
 		}
 		if at := c.Place.String(); at != "" {
-			p.line("%s         at %s", indent, printable(at))
+			p.line("           at %s", printable(at))
 		}
 		if c.Expected != "" {
-			p.line("%s         expected %s", indent, printable(c.Expected))
+			p.line("           expected %s", printable(c.Expected))
 		}
 		if c.Got != "" {
-			p.line("%s         got      %s", indent, printable(c.Got))
+			p.line("           got      %s", printable(c.Got))
 		}
 	}
 	if passed > 0 {
-		p.line("%spassed   %s", indent, plural(passed, "check"))
+		p.line("  passed   %s", plural(passed, "check"))
 	}
 }
 
@@ -100,6 +100,8 @@ func covered(c report.Coverage) string {
 		b.WriteString(c.Element)
 	case c.URI != "":
 		b.WriteString("the content " + c.URI)
+	case len(c.Transforms) > 0:
+		b.WriteString("the whole document")
 	default:
 		b.WriteString("the whole content")
 	}

@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"testing"
 
+	"github.com/epov-signer/epov/gost/gostr341194"
 	"github.com/epov-signer/epov/internal/vectors"
 )
 
@@ -110,9 +111,9 @@ func TestSignatures(t *testing.T) {
 					h := key.Algorithm.Digest.New()
 					h.Write(*v.Msg)
 					got := h.Sum(nil)
-					// rows about the digest give one that is not of the message; the empty 34.11-94 digest has two
-					// values
-					if v.Result == "valid" && len(*v.Msg) > 0 && !bytes.Equal(got, v.Digest) {
+					// rows that must fail may carry a digest that is not the message's
+					empty94 := len(*v.Msg) == 0 && bytes.Equal(v.Digest, gostr341194.EmptyEngine[:])
+					if v.Result == "valid" && !bytes.Equal(got, v.Digest) && !empty94 {
 						t.Errorf("%d %s: digest is %x, want %x", v.ID, v.Name, got, v.Digest)
 					}
 					hashed++

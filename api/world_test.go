@@ -1,0 +1,259 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
+)
+
+// softKey is a key in software; hook, when set, answers instead.
+type softKey struct {
+	name string
+	key  *gost.PrivateKey
+	cert *gost.Certificate
+	hook func(ctx context.Context) error
+}
+
+func (k *softKey) Name() string                   { return k.name }
+func (k *softKey) Public() *gost.PublicKey        { return k.key.Public().(*gost.PublicKey) }
+func (k *softKey) Certificate() *gost.Certificate { return k.cert }
+func (k *softKey) Chain() []*gost.Certificate     { return nil }
+func (k *softKey) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
+	if k.hook != nil {
+		if err := k.hook(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return k.key.Sign(rand.Reader, digest, nil)
+}
+
+type softRing []*softKey
+
+func (r softRing) Key(name string) (signer.Key, error) {
+	for _, k := range r {
+		if k.name == name || strings.HasPrefix(k.name, name+"/versions/") {
+			return k, nil
+		}
+	}
+	return nil, report.Errorf(report.KeyUnknown, report.Place{}, "no key is configured by the name %s", name)
+}
+
+func (r softRing) Keys() []signer.Key {
+	var out []signer.Key
+	for _, k := range r {
+		out = append(out, k)
+	}
+	return out
+}
+
+// authority issues TLS certificates.
+type authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(tb testing.TB) *authority {
+	tb.Helper()
+	a := &authority{}
+	a.cert, a.key = a.issue(tb, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "TLS CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
+}
+
+func (a *authority) issue(tb testing.TB, t *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	t.SerialNumber = big.NewInt(time.Now().UnixNano())
+	if t.NotAfter.IsZero() {
+		t.NotBefore, t.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
+	parent, signWith := a.cert, a.key
+	if parent == nil {
+		parent, signWith = t, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signWith)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return cert, key
+}
+
+func (a *authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.cert)
+	return p
+}
+
+func (a *authority) server(tb testing.TB) tls.Certificate {
+	cert, key := a.issue(tb, &x509.Certificate{
+		DNSNames: []string{"epovd.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
+// client issues a client certificate with a DNS name or URI, and a subject that must not matter.
+func (a *authority) client(tb testing.TB, san string) tls.Certificate {
+	t := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "admin.example.ru"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	switch {
+	case strings.Contains(san, ":"):
+		u, err := url.Parse(san)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		t.URIs = []*url.URL{u}
+	case san != "":
+		t.DNSNames = []string{san}
+	}
+	cert, key := a.issue(tb, t)
+	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+}
+
+// logBuffer is a log that goroutines share.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// world is a server on loopback with mutual TLS and keys in software.
+type world struct {
+	server *Server
+	addr   string
+	tls    *authority
+	ring   softRing
+	log    *logBuffer
+}
+
+func newWorld(tb testing.TB, limits Limits) *world {
+	tb.Helper()
+	w := &world{tls: newAuthority(tb), log: &logBuffer{}}
+	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
+	for _, name := range []string{"keys/EXMP01/ov/versions/1", "keys/EXMP01/second/versions/3", "keys/EXMP01/old/versions/1"} {
+		t := testpki.Template{}
+		if strings.Contains(name, "old") {
+			t.NotBefore, t.NotAfter = time.Now().AddDate(-2, 0, 0), time.Now().AddDate(-1, 0, 0)
+		}
+		key, cert := ca.NewSigner(tb, gost.GOST2012_256, "tc26-256-B", t)
+		w.ring = append(w.ring, &softKey{name: name, key: key, cert: cert})
+	}
+	access, err := signer.NewAccess([]signer.Client{
+		{Name: "admin", SANs: []string{"admin.example.ru"}, Grants: []signer.Grant{
+			{Keys: []string{"keys/*"}, Operations: signer.Operations}}},
+		{Name: "gateway", SANs: []string{"spiffe://example.ru/gateway"}, Grants: []signer.Grant{
+			{Keys: []string{"keys/EXMP01/ov"}, Operations: []signer.Operation{signer.OpSignXML}}}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	service, err := signer.New(signer.Config{
+		Keys: w.ring, Access: access, Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil), Logger: log,
+		Limits: signer.Limits{MessageBytes: limits.MessageBytes},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w.server, err = New(Config{Service: service, TLS: MutualTLS(w.tls.server(tb), w.tls.pool()), Limits: limits, Logger: log})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w.serve(tb)
+	return w
+}
+
+func (w *world) serve(tb testing.TB) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	w.addr = l.Addr().String()
+	done := make(chan error, 1)
+	go func() { done <- w.server.Serve(l) }()
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		w.server.Shutdown(ctx)
+		if err := <-done; err != nil {
+			tb.Error(err)
+		}
+	})
+}
+
+// client is all services over one connection.
+type client struct {
+	epovpb.SignServiceClient
+	epovpb.VerifyServiceClient
+	epovpb.KeyServiceClient
+	conn *grpc.ClientConn
+}
+
+func (w *world) dialTLS(tb testing.TB, config *tls.Config) *client {
+	tb.Helper()
+	conn, err := grpc.NewClient(w.addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { conn.Close() })
+	return &client{epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn), epovpb.NewKeyServiceClient(conn), conn}
+}
+
+// dial connects as the client with this SAN.
+func (w *world) dial(tb testing.TB, san string) *client {
+	tb.Helper()
+	return w.dialTLS(tb, &tls.Config{
+		RootCAs: w.tls.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.client(tb, san)},
+	})
+}
+
+func ack() []byte {
+	return []byte(`<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Body>` +
+		`<t:AckRequest xmlns:t="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" ` +
+		`xmlns:b="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2">` +
+		`<b:AckTargetMessage Id="SIGNED_BY_CALLER" accepted="true">8c1c0a10-f1ee-11f0-8a5e-0242ac120002</b:AckTargetMessage>` +
+		`</t:AckRequest></S:Body></S:Envelope>`)
+}

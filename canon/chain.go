@@ -32,7 +32,12 @@ type stage struct {
 // written before an error means nothing. Output is bounded: 64 times the length of doc and 64 KiB.
 func Apply(w io.Writer, doc []byte, node Node, chain []Transform, limits xmltext.Limits) error {
 	p := processors.Get().(*processor)
+	defer processors.Put(p)
 	defer p.release()
+	return p.apply(w, doc, node, chain, limits)
+}
+
+func (p *processor) apply(w io.Writer, doc []byte, node Node, chain []Transform, limits xmltext.Limits) error {
 	if err := p.plan(chain); err != nil {
 		return err
 	}
@@ -183,7 +188,7 @@ func (p *processor) run(w io.Writer, limit int, doc []byte, s *stage, limits xml
 	return err
 }
 
-// release gives p back, without the caller's data and without buffers that were large once.
+// release makes p ready for the next use, without the caller's data and without buffers that were large once.
 func (p *processor) release() {
 	const keep = 1 << 20
 	p.tok.Reset(nil, xmltext.Limits{})
@@ -196,5 +201,4 @@ func (p *processor) release() {
 			p.between[i] = bytes.Buffer{}
 		}
 	}
-	processors.Put(p)
 }

@@ -32,7 +32,7 @@ func (p PIN) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, redacted) 
 func (p PIN) LogValue() slog.Value         { return slog.StringValue(redacted) }
 func (p PIN) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// PINSource yields the PIN when the token is opened.
+// PINSource yields the PIN when the token is opened. What it yields belongs to the asker, who wipes it in the end.
 type PINSource func() (PIN, error)
 
 // PINFile reads the PIN from a file under the rules of ReadPINFile.
@@ -65,7 +65,7 @@ func PINDescriptor(fd uintptr) PINSource {
 }
 
 // PINValue yields a PIN that is already in memory, for tools that asked a person.
-func PINValue(p PIN) PINSource { return func() (PIN, error) { return p, nil } }
+func PINValue(p PIN) PINSource { return func() (PIN, error) { return NewPIN(p.octets), nil } }
 
 // ReadPINFile reads a PIN from a regular file, not a symbolic link, that belongs to root or to this process's user and that
 // nobody else may read (mode 0600 or stricter). At most one final newline is taken off; nothing else is altered.

@@ -1,0 +1,254 @@
+package p11
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+)
+
+// Fake is a token in memory with scripted faults, for the logic above the binding. It keeps the rules of PKCS#11 that this
+// logic depends on: the login ends with the last session, private objects are invisible without it, handles change with it.
+type Fake struct {
+	// Signer computes a signature; it stands for the key of every private object.
+	Signer func(data []byte) ([]byte, error)
+	// Fault is asked before each call, by its name without C_; an error is returned in the call's place. It may block.
+	Fault func(call string) error
+
+	mutex    sync.Mutex
+	info     TokenInfo
+	pin      string
+	objects  []fakeObject
+	sessions map[Session]bool
+	next     Session
+	in       bool
+	logins   int // grows with each login; part of the handles
+	calls    map[string]int
+}
+
+type fakeObject []*Attribute
+
+// NewFake makes a token with one slot.
+func NewFake(info TokenInfo, pin string) *Fake {
+	info.Flags |= FlagTokenInitialised | FlagLoginRequired
+	return &Fake{info: info, pin: pin, sessions: map[Session]bool{}, calls: map[string]int{}}
+}
+
+// Add puts an object on the token.
+func (f *Fake) Add(attributes ...*Attribute) { f.objects = append(f.objects, attributes) }
+
+// SetFlags replaces the token's flags of the user PIN.
+func (f *Fake) SetFlags(flags uint) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.info.Flags = flags
+}
+
+// Calls counts the calls of a name.
+func (f *Fake) Calls(name string) int {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.calls[name]
+}
+
+// Sessions counts those that are open.
+func (f *Fake) Sessions() int {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return len(f.sessions)
+}
+
+// LogOut loses the login, as another process or a reset of the device may.
+func (f *Fake) LogOut() {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.in = false
+}
+
+// CloseAll loses every session and with them the login.
+func (f *Fake) CloseAll() {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	clear(f.sessions)
+	f.in = false
+}
+
+// enter counts the call, runs the fault and takes the lock.
+func (f *Fake) enter(call string) (leave func(), err error) {
+	f.mutex.Lock()
+	f.calls[call]++
+	f.mutex.Unlock()
+	if f.Fault != nil {
+		err = f.Fault(call)
+	}
+	f.mutex.Lock()
+	return f.mutex.Unlock, err
+}
+
+func (f *Fake) Slots() ([]uint, error) {
+	leave, err := f.enter("GetSlotList")
+	defer leave()
+	return []uint{7}, err
+}
+
+func (f *Fake) TokenInfo(uint) (TokenInfo, error) {
+	leave, err := f.enter("GetTokenInfo")
+	defer leave()
+	return f.info, err
+}
+
+func (f *Fake) Mechanisms(uint) ([]uint, error) {
+	leave, err := f.enter("GetMechanismList")
+	defer leave()
+	return []uint{MechGOST, MechGOSTKeyPair}, err
+}
+
+func (f *Fake) InitToken(uint, string, string) error    { return FunctionNotSupported }
+func (f *Fake) InitPIN(Session, string) error           { return FunctionNotSupported }
+func (f *Fake) DestroyObject(s Session, _ Object) error { return FunctionNotSupported }
+
+func (f *Fake) GenerateKeyPair(Session, uint, []*Attribute, []*Attribute) (Object, Object, error) {
+	return 0, 0, FunctionNotSupported
+}
+
+func (f *Fake) OpenSession(uint, bool) (Session, error) {
+	leave, err := f.enter("OpenSession")
+	defer leave()
+	if err != nil {
+		return 0, err
+	}
+	f.next++
+	f.sessions[f.next] = true
+	return f.next, nil
+}
+
+func (f *Fake) CloseSession(s Session) error {
+	leave, err := f.enter("CloseSession")
+	defer leave()
+	if !f.sessions[s] {
+		return SessionHandleInvalid
+	}
+	delete(f.sessions, s)
+	if len(f.sessions) == 0 {
+		f.in = false
+	}
+	return err
+}
+
+// check is the beginning of every call with a session.
+func (f *Fake) check(s Session, err error) error {
+	if err == nil && !f.sessions[s] {
+		return SessionHandleInvalid
+	}
+	return err
+}
+
+func (f *Fake) LoggedIn(s Session) (bool, error) {
+	leave, err := f.enter("GetSessionInfo")
+	defer leave()
+	return f.in, f.check(s, err)
+}
+
+func (f *Fake) Login(s Session, _ uint, pin string) error {
+	leave, err := f.enter("Login")
+	defer leave()
+	switch err := f.check(s, err); {
+	case err != nil:
+		return err
+	case f.in:
+		return UserAlreadyLoggedIn
+	case pin != f.pin:
+		return PINIncorrect
+	}
+	f.in = true
+	f.logins++
+	return nil
+}
+
+func (f *Fake) Logout(s Session) error {
+	leave, err := f.enter("Logout")
+	defer leave()
+	f.in = false
+	return f.check(s, err)
+}
+
+func (o fakeObject) value(kind uint) []byte {
+	for _, a := range o {
+		if a.Type == kind {
+			return a.Value
+		}
+	}
+	return nil
+}
+
+func (o fakeObject) private() bool {
+	return bytes.Equal(o.value(AttrClass), Attr(AttrClass, ClassPrivateKey).Value)
+}
+
+// handle numbers objects from 1 and changes with each login.
+func (f *Fake) handle(i int) Object { return Object(f.logins*1000 + i + 1) }
+
+func (f *Fake) object(h Object) (fakeObject, bool) {
+	i := int(h) - f.logins*1000 - 1
+	if i < 0 || i >= len(f.objects) || f.objects[i].private() && !f.in {
+		return nil, false
+	}
+	return f.objects[i], true
+}
+
+func (f *Fake) Find(s Session, template []*Attribute, limit int) ([]Object, error) {
+	leave, err := f.enter("FindObjects")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return nil, err
+	}
+	var found []Object
+	for i, o := range f.objects {
+		fits := !slices.ContainsFunc(template, func(a *Attribute) bool { return !bytes.Equal(o.value(a.Type), a.Value) })
+		if fits && (f.in || !o.private()) && len(found) < limit {
+			found = append(found, f.handle(i))
+		}
+	}
+	return found, nil
+}
+
+func (f *Fake) Attribute(s Session, h Object, kind uint) ([]byte, error) {
+	leave, err := f.enter("GetAttributeValue")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return nil, err
+	}
+	o, ok := f.object(h)
+	if !ok {
+		return nil, ObjectHandleInvalid
+	}
+	value := o.value(kind)
+	if value == nil {
+		return nil, AttributeTypeInvalid
+	}
+	return value, nil
+}
+
+func (f *Fake) CreateObject(s Session, template []*Attribute) (Object, error) {
+	leave, err := f.enter("CreateObject")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return 0, err
+	}
+	f.objects = append(f.objects, template)
+	return f.handle(len(f.objects) - 1), nil
+}
+
+func (f *Fake) Sign(s Session, mechanism uint, key Object, data []byte) ([]byte, error) {
+	leave, err := f.enter("Sign")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return nil, err
+	}
+	if _, ok := f.object(key); !ok {
+		return nil, KeyHandleInvalid
+	}
+	if mechanism != MechGOST {
+		return nil, MechanismInvalid
+	}
+	return f.Signer(data)
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -49,29 +50,30 @@ func (con *console) write(name string, data []byte, binary bool) error {
 		_, err := con.out.Write(data)
 		return err
 	}
-	return writeFile(name, data, 0o644)
+	return writeFile(name, data)
 }
 
 // writeFile replaces a regular file in one step; a device or a pipe is written as it stands.
-func writeFile(name string, data []byte, mode os.FileMode) (err error) {
+func writeFile(name string, data []byte) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, data, mode)
+		return os.WriteFile(name, data, 0o666)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:8])
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(f.Name())
+			os.Remove(part)
 		}
 	}()
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(mode), f.Close())
+	err = errors.Join(err, f.Close())
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	return os.Rename(part, name)
 }
 
 func isTerminal(f *os.File) bool {

@@ -61,7 +61,7 @@ func ask(what string) ([]byte, error) {
 	silent := *before
 	silent.Lflag &^= unix.ECHO
 	silent.Lflag |= unix.ICANON | unix.ISIG
-	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETSF, before) }
+	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, before) }
 	defer restore()
 
 	stop := make(chan os.Signal, 1)
@@ -79,7 +79,7 @@ func ask(what string) ([]byte, error) {
 		}
 	}()
 
-	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &silent); err != nil {
+	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &silent); err != nil {
 		return nil, fmt.Errorf("terminal: %w", err)
 	}
 	fmt.Fprintf(tty, "%s: ", what)

@@ -62,7 +62,7 @@ check_signature() {
 	[ "$(find "$dump" -name 'reference-*' | wc -l)" = "$count" ] || differs "$file: epov digested another number of references"
 	for ((j = 1; j <= count; j++)); do
 		xpath "$file" "($at)[$j]/*[local-name()='DigestValue']" | decode >"$work/digest"
-		openssl dgst -md_gost12_256 -binary "$dump/reference-$((j + reference_base - 1))" | cmp -s - "$work/digest" ||
+		openssl dgst -md_gost12_256 -binary "$dump/reference-$((j - 1))" | cmp -s - "$work/digest" ||
 			differs "$file: DigestValue $j of signature $index"
 	done
 }

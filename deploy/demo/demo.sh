@@ -18,15 +18,28 @@ epov=$build/bin/epov
 epovd=$build/bin/epovd
 module=$build/softhsm/lib/softhsm/libsofthsm2.so
 mode=${1:-demo}
+log=/dev/null daemon='' work=''
 
+quote() { printf "%q" "$1"; }
 say() { printf '== %s\n' "$*"; }
 die() {
 	printf 'demo: %s\n' "$*" >&2
 	exit 1
 }
 
-# Every openssl of these scripts has the gost engine; the daemon's token brings its own.
-openssl() { OPENSSL_CONF=$here/openssl.cnf command openssl "$@"; }
+# Every openssl of these scripts has the gost engine; the daemon's token brings its own. What it chats goes to the log.
+openssl() { OPENSSL_CONF=$here/openssl.cnf command openssl "$@" 2>>"$log"; }
+
+# failed names the log where the scripts end without a word of their own.
+failed() {
+	local status=$?
+	[ -z "${daemon:-}" ] || kill "$daemon" 2>/dev/null || true
+	[ -z "${work:-}" ] || rm -rf "$work"
+	if [ "$status" != 0 ] && [ -s "$log" ]; then
+		printf "demo: failed; the log %s ends:\n" "$log" >&2
+		tail -n 12 "$log" >&2
+	fi
+}
 
 # shellcheck source=pki.sh
 . "$here/pki.sh"
@@ -54,6 +67,9 @@ prepare() {
 		say "waiting for another run in $state"
 		flock 9
 	fi
+	log=$state/demo.log
+	: >"$log"
+	trap failed EXIT
 	make_gost_ca
 	make_tls
 	make_token
@@ -66,7 +82,6 @@ prepare() {
 start_daemon() {
 	"$epovd" -config "$config" >"$state/epovd.log" 2>&1 9>&- &
 	daemon=$!
-	trap 'kill "$daemon" 2>/dev/null || true' EXIT
 	for _ in $(seq 100); do
 		if "$epov" keys --client-config "$client" --timeout 2s >"$state/keys.txt" 2>"$state/keys.err"; then
 			return
@@ -82,7 +97,7 @@ stop_daemon() {
 	local status=0
 	kill -TERM "$daemon"
 	wait "$daemon" || status=$?
-	trap - EXIT
+	daemon=
 	[ "$status" = 0 ] || {
 		tail -n 20 "$state/epovd.log" >&2
 		die "the daemon ended with status $status"
@@ -97,12 +112,10 @@ demo)
 	make_messages
 	say "starting the daemon"
 	start_daemon
-	cat "$state/keys.txt"
 	say "signing and verifying one message of each kind"
 	all_messages
 	refusals
 	stop_daemon
-	rm -rf "$work"
 	conclude
 	;;
 run)
@@ -111,9 +124,9 @@ run)
 
 		The daemon listens on $(sed -n 's/^address: //p' "$client") until you press Ctrl-C. In another terminal try:
 
-		    $epov sign smev3 --client-config $client -o signed.xml \\
-		        $here/messages/smev3-send-request.xml
-		    $epov verify --client-config $client signed.xml
+		    $(quote "$epov") sign smev3 --client-config $(quote "$client") -o signed.xml \\
+		        $(quote "$here/messages/smev3-send-request.xml")
+		    $(quote "$epov") verify --client-config $(quote "$client") signed.xml
 
 	TEXT
 	exec "$epovd" -config "$config" 9>&-

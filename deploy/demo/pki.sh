@@ -20,6 +20,7 @@ make_gost_ca() {
 	local dir=$state/ca gost=(-newkey gost2012_256 -pkeyopt "paramset:A" -md_gost12_256)
 	[ -s "$dir/issuing.pem" ] && return
 	say "making a GOST certificate authority: root and issuing"
+	rm -f "$state"/*.issued
 	mkdir -p "$dir"
 	request "$dir/root" root_name "${gost[@]}" -x509 -days 3650 -extensions root_ca
 	mv "$dir/root.csr" "$dir/root.pem" # with -x509 the request is the certificate

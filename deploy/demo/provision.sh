@@ -16,12 +16,12 @@ random_pin() { od -An -N8 -tu8 /dev/urandom | tr -d ' '; }
 
 make_token() {
 	export SOFTHSM2_CONF=$state/softhsm2.conf
-	[ -s "$state/token.done" ] && return
-	say "making a token: $label"
-	rm -rf "$state/tokens" "$state"/*.issued
-	mkdir -p "$state/tokens"
 	printf '%s\n' "directories.tokendir = $state/tokens" "objectstore.backend = file" "log.level = ERROR" \
 		"slots.removable = false" >"$SOFTHSM2_CONF"
+	[ -s "$state/token.done" ] && return
+	say "making a token: $label"
+	rm -rf "$state/tokens" "$state/hsm" "$state"/*.issued
+	mkdir -p "$state/tokens"
 	random_pin >"$state/pin"
 	random_pin >"$state/so-pin"
 	"$epov" token init --module "$module" --label "$label" --pin-file "$state/pin" --so-pin-file "$state/so-pin"
@@ -67,7 +67,7 @@ configure() {
 		  client_ca: tls/ca.pem
 		tokens:
 		  - name: demo
-		    module: $module
+		    module: "$module"
 		    label: $label
 		    pin: {file: pin}
 		    state_dir: hsm

@@ -5,13 +5,13 @@ disagreements=0
 
 client() { "$epov" "$@" --client-config "$client"; }
 
-row() { printf '%-44s %-16s %-14s %s\n' "$@"; }
+row() { printf '%-36s %-22s %-13s %s\n' "$@"; }
 
 # sign OUT WHO ARGUMENTS...: WHO is a key of the system.
 sign() {
 	local out=$1 who=$2
 	shift 2
-	client sign "$@" --key "keys/$system/$who" -o "$out"
+	client sign "$@" --key "keys/$system/$who" -o "$out" 2>>"$log"
 }
 
 # judge TITLE WHO FILE CHECK...: what daemon and OpenSSL say of FILE; the arguments in $verify go to epov verify.
@@ -26,7 +26,7 @@ judge() {
 	set -e
 	[ "$status" = 0 ] || openssl_says=DISAGREES
 	[ "$daemon_says" = VALID ] && [ "$openssl_says" = agrees ] || disagreements=$((disagreements + 1))
-	row "$title" "$who" "${daemon_says:-nothing}" "$openssl_says" >&3
+	row "$title" "$system/${who//, /, $system/}" "${daemon_says:-nothing}" "$openssl_says" >&3
 }
 
 # xml TITLE KEYS OUT: judge a file with XML signatures.
@@ -86,11 +86,11 @@ refusals() {
 
 	say "a caller without a client certificate"
 	address=$(sed -n 's/^address: //p' "$client")
-	if openssl s_client -connect "$address" -CAfile "$state/tls/ca.pem" -alpn h2 -tls1_3 -ign_eof </dev/null >"$work/s_client.txt" 2>&1; then
+	if command openssl s_client -connect "$address" -CAfile "$state/tls/ca.pem" -alpn h2 -tls1_3 -ign_eof </dev/null >"$work/s_client.txt" 2>&1; then
 		die "a caller without a client certificate was let in"
 	fi
 	grep -q 'certificate required' "$work/s_client.txt" || die "the refusal does not say that a certificate is required"
-	echo "    refused: $(grep -o 'tlsv13 alert [a-z ]*' "$work/s_client.txt" | head -n 1)"
+	echo "    refused: $(grep -o "alert certificate required" "$work/s_client.txt" | head -n 1)"
 }
 
 conclude() {

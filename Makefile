@@ -8,13 +8,16 @@ LIBRARY := ./canon/... ./gost/... ./signer/...
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./cmd/...
 
 .DEFAULT_GOAL := build
-.PHONY: build deps softhsm demo run test unit race library arm64 vet lint fuzz bench proto clean
+.PHONY: build deps tools softhsm demo run test unit race library arm64 vet lint fuzz bench proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
 
 deps: ## Debian packages: installs what is missing, or says with which command to
 	@deploy/packages.sh
+
+tools: ## the same for what only the further checks need
+	@deploy/packages.sh checks
 
 softhsm: deps ## the test token: SoftHSM with GOST
 	@softhsm/build.sh
@@ -37,19 +40,17 @@ race: softhsm ## the race detector on the packages that use goroutines
 library: ## the library part without cgo
 	CGO_ENABLED=0 go test $(LIBRARY)
 
-arm64: ## the library part for linux/arm64, run under emulation where qemu-user is installed
+arm64: tools ## the library part for linux/arm64, run under emulation
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(LIBRARY)
-	@if command -v qemu-aarch64-static >/dev/null; then \
-		CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static $(LIBRARY); \
-	else echo "arm64: compiled, not run (qemu-aarch64-static is not installed)"; fi
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static $(LIBRARY)
 
 vet:
 	go vet ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 
-lint: $(BIN)/staticcheck-$(STATICCHECK)
-	$< ./...
+lint: tools $(BIN)/staticcheck-$(STATICCHECK)
+	$(BIN)/staticcheck-$(STATICCHECK) ./...
 	shellcheck $$(git ls-files '*.sh' .ci/run)
 
 $(BIN)/staticcheck-$(STATICCHECK):
@@ -64,14 +65,17 @@ fuzz: ## every fuzz target for FUZZTIME
 				{ cat $(BUILD)/fuzz.log; exit 1; }; \
 		done; done
 
-bench: deps ## hot paths side by side with their peers, as ratios; then every benchmark
+bench: tools ## hot paths side by side with their peers, as ratios; then every benchmark
 	@mkdir -p $(BIN)
 	$(CC) -O2 -Wno-deprecated-declarations -o $(BIN)/peer internal/bench/peer/peer.c $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
 	go run ./internal/bench $(BIN)/peer
 	go test -run '^$$' -bench . ./...
 
-proto: ## regenerate the gRPC code
+proto: tools ## regenerate the gRPC code
 	@api/epovpb/generate.sh
+
+proto-check: tools ## fails when the committed gRPC code is not current
+	@api/epovpb/generate.sh --check
 
 clean:
 	rm -rf $(BUILD) .demo

@@ -1,14 +1,14 @@
 #!/bin/sh
-# Installs the Debian packages that building, demonstrating and testing need; without the right to install, it names the
-# command that does.
+# Installs the Debian packages that are missing; without the right to install, it names the command that does.
+#
+#   packages.sh          what building, demonstrating and testing need
+#   packages.sh checks   also what linting, benchmarking, regenerating code and running for arm64 need
 set -eu
 
-packages="
-autoconf automake g++ gcc libtool make pkg-config dpkg-dev
-libssl-dev libengine-gost-openssl openssl
-libxml2-utils libxml2-dev procps
-protobuf-compiler shellcheck
-"
+packages="autoconf automake g++ gcc libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils procps"
+if [ "${1:-}" = checks ]; then
+	packages="$packages libxml2-dev protobuf-compiler qemu-user-static shellcheck"
+fi
 
 missing=
 for p in $packages; do

@@ -48,7 +48,8 @@ func PINCredential(name string) PINSource {
 		if name == "" || strings.ContainsRune(name, '/') || name[0] == '.' {
 			return PIN{}, fmt.Errorf("pin: %q is no name of a credential", name)
 		}
-		return ReadPINFile(filepath.Join(dir, name))
+		// systemd grants a credential by an ACL on a file of root's, whose mask shows as the group's read permission.
+		return readPINFile(filepath.Join(dir, name), 0o137)
 	}
 }
 
@@ -69,7 +70,10 @@ func PINValue(p PIN) PINSource { return func() (PIN, error) { return NewPIN(p.oc
 
 // ReadPINFile reads a PIN from a regular file, not a symbolic link, that belongs to root or to this process's user and that
 // nobody else may read (mode 0600 or stricter). At most one final newline is taken off; nothing else is altered.
-func ReadPINFile(path string) (PIN, error) {
+func ReadPINFile(path string) (PIN, error) { return readPINFile(path, 0o177) }
+
+// readPINFile refuses a file with any of the permissions in forbidden.
+func readPINFile(path string, forbidden os.FileMode) (PIN, error) {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		if errors.Is(err, syscall.ELOOP) {
@@ -86,7 +90,7 @@ func ReadPINFile(path string) (PIN, error) {
 	if !info.Mode().IsRegular() {
 		return PIN{}, fmt.Errorf("pin: file %s: not a regular file", path)
 	}
-	if mode := info.Mode().Perm(); mode&0o177 != 0 {
+	if mode := info.Mode().Perm(); mode&forbidden != 0 {
 		return PIN{}, fmt.Errorf("pin: file %s: mode %#o lets others in or is executable; make it 0600 or 0400", path, mode)
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Uid != 0 && int(st.Uid) != os.Geteuid() {

@@ -125,7 +125,7 @@ func encodeText(oid asn1.ObjectIdentifier, text string) (cbasn1.Tag, error) {
 	case digits != 0 && (n != digits || !all(text, isDigit)):
 		return 0, fmt.Errorf("%s must have exactly %d digits", label, digits)
 	case label == "C" && (n != 2 || !all(text, isLetter)):
-		return 0, fmt.Errorf("C must be a country code of two letters (ISO 3166)")
+		return 0, fmt.Errorf("%s must be a country code of two letters (ISO 3166)", label)
 	case tag == cbasn1.PrintableString && !all(text, isPrintable):
 		return 0, fmt.Errorf("%s has a character outside PrintableString", label)
 	case tag == cbasn1.IA5String && !all(text, isASCII):

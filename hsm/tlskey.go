@@ -113,6 +113,9 @@ func (c *crypto11Token) generate(id, kind string) (crypto.PublicKey, error) {
 // openCrypto11 looks at the token through our own binding first, then lets crypto11 log in within the guard.
 func openCrypto11(ctx context.Context, cfg TokenConfig, op, id string, log *slog.Logger) (*crypto11Token, error) {
 	fail := func(kind Kind, err error) (*crypto11Token, error) {
+		if e, ok := errors.AsType[*Error](err); ok {
+			kind, err = e.Kind, e.Err
+		}
 		return nil, &Error{Kind: kind, Token: cfg.Name, Op: op, Err: err}
 	}
 	cfg, err := cfg.checked()

@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/internal/vectors"
 	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
 )
 
 // TestPrepareRefuses: everything wrong with what is asked is found before a key is touched, each with its own code and place.
@@ -233,6 +235,77 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	if r, err := Verify([]byte(plain), Policy{}); err != nil || r.Verdict() != report.Indeterminate || r.Integrity() != report.Valid {
 		t.Errorf("without trust: %v, %s", err, r.Verdict())
+	}
+}
+
+// TestScope: a declaration added above a signature with inclusive canonicalization would break it.
+func TestScope(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	Enveloped.transforms = []string{canon.EnvelopedURI, canon.InclusiveURI}
+	inclusive := p.sign(t, Enveloped, Input{Document: []byte(messagesToSign()[16].doc), Target: ""})
+	inner := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<smev:AppData>", `<smev:AppData Id="own">`, 1)), Target: "own"})
+	Enveloped.transforms = chainEnveloped
+	exclusive := p.sign(t, SMEV2SP, Input{Document: []byte(messagesToSign()[16].doc)})
+	for _, c := range []struct {
+		name    string
+		doc     []byte
+		profile *Profile
+		code    report.Code
+	}{
+		{"declaration on Body above inclusive", inner, SMEV2, report.AlreadySigned},
+		{"declaration on Body above exclusive", exclusive, SMEV2, ""},
+		{"around the whole document", inclusive, Enveloping, report.AlreadySigned},
+		{"around an inclusive element", inner, Enveloping, report.AlreadySigned},
+		{"around an exclusive element", exclusive, Enveloping, ""},
+	} {
+		prepared, err := c.profile.Prepare(Input{Document: c.doc, Certificate: p.cert})
+		if code(err) != c.code {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if prepared == nil {
+			continue
+		}
+		value, err := p.key.Sign(rand.Reader, prepared.Digest(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := prepared.Complete(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := Verify(out, Policy{Trust: p.store}); err != nil || r.Verdict() != report.Valid {
+			t.Errorf("%s: %v%s", c.name, err, messages(r))
+		}
+	}
+}
+
+// TestNode: a valid certificate is not enough to sign as SMEV.
+func TestNode(t *testing.T) {
+	at := time.Unix(vectors.Time, 0)
+	dir := "gost/certs/2012-256-cpXA/"
+	anyone := trust.New(certificates(t, dir+"root.pem"), certificates(t, dir+"int.pem"))
+	pinned := trust.New(certificates(t, dir+"leaf.pem"), nil)
+	other := newPair(t, gost.GOST2012_256, "CryptoPro-A").store
+	for _, file := range []string{"smev3-received-request.xml", "smev2-node.xml"} {
+		doc := vectors.Read(t, "smev-messages/made/"+file)
+		for node, want := range map[*trust.Store]report.Verdict{nil: report.Indeterminate, pinned: report.Valid, other: report.Invalid} {
+			r, err := Verify(doc, Policy{Trust: anyone, Node: node, Time: at})
+			if err != nil || r.Verdict() != want || r.Integrity() != report.Valid {
+				t.Errorf("%s: %v, %s, want %s%s", file, err, r.Verdict(), want, messages(r))
+			}
+		}
+	}
+}
+
+// TestXAdESUnknown: what is not examined is said so.
+func TestXAdESUnknown(t *testing.T) {
+	doc := string(vectors.Read(t, "gost/xmldsig/42-xades-bes-v2.xml"))
+	stamped := strings.Replace(doc, "</xades:QualifyingProperties>", "<xades:UnsignedProperties/></xades:QualifyingProperties>", 1)
+	older := strings.Replace(doc, "<ds:Object>", `<ds:Object><x:QualifyingProperties xmlns:x="http://uri.etsi.org/01903/v1.2.2#"/>`, 1)
+	for _, d := range []string{stamped, older} {
+		if r, err := Verify([]byte(d), Policy{}); err != nil || r.Integrity() != report.Indeterminate {
+			t.Errorf("%v %s%s", err, r.Integrity(), messages(r))
+		}
 	}
 }
 

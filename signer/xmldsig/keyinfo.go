@@ -21,12 +21,14 @@ func checkSigner(c *gost.Certificate, at time.Time) error {
 	if c.PublicKey.Algorithm == gost.GOST2001 {
 		return report.Errorf(report.KeyUnusable, report.Place{}, "keys of GOST R 34.10-2001 sign nothing new")
 	}
+	now := time.Now()
 	if at.IsZero() {
-		at = time.Now()
+		at = now
 	}
 	var nobody *trust.Store
-	_, checks := nobody.Check(c, nil, at)
-	for _, check := range checks {
+	_, checks := nobody.Check(c, nil, now)
+	_, claimed := nobody.Check(c, nil, at)
+	for _, check := range append(checks, claimed...) {
 		if check.Status == report.Failed && check.Code != report.CertPath {
 			return report.Errorf(check.Code, report.Place{}, "%s", check.Message)
 		}

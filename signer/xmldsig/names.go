@@ -10,6 +10,7 @@ const (
 	nsWSSE  = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 	nsWSU   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 	nsXAdES = "http://uri.etsi.org/01903/v1.3.2#"
+	nsETSI  = "http://uri.etsi.org/01903/v" // other versions of XAdES
 	nsXML   = "http://www.w3.org/XML/1998/namespace"
 
 	nsSMEV2 = "http://smev.gosuslugi.ru/rev"                                   // and a revision, such as 120315
@@ -45,6 +46,9 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 	case nsXAdES:
 		return vocabulary{symbol: "xades"}, true
 	}
+	if strings.HasPrefix(space, nsETSI) {
+		return vocabulary{symbol: "etsi"}, true
+	}
 	if rest, ok := strings.CutPrefix(space, nsSMEV3); ok {
 		symbol := "t"
 		if basic, ok := strings.CutPrefix(rest, "basic/"); ok {
@@ -60,27 +64,6 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 		return vocabulary{"smev", revision}, true
 	}
 	return vocabulary{}, false
-}
-
-// space is the inverse of vocabularyOf.
-func (v vocabulary) space() string {
-	switch v.symbol {
-	case "soap":
-		return nsSOAP
-	case "ds":
-		return nsDS
-	case "wsse":
-		return nsWSSE
-	case "xades":
-		return nsXAdES
-	case "smev":
-		return nsSMEV2 + v.version
-	case "t":
-		return nsSMEV3 + v.version
-	case "b":
-		return nsSMEV3 + "basic/" + v.version
-	}
-	return nsEC
 }
 
 // isID tells the attributes that give an element its Id: Id, ID and id without a namespace, wsu:Id, xml:id.

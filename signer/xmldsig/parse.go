@@ -18,6 +18,8 @@ const (
 	maxCertificates = 16
 	maxPrefixes     = 64
 	maxDigested     = 256 // references of all signatures together
+	maxOctets       = 64  // octets digested per octet of the document
+	maxOperations   = 8   // children of soap:Body that are looked at, when there is more than the one there must be
 )
 
 // signature is a ds:Signature as written.

@@ -286,7 +286,7 @@ func (pl *plan) enveloping(p *Profile, o *outline, in *Input) error {
 	}
 	pl.draft.objectID = o.unique("object")
 	pl.draft.references = []draftReference{{uri: "#" + pl.draft.objectID, transforms: p.transforms, inside: "object"}}
-	pl.at, pl.closing = edit{at: o.nodes[0].tag.Start}, o.nodes[0].end.End
+	pl.at, pl.closing = edit{at: o.nodes[0].tag.Start, scope: 1}, o.nodes[0].end.End
 	return nil
 }
 

@@ -26,7 +26,7 @@ type Input struct {
 	// xades-bes (empty: the root), smev2-sp (empty: the only smev:AppData), smev3-personal (an Id to add to content that
 	// has none). detached needs it: "#id" of an element beside the signature, or the URI of content that stays outside.
 	Target string
-	// Time is the claimed signing time (XAdES); zero leaves it out. The certificate must be valid then, or now.
+	// Time is the claimed signing time (XAdES); zero leaves it out. The certificate must be valid now, and then.
 	Time   time.Time
 	Limits xmltext.Limits
 }
@@ -96,6 +96,7 @@ type plan struct {
 type edit struct {
 	at, skip int
 	text     string
+	scope    int  // 1 + the element whose content gets a new namespace in scope, 0 for none
 	lead     int  // octets of text before the Signature
 	carries  bool // text holds the Signature
 }
@@ -130,26 +131,48 @@ func (pl *plan) spare(o *outline) error {
 	for _, n := range o.signatures {
 		s, _ := o.parse(n)
 		if s == nil {
-			continue
+			continue // broken as it is
 		}
-		for _, r := range s.references {
-			target, ok := 0, r.uri == ""
-			if name, local := strings.CutPrefix(r.uri, "#"); local {
-				b, known := o.bearers[name]
-				target, ok = b.node, known
-			}
-			if !ok || !r.hasURI {
-				continue
-			}
-			span := o.nodes[target].span()
-			for _, e := range append(pl.edits, pl.at) {
-				if span.Start < e.at && e.at < span.End {
-					return o.fail(report.AlreadySigned, n, "a further signature here would break this one, which covers its place")
-				}
+		for _, e := range append(pl.edits, pl.at) {
+			if pl.breaks(o, s, e) {
+				return o.fail(report.AlreadySigned, n, "a further signature here would break this one: sign from the inside out")
 			}
 		}
 	}
 	return nil
+}
+
+// breaks tells whether an edit changes what s covers.
+func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
+	inScope := func(n int) bool { return e.scope > 0 && o.within(n, e.scope-1) }
+	if inScope(s.node) && inherits(s.c14n) {
+		return true
+	}
+	for _, r := range s.references {
+		target, known := 0, r.hasURI && r.uri == ""
+		if name, local := strings.CutPrefix(r.uri, "#"); local {
+			var b id
+			b, known = o.bearers[name]
+			target = b.node
+		}
+		if !known {
+			continue
+		}
+		span := o.nodes[target].span()
+		if span.Start < e.at && e.at < span.End || r.uri == "" && e.scope > 0 {
+			return true
+		}
+		if inScope(target) && (len(r.transforms) == 0 || slices.ContainsFunc(r.transforms, inherits)) {
+			return true
+		}
+	}
+	return false
+}
+
+// inherits tells whether the octets of a canonicalization depend on namespaces that ancestors declare and nothing uses.
+func inherits(t transform) bool {
+	exclusive := t.uri == canon.ExclusiveURI || t.uri == canon.ExclusiveCommentsURI
+	return canon.IsCanonicalization(t.uri) && !exclusive || len(t.prefixes) > 0
 }
 
 // firstClash finds the first repeated Id among those that schemas declare as xs:ID.
@@ -208,17 +231,17 @@ func (pl *plan) identify(o *outline, target int, space, want, fallback string) (
 	if !isReferable(id) {
 		return "", o.fail(report.RequestInvalid, target, "the Id to add to the element to sign is not an NCName")
 	}
-	text := ` Id="` + escape(id) + `"`
+	e := edit{at: n.tag.Start + 1 + len(n.qname), text: ` Id="` + escape(id) + `"`}
 	if space == nsWSU {
 		prefix, ok := o.prefix(target, nsWSU, false)
-		declare := ""
+		e.text = ` ` + prefix + `:Id="` + escape(id) + `"`
 		if !ok {
 			prefix = o.free(target, "wsu")
-			declare = ` xmlns:` + prefix + `="` + nsWSU + `"`
+			e.text = ` xmlns:` + prefix + `="` + nsWSU + `" ` + prefix + `:Id="` + escape(id) + `"`
+			e.scope = 1 + target
 		}
-		text = declare + ` ` + prefix + `:Id="` + escape(id) + `"`
 	}
-	pl.edits = append(pl.edits, edit{at: n.tag.Start + 1 + len(n.qname), text: text})
+	pl.edits = append(pl.edits, e)
 	return id, nil
 }
 

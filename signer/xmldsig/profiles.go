@@ -97,6 +97,7 @@ type rule struct {
 	id       string // the Id that is given to the covered element when it has none
 	after    string // a missing wrapper goes behind this sibling, or to the end
 	required bool   // a message that holds the wrapper's parent must hold the Signature
+	node     bool   // it is made by SMEV itself
 }
 
 const (
@@ -142,25 +143,25 @@ var rules = []rule{
 		covers:  []string{"t:GetResponseResponse/t:ResponseMessage/t:Response/t:SenderProvidedResponseData/b:MessagePrimaryContent/*"}},
 
 	// What a system receives.
-	{profile: SMEV3, name: smev, wrapper: "t:SendRequestResponse/t:" + smev, required: true,
+	{profile: SMEV3, name: smev, node: true, wrapper: "t:SendRequestResponse/t:" + smev, required: true,
 		covers: []string{"t:SendRequestResponse/t:MessageMetadata"}},
-	{profile: SMEV3, name: smev, wrapper: "t:SendResponseResponse/t:" + smev, required: true,
+	{profile: SMEV3, name: smev, node: true, wrapper: "t:SendResponseResponse/t:" + smev, required: true,
 		covers: []string{"t:SendResponseResponse/t:MessageMetadata"}},
-	{profile: SMEV3, name: smev, wrapper: "t:GetRequestResponse/t:RequestMessage/t:" + smev, required: true,
+	{profile: SMEV3, name: smev, node: true, wrapper: "t:GetRequestResponse/t:RequestMessage/t:" + smev, required: true,
 		covers: []string{"t:GetRequestResponse/t:RequestMessage/t:Request"}},
 	{profile: SMEV3, name: sender, wrapper: "t:GetRequestResponse/t:RequestMessage/t:Request/t:" + sender, required: true,
 		covers: []string{"t:GetRequestResponse/t:RequestMessage/t:Request/t:SenderProvidedRequestData"}},
-	{profile: SMEV3, name: smev, wrapper: "t:GetResponseResponse/t:ResponseMessage/t:" + smev, required: true,
+	{profile: SMEV3, name: smev, node: true, wrapper: "t:GetResponseResponse/t:ResponseMessage/t:" + smev, required: true,
 		covers: []string{"t:GetResponseResponse/t:ResponseMessage/t:Response"}},
 	{profile: SMEV3, name: sender, wrapper: "t:GetResponseResponse/t:ResponseMessage/t:Response/t:" + sender,
 		covers: []string{"t:GetResponseResponse/t:ResponseMessage/t:Response/t:SenderProvidedResponseData"}},
-	{profile: SMEV3, name: smev, wrapper: "t:GetStatusResponse/t:SmevAsyncProcessingMessage/t:" + smev, required: true,
+	{profile: SMEV3, name: smev, node: true, wrapper: "t:GetStatusResponse/t:SmevAsyncProcessingMessage/t:" + smev, required: true,
 		covers: []string{"t:GetStatusResponse/t:SmevAsyncProcessingMessage/t:AsyncProcessingStatusData"}},
 
 	// SMEV 2: the sender's header, the node's header, an official's signature in the data.
 	{profile: SMEV2, name: "wsse:Security[actor smev]", wrapper: "soap:Envelope/soap:Header/wsse:Security[smev]",
 		covers: []string{"soap:Envelope/soap:Body"}, id: "body"},
-	{profile: SMEV2, name: "wsse:Security[actor recipient]", wrapper: "soap:Envelope/soap:Header/wsse:Security[recipient]",
+	{profile: SMEV2, name: "wsse:Security[actor recipient]", node: true, wrapper: "soap:Envelope/soap:Header/wsse:Security[recipient]",
 		covers: []string{"soap:Envelope/soap:Body", "soap:Envelope/soap:Header/smev:Header"}},
 	{profile: SMEV2SP, name: "smev:AppData/ds:Signature", wrapper: appData, covers: []string{appData}, id: "AppData"},
 }

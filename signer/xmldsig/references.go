@@ -54,8 +54,8 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 	if err != nil || e.nodes[r.value].children > 0 {
 		return e.fail(report.ReferenceDigest, r.value, "the digest value is not base64")
 	}
-	if e.digested++; e.digested > maxDigested {
-		return e.fail(report.ReferenceLimit, r.node, "more than %d references in the document", maxDigested)
+	if e.digested++; e.digested > maxDigested || e.octets > maxOctets*int64(len(e.doc)) {
+		return e.fail(report.ReferenceLimit, r.node, "the signatures of the document cover too much")
 	}
 	h := digest.New()
 	var octets int64
@@ -81,6 +81,7 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 			return problem
 		}
 	}
+	e.octets += octets
 	got := h.Sum(nil)
 	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(want), Got: base64Of(got)}
 	if f.holds = bytes.Equal(want, got); !f.holds {

@@ -1,10 +1,3 @@
-// Package xmldsig makes and verifies XML signatures with GOST keys: plain XMLDSig, WS-Security as SMEV 2 uses it, the
-// signatures of SMEV 3, and XAdES-BES.
-//
-// To sign, take a [Profile], call Prepare, have the key sign Digest, call Complete. The document is spliced, never
-// serialised anew. To verify, call [Verify] and look at the report, its coverage above all: a valid signature says nothing
-// about elements it does not cover. The same table of places serves both, so that content which was moved away from where
-// it counts is refused although its digest holds.
 package xmldsig
 
 import (
@@ -31,6 +24,9 @@ type Policy struct {
 	Target string
 	// Trust decides about signers; nil: trust is reported as not checked.
 	Trust *trust.Store
+	// Node decides who may sign as SMEV itself (SMEVSignature, actor recipient): any other valid certificate is not enough.
+	// Nil: Trust decides, and that the signer is SMEV is reported as not checked.
+	Node *trust.Store
 	// Time is when to judge certificates; zero: now.
 	Time time.Time
 	// Content is what a detached signature covers outside the document; nil: a Reference to the outside is refused.
@@ -39,7 +35,7 @@ type Policy struct {
 	AllowGOST94 bool
 	Limits      xmltext.Limits
 	// Trace, when set, receives the octets that were digested: name is "signature-0/signed-info" or "signature-0/reference-1",
-	// with numbers from 0 in document order.
+	// with numbers from 0 in document order. The octets are the callee's to keep.
 	Trace func(name string, octets []byte)
 }
 
@@ -50,7 +46,8 @@ type examiner struct {
 	report   *report.Report
 	matched  map[*rule]int // signatures found per row
 	profiles map[*Profile]int
-	digested int
+	digested int   // references
+	octets   int64 // of them
 }
 
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
@@ -147,8 +144,16 @@ func (e *examiner) examine(index, n int) report.Signature {
 				extra = append(extra, c)
 			}
 		}
-		_, checks := e.policy.Trust.Check(leaf, extra, e.policy.Time)
+		store := e.policy.Trust
+		if rule != nil && rule.node && e.policy.Node != nil {
+			store = e.policy.Node
+		}
+		_, checks := store.Check(leaf, extra, e.policy.Time)
 		out.Checks = append(out.Checks, checks...)
+		if rule != nil && rule.node && e.policy.Node == nil {
+			out.Add(report.Check{Code: report.CertPath, Status: report.NotChecked, Place: e.place(s.keyInfo),
+				Message: "who may sign as SMEV itself is not configured"})
+		}
 	}
 	return out
 }
@@ -246,14 +251,15 @@ func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte,
 
 // demand checks what the document as a whole must have.
 func (e *examiner) demand() {
-	if e.body >= 0 && e.nodes[e.body].children > 1 && len(e.smev3()) > 0 {
+	operations := e.smev3()
+	if e.body >= 0 && e.nodes[e.body].children > 1 && len(operations) > 0 {
 		e.report.Add(failed(e.fail(report.ProfileForm, e.body, "soap:Body of a SMEV 3 message holds more than one element")))
 	}
 	if e.nodes[0].sym == "soap:Envelope" && len(e.named(0, "soap:Body")) > 1 {
 		e.report.Add(failed(e.fail(report.CoverageWrong, 0, "soap:Envelope holds more than one soap:Body")))
 	}
 	profile := e.policy.Profile
-	for _, operation := range e.smev3() {
+	for _, operation := range operations[:min(len(operations), maxOperations)] {
 		for i := range rules {
 			r := &rules[i]
 			path, _ := split(r.wrapper)

@@ -69,6 +69,12 @@ func (e *examiner) qualifying(s *signature, profile *Profile, found []finding, l
 	fail := func(code report.Code, at int, format string, args ...any) {
 		out.Add(failed(e.fail(code, at, format, args...)))
 	}
+	for _, object := range s.objects {
+		for _, other := range e.named(object, "etsi:QualifyingProperties") {
+			out.Add(report.Check{Code: report.XAdESProperties, Status: report.NotChecked, Place: e.place(other),
+				Message: "properties of another version of XAdES than 1.3.2 are not understood"})
+		}
+	}
 	own := -1 // SignedProperties
 	switch {
 	case len(all) > 1:
@@ -93,6 +99,10 @@ func (e *examiner) qualifying(s *signature, profile *Profile, found []finding, l
 	}
 	if out.Profile == "" {
 		out.Profile = XAdESBES.Name
+	}
+	for _, unsigned := range e.named(all[0], "xades:UnsignedProperties") {
+		out.Add(report.Check{Code: report.XAdESProperties, Status: report.NotChecked, Place: e.place(unsigned),
+			Message: "unsigned properties, such as time-stamps, are not examined"})
 	}
 	if target, _ := e.nodes[all[0]].attr("", "Target"); !e.bears(s.node, strings.TrimPrefix(target, "#")) || !strings.HasPrefix(target, "#") {
 		fail(report.XAdESProperties, all[0], "the properties are for another signature: Target is not its Id")

@@ -8,7 +8,7 @@ LIBRARY := ./canon/... ./gost/... ./signer/...
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./cmd/...
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm demo run test unit race library arm64 vet lint fuzz bench proto proto-check clean
+.PHONY: build deps tools softhsm demo run test unit race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -65,11 +65,15 @@ fuzz: ## every fuzz target for FUZZTIME
 				{ cat $(BUILD)/fuzz.log; exit 1; }; \
 		done; done
 
-bench: tools ## hot paths side by side with their peers, as ratios; then every benchmark
-	@mkdir -p $(BIN)
-	$(CC) -O2 -Wno-deprecated-declarations -o $(BIN)/peer internal/bench/peer/peer.c $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
-	go run ./internal/bench $(BIN)/peer
+bench: bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...
+
+bench-gost bench-canon: bench-%: $(BIN)/peer
+	@go run ./internal/bench $(BIN)/peer $*
+
+$(BIN)/peer: internal/bench/peer/peer.c | tools
+	@mkdir -p $(BIN)
+	$(CC) -O2 -Wno-deprecated-declarations -o $@ $< $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
 
 proto: tools ## regenerate the gRPC code
 	@api/epovpb/generate.sh

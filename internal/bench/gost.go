@@ -1,0 +1,49 @@
+package main
+
+import (
+	"crypto/rand"
+
+	"github.com/epov-signer/epov/gost"
+)
+
+// gostComparisons compares with OpenSSL's gost engine.
+func gostComparisons() ([]comparison, error) {
+	message := make([]byte, 1<<20)
+	rand.Read(message)
+	digest256, digest512 := message[:32], message[:64]
+	hash := func(d *gost.Digest) func() {
+		h, out := d.New(), make([]byte, 0, d.Size)
+		return func() { h.Reset(); h.Write(message); h.Sum(out) }
+	}
+	list := []comparison{
+		{"gost/streebog-portable", hash(gost.Streebog256), "hash256", message},
+		{"gost/streebog512-portable", hash(gost.Streebog512), "hash512", message},
+	}
+	for _, k := range []struct {
+		name, params, peer string
+		algorithm          *gost.Algorithm
+		digest             []byte
+	}{
+		{"256", "CryptoPro-A", "256", gost.GOST2012_256, digest256},
+		{"256tc26", "tc26-256-A", "256tc26", gost.GOST2012_256, digest256},
+		{"512", "tc26-512-A", "512", gost.GOST2012_512, digest512},
+	} {
+		private, err := gost.GenerateKey(rand.Reader, k.algorithm, gost.ParamSetByName(k.params))
+		if err != nil {
+			return nil, err
+		}
+		sig, err := private.Sign(rand.Reader, k.digest, nil)
+		if err != nil {
+			return nil, err
+		}
+		public := private.Public().(*gost.PublicKey)
+		list = append(list, comparison{"gost/verify" + k.name + "-cold", func() { must(public.Verify(k.digest, sig)) }, "verify" + k.peer, nil})
+		if k.name == "256" {
+			list = append(list, comparison{"gost/sign256", func() {
+				_, err := private.Sign(rand.Reader, k.digest, nil)
+				must(err)
+			}, "sign256", nil})
+		}
+	}
+	return list, nil
+}

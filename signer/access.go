@@ -30,13 +30,14 @@ type Grant struct {
 	Operations []Operation
 }
 
-// Check says what is wrong with the grant.
+// Check says what is wrong with the grant, one line for each thing.
 func (g Grant) Check() error {
 	var errs []error
 	needsKeys := false
 	for _, op := range g.Operations {
 		if !slices.Contains(Operations, op) {
 			errs = append(errs, fmt.Errorf("no operation %q; the operations are %s", op, joined(Operations)))
+			continue
 		}
 		needsKeys = needsKeys || op != OpVerify
 	}

@@ -189,7 +189,7 @@ func (c *Config) serverCertificate(certificate, key value, chain []byte) tls.Cer
 func (c *Config) readTrust(v value) {
 	at := v.mapping("anchors", "intermediates")
 	anchors, intermediates := c.certificates(at("anchors")), c.certificates(at("intermediates"))
-	if len(intermediates) > 0 && len(anchors) == 0 {
+	if at("intermediates").present() && !at("anchors").present() {
 		v.fail("intermediates without anchors lead nowhere")
 	}
 	if len(anchors) > 0 {

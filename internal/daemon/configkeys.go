@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"strings"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -216,7 +217,9 @@ func (c *Config) readClients(root, v value) {
 				out.Operations = append(out.Operations, signer.Operation(op))
 			}
 			if err := out.Check(); err != nil {
-				grant.fail("%s", err)
+				for line := range strings.SplitSeq(err.Error(), "\n") {
+					grant.fail("%s", line)
+				}
 				continue
 			}
 			client.Grants = append(client.Grants, out)

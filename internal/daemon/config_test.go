@@ -1,0 +1,220 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/epov-signer/epov/signer"
+)
+
+// The example that is shipped is a correct configuration.
+func TestExample(t *testing.T) {
+	f, text := furnish(t)
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	c, err := Load(f.write(t, "epovd.yaml", []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.keys) != 3 || c.keys[1].id != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
+		len(c.keys[0].chain) != 1 || c.trust == nil || c.clients != 2 || !c.json || c.tokens[0].Sessions != 4 {
+		t.Errorf("%+v", c)
+	}
+	caller, err := c.access.Caller([]string{"gateway.example.ru"})
+	if err != nil || caller.Name() != "gateway" {
+		t.Error(caller, err)
+	}
+}
+
+// What is wrong is said with its place, all of it at once, in the order of the file.
+func TestFindings(t *testing.T) {
+	f, example := furnish(t)
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	for _, tc := range []struct {
+		name, old, new string
+		want           []string // "line: path: message", the line by a piece of it
+	}{
+		{"unknown setting", "listen: 0.0.0.0:8443", "listn: 0.0.0.0:8443", []string{
+			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, clients, trust, limits, log)`,
+			`listn:: listen: is missing`}},
+		{"unknown deep setting", "    sessions: 4 ", "    session: 4 ", []string{
+			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, sessions, queue, state_dir)`}},
+		{"wrong type", "sessions: 4", "sessions: four", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
+		{"out of range", "sessions: 4", "sessions: 0", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
+		{"number for text", "label: EPOV", "label: 1234", []string{`label:: tokens[0].label: must be a text; put it in quotes`}},
+		{"text for list", "san: [monitoring.example.ru]", "san: monitoring.example.ru", []string{`san: m: clients[1].san: must be a list`}},
+		{"list for text", "listen: 0.0.0.0:8443", "listen: [0.0.0.0:8443]", []string{`listen:: listen: must be a text`}},
+		{"empty", "label: EPOV", "label:", []string{`label:: tokens[0].label: is empty`}},
+		{"twice", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\nlisten: 0.0.0.0:8443", []string{`listen:#2: listen: is set twice`}},
+		{"anchor", "label: EPOV", "label: &x EPOV", []string{`label:: tokens[0].label: anchors and aliases are not supported`}},
+		{"no token", "        token: main\n        certificate", "        token: other\n        certificate", []string{
+			`token: other: keys[0].versions[0].token: no token named "other"`}},
+		{"no primary", "primary: 2", "primary: 7", []string{`primary: 7: keys[0].primary: there is no version 7`}},
+		{"version twice", "- version: 2", "- version: 1", []string{
+			`primary: 2: keys[0].primary: there is no version 2`, `- version: 1#2: keys[0].versions[1]: there is a version 1 already`}},
+		{"key name", "name: keys/EXMP01/ov", "name: EXMP01/ov", []string{
+			`name: EXMP01: keys[0].name: a key is named keys/{system}/{key} or keys/{system}/{key}/versions/{n}`}},
+		{"key twice", "name: keys/EXMP01/sp", "name: keys/EXMP01/ov", []string{
+			`name: keys/EXMP01/ov#2: keys[1].name: there is a key keys/EXMP01/ov already`}},
+		{"operation", "operations: [verify]", "operations: [verfy]", []string{
+			`[verfy]: clients[0].allow[1]: no operation "verfy"; the operations are sign-xml, sign-cms, sign-digest, verify, list`}},
+		{"pattern", "keys: [keys/EXMP01/*]", "keys: [EXMP01/*]", []string{
+			`keys: [EXMP01: clients[0].allow[0]: "EXMP01/*" is not keys/{system}/{key}, keys/{system}/* or keys/*`}},
+		{"two clients of one name", "san: [monitoring.example.ru]", "san: [Gateway.example.ru]", []string{
+			`- name: gateway: clients: client "monitoring": "Gateway.example.ru" belongs to client "gateway" already`}},
+		{"PIN itself", "pin: {credential: pin-main}", "pin: 98765432", []string{
+			`pin: 9: tokens[0].pin: a PIN does not belong into the configuration; name a file, credential or descriptor`}},
+		{"PIN as a setting", "pin: {credential: pin-main}", "pin: {98765432: }", []string{
+			`pin: {9: tokens[0].pin: unknown setting (known here: file, credential, descriptor)`,
+			`pin: {9: tokens[0].pin: exactly one of file, credential and descriptor is needed`}},
+		{"two PINs", "pin: {credential: pin-main}", "pin: {credential: pin-main, file: pin}", []string{
+			`pin: {: tokens[0].pin: exactly one of file, credential and descriptor is needed`}},
+		{"no state", "    state_dir", "    # state_dir", []string{`- name: main: tokens[0].state_dir: is missing`}},
+		{"neither label nor serial", "    label: EPOV", "", []string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
+		{"two TLS keys", "key: server.key ", "key: server.key\n  key_token: {token: main, id: tls} ", []string{
+			`certificate: server.pem: tls: exactly one of key and key_token is needed`}},
+		{"TLS key on no token", "key: server.key ", "key_token: {token: other, id: tls} ", []string{
+			`key_token: tls.key_token.token: no token named "other"`}},
+		{"other TLS key", "key: server.key ", "key: other.key ", []string{
+			`key: other: tls.key: private key does not match public key`}},
+		{"not a certificate", "client_ca: clients-ca.pem", "client_ca: server.key", []string{
+			`client_ca:: tls.client_ca: no certificate of RSA or ECDSA in PEM in it`}},
+		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},
+		{"insecure", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\ninsecure: true", []string{
+			`listen:: listen: without mutual TLS only a loopback address may be listened on, such as 127.0.0.1`,
+			`certificate: server.pem: tls: contradicts insecure: true`}},
+		{"insecure in other words", "listen: 0.0.0.0:8443", "listen: 127.0.0.1:8443\ninsecure: \"yes\"", []string{
+			`insecure:: insecure: must be true or false`}},
+		{"anyone", "san: [monitoring.example.ru]", "anyone: true", []string{`anyone:: clients[1].anyone: is only for insecure: true`}},
+		{"address", "listen: 0.0.0.0:8443", "listen: everywhere", []string{`listen:: listen: must be host:port`}},
+		{"not YAML", "log:\n  level", "log:\n level: [\n  level", []string{`*`}},
+		{"several", "sessions: 4 ", "sessions: x\n    colour: red ", []string{
+			`sessions: x: tokens[0].sessions: must be a number from 1 to 1024`, `colour:: tokens[0]: unknown setting "colour" (known here: *`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.name == "other TLS key" {
+				other, _ := furnish(t)
+				data, err := os.ReadFile(string(other) + "/server.key")
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.write(t, "other.key", data)
+			}
+			if !strings.Contains(example, tc.old) {
+				t.Fatalf("the example does not contain %q", tc.old)
+			}
+			text := strings.Replace(example, tc.old, tc.new, 1)
+			_, err := Load(f.write(t, "epovd.yaml", []byte(text)))
+			var wrong *ConfigError
+			if !errors.As(err, &wrong) {
+				t.Fatalf("got %v", err)
+			}
+			if strings.Contains(err.Error(), "98765432") {
+				t.Errorf("the PIN is repeated: %v", err)
+			}
+			if len(wrong.Findings) != len(tc.want) {
+				t.Fatalf("%d findings:\n%v", len(wrong.Findings), err)
+			}
+			for i, f := range wrong.Findings {
+				check(t, text, f, tc.want[i])
+			}
+		})
+	}
+}
+
+// check compares a finding with "piece of its line[#n-th such line]: path: message"; a message may end in "*".
+func check(t *testing.T, text string, f Finding, want string) {
+	t.Helper()
+	if want == "*" {
+		if f.Line == 0 {
+			t.Errorf("no line: %+v", f)
+		}
+		return
+	}
+	got := ": " + f.Path + ": " + f.Message
+	if prefix, ok := strings.CutSuffix(want, "*"); ok {
+		want = prefix
+		if i := strings.Index(want, ": "+f.Path+": "); i >= 0 && strings.HasPrefix(got, want[i:]) {
+			got = want[i:]
+		}
+	}
+	piece, ok := strings.CutSuffix(want, got)
+	if !ok {
+		t.Errorf("got  %s\nwant %s", got, want)
+		return
+	}
+	nth := 1
+	if p, ok := strings.CutSuffix(piece, "#2"); ok {
+		piece, nth = p, 2
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.Contains(line, piece) {
+			if nth--; nth == 0 {
+				if f.Line != i+1 || f.Column < 1 {
+					t.Errorf("%s: line %d, column %d; %q is in line %d", got, f.Line, f.Column, piece, i+1)
+				}
+				return
+			}
+		}
+	}
+	t.Errorf("no line with %q", piece)
+}
+
+func TestNoFile(t *testing.T) {
+	f := folder(t.TempDir())
+	for _, name := range []string{"none.yaml", "."} {
+		if _, err := Load(string(f) + "/" + name); err == nil {
+			t.Error(name)
+		}
+	}
+	for _, text := range []string{"", "# nothing\n", "- list\n", "text", "a: b\n---\nc: d\n", "listen: *x\n", strings.Repeat("[", 1<<16)} {
+		if _, err := Load(f.write(t, "x.yaml", []byte(text))); err == nil {
+			t.Errorf("%.20q is a configuration", text)
+		}
+	}
+}
+
+func TestInsecure(t *testing.T) {
+	f, example := furnish(t)
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	start, end := strings.Index(example, "tls:\n"), strings.Index(example, "# PKCS#11 tokens")
+	text := "insecure: true\n" + example[:start] + example[end:]
+	text = strings.Replace(text, "listen: 0.0.0.0:8443", "listen: 127.0.0.1:0", 1)
+	text = strings.Replace(text, "san: [monitoring.example.ru]", "anyone: true", 1)
+	c, err := Load(f.write(t, "epovd.yaml", []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if caller, err := c.access.Anyone(); err != nil || caller.Name() != "monitoring" || c.tls != nil || !c.insecure {
+		t.Error(caller, err)
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	example, err := os.ReadFile("../../deploy/epovd.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(example)
+	f.Add([]byte("keys: [{name: keys/A/b, versions: [{version: 1}]}]"))
+	f.Add([]byte("clients: [{name: a, san: [b], allow: [{keys: [keys/*], operations: [list]}]}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, doc := &Config{dir: "/nonexistent"}, &document{}
+		c.read(doc.parse(data))
+		if len(doc.findings) == 0 && (c.listen == "" || c.access == nil || len(c.keys) == 0) {
+			t.Error("an incomplete configuration passes")
+		}
+		for _, finding := range doc.findings {
+			if finding.Message == "" {
+				t.Errorf("a finding without words: %+v", finding)
+			}
+		}
+		for _, k := range c.keys {
+			if _, err := signer.ParseKeyName(k.name.String()); err != nil && len(doc.findings) == 0 {
+				t.Error(err)
+			}
+		}
+	})
+}

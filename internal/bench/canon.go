@@ -39,4 +39,3 @@ func smevLike(n int) []byte {
 	b.WriteString(`</q:List></b:MessagePrimaryContent></t:SendRequestRequest></S:Body></S:Envelope>`)
 	return b.Bytes()
 }
-

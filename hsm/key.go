@@ -126,27 +126,37 @@ func (k *Key) sign(ctx context.Context, digest []byte, report *Signing) ([]byte,
 		start = time.Now()
 		signature, err := k.signWith(ctx, s, digest)
 		report.Sign += time.Since(start)
-		t.pool.put(s, err)
 		if err == nil {
+			t.pool.put(s, nil)
 			return k.checked(digest, signature)
 		}
 		what := classify(err).remedy
 		if what == giveUp || what == narrower || taken[what] || ctx.Err() != nil {
+			t.pool.put(s, err)
 			return nil, err
 		}
 		taken[what], report.Retried = true, true
 		t.log.Warn("signing again", "key", k.id, "error", err)
-		switch what {
-		case newOne:
-			t.pool.flush(err)
-		case logIn:
-			if err := t.logInAgain(ctx, s.epoch); err != nil {
-				return nil, err
-			}
-		case findKey:
-			k.forget(s.epoch)
+		// The permit is kept meanwhile, so that no more callers than sessions can hang in a remedy.
+		failed := k.apply(ctx, what, s, err)
+		t.pool.put(s, err)
+		if failed != nil {
+			return nil, failed
 		}
 	}
+}
+
+// apply takes a remedy for what befell a session.
+func (k *Key) apply(ctx context.Context, what remedy, s session, reason error) error {
+	switch what {
+	case newOne:
+		k.token.pool.flush(reason)
+	case logIn:
+		return k.token.logInAgain(ctx, s.epoch)
+	case findKey:
+		k.forget(s.epoch)
+	}
+	return nil
 }
 
 func (k *Key) signWith(ctx context.Context, s session, digest []byte) ([]byte, error) {

@@ -28,7 +28,7 @@ check_cms() {
 #
 # 1. epov writes down the octets it digested. The canonical SignedInfo must be what libxml2 cuts out of the file.
 # 2. OpenSSL verifies SignatureValue over it with the certificate in the file, and that certificate's path.
-# 3. OpenSSL's digests of the references' octets must be the DigestValues in the file.
+# 3. OpenSSL's digests of the references' octets must be the DigestValues in the file, and the octets canonical.
 check_xml() {
 	local file=$1 dump=$work/dump i count
 	shift
@@ -64,7 +64,16 @@ check_signature() {
 		xpath "$file" "($at)[$j]/*[local-name()='DigestValue']" | decode >"$work/digest"
 		openssl dgst -md_gost12_256 -binary "$dump/reference-$((j - 1))" | cmp -s - "$work/digest" ||
 			differs "$file: DigestValue $j of signature $index"
+		check_canonical "$file" "($at)[$j]" "$dump/reference-$((j - 1))" || differs "$file: reference $j of signature $index is not canonical"
 	done
+}
+
+# check_canonical FILE REFERENCE OCTETS: what an exclusive canonicalization has made, libxml2 would make of it again. (The
+# form of the SMEV transform is one of its own.)
+check_canonical() {
+	local last
+	last=$(xpath "$1" "$2/*[local-name()='Transforms']/*[last()]/@Algorithm") || return
+	[ "$last" != "http://www.w3.org/2001/10/xml-exc-c14n#" ] || xmllint --nonet --exc-c14n "$3" | cmp -s - "$3"
 }
 
 # signed_info FILE INDEX: the canonical SignedInfo, cut by text out of libxml2's canonical form of the whole file. It is

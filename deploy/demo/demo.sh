@@ -41,15 +41,15 @@ failed() {
 	fi
 }
 
-# shellcheck source=pki.sh
+# shellcheck source=deploy/demo/pki.sh
 . "$here/pki.sh"
-# shellcheck source=provision.sh
+# shellcheck source=deploy/demo/provision.sh
 . "$here/provision.sh"
-# shellcheck source=messages.sh
+# shellcheck source=deploy/demo/messages.sh
 . "$here/messages.sh"
-# shellcheck source=check.sh
+# shellcheck source=deploy/demo/check.sh
 . "$here/check.sh"
-# shellcheck source=table.sh
+# shellcheck source=deploy/demo/table.sh
 . "$here/table.sh"
 
 prepare() {

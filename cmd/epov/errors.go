@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -35,10 +36,11 @@ func exitCode(err error) int {
 		return codeExit(coded.Code)
 	}
 	if s := statusOf(err); s != nil {
-		switch s.Code() {
-		case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted:
-			return exitUnavailable
-		}
+		return statusExit(s)
+	}
+	switch hsm.KindOf(err) {
+	case hsm.Away, hsm.Busy, hsm.Expired:
+		return exitUnavailable
 	}
 	return exitFailed
 }
@@ -50,6 +52,19 @@ func statusOf(err error) *status.Status {
 		return remote.GRPCStatus()
 	}
 	return nil
+}
+
+// statusExit goes by the reason that the daemon gave; without one the call did not get as far as the daemon, or too far for it.
+func statusExit(s *status.Status) int {
+	for _, d := range s.Details() {
+		if info, ok := d.(*errdetails.ErrorInfo); ok {
+			return codeExit(codeOfReason(info.GetReason()))
+		}
+	}
+	if s.Code() == codes.Unavailable || s.Code() == codes.DeadlineExceeded {
+		return exitUnavailable
+	}
+	return exitFailed
 }
 
 func codeExit(code report.Code) int {
@@ -69,7 +84,7 @@ func describe(err error) string {
 	if s := statusOf(err); s != nil {
 		return printable(describeStatus(s))
 	}
-	return printable(err.Error())
+	return printable(err.Error() + asides(tokenHint(err)))
 }
 
 // describeStatus reads the details that the daemon attaches to its errors; see "Errors" in epov.proto.
@@ -89,14 +104,7 @@ func describeStatus(s *status.Status) string {
 		}
 	}
 	if info == nil {
-		if s.Code() == codes.Unavailable {
-			help := "is epovd running, and is --address right?"
-			if strings.Contains(s.Message(), "tls: ") {
-				help = "is --tls-ca the authority of the daemon's certificate, and --tls-cert of an authority that the daemon knows?"
-			}
-			return "the daemon cannot be reached: " + s.Message() + asides(help)
-		}
-		return s.Code().String() + ": " + s.Message()
+		return describeTransport(s)
 	}
 	code := codeOfReason(info.GetReason())
 	line := s.Message()
@@ -110,6 +118,23 @@ func describeStatus(s *status.Status) string {
 		more = append(more, "SMEV answers "+f)
 	}
 	return line + asides(append(more, hint(code))...)
+}
+
+// describeTransport speaks of calls that gRPC itself ended.
+func describeTransport(s *status.Status) string {
+	switch s.Code() {
+	case codes.Unavailable:
+		help := "is epovd running, and is --address right?"
+		if strings.Contains(s.Message(), "tls: ") {
+			help = "is --tls-ca the authority of the daemon's certificate, and --tls-cert of an authority that the daemon knows?"
+		}
+		return "the daemon cannot be reached: " + s.Message() + asides(help)
+	case codes.DeadlineExceeded:
+		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
+	case codes.ResourceExhausted:
+		return "the message is too large: " + s.Message() + asides("epovd has limits.message_bytes; `epov sign cms --digest` sends no content")
+	}
+	return s.Code().String() + ": " + s.Message()
 }
 
 // codeOfReason undoes the spelling of ErrorReason: upper case, with underscores.
@@ -160,6 +185,19 @@ func hint(code report.Code) string {
 		return "convert the document to UTF-8 first"
 	case report.TokenPIN:
 		return "look at the log of epovd before you try any PIN again"
+	}
+	return ""
+}
+
+// tokenHint is hint for errors of a token.
+func tokenHint(err error) string {
+	switch hsm.KindOf(err) {
+	case hsm.KeyNotFound:
+		return "`epov key list` lists the keys of the token"
+	case hsm.PINRefused:
+		return "no further try is made with this PIN; check it before you give another one"
+	case hsm.Exists:
+		return "nothing was changed"
 	}
 	return ""
 }

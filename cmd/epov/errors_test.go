@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -66,6 +67,13 @@ func TestDescribe(t *testing.T) {
 			"the daemon cannot be reached: connection refused [is epovd running, and is --address right?]", exitUnavailable},
 		{remote(t, codes.Unavailable, "the token is away", &errdetails.ErrorInfo{Reason: "TOKEN_AWAY", Domain: "epov"}),
 			"token.away: the token is away [field document]", exitUnavailable},
+		{remote(t, codes.ResourceExhausted, "busy", &errdetails.ErrorInfo{Reason: "OVERLOAD", Domain: "epov"}), "overload: busy [field document]", exitUnavailable},
+		{remote(t, codes.ResourceExhausted, "9 vs. 5", nil),
+			"the message is too large: 9 vs. 5 [epovd has limits.message_bytes; `epov sign cms --digest` sends no content]", exitFailed},
+		{remote(t, codes.DeadlineExceeded, "context deadline exceeded", nil),
+			"the daemon did not answer in time [--timeout sets how long to wait]", exitUnavailable},
+		{&hsm.Error{Kind: hsm.Away, Token: "t", Op: "sign"}, "hsm: token t: sign", exitUnavailable},
+		{&hsm.Error{Kind: hsm.KeyNotFound, Op: "find key x"}, "hsm: find key x [`epov key list` lists the keys of the token]", exitFailed},
 		{report.Errorf(report.Overload, report.Place{}, "too much"), "overload: too much", exitUnavailable},
 		{remote(t, codes.PermissionDenied, "not\x1b[1m yours", nil), `PermissionDenied: not\x1b[1m yours`, exitFailed},
 		{usagef("no"), "no", exitUsage},

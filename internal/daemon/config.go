@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/epov-signer/epov/api"
@@ -100,6 +102,11 @@ func (c *Config) read(root value) {
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
+	if c.tls != nil {
+		if t := c.token(c.tls.token); t != nil && t.PIN != nil {
+			t.PIN = twice(t.PIN)
+		}
+	}
 	c.readKeys(root, at("keys"))
 	c.readClients(root, at("clients"))
 	c.readTrust(at("trust"))
@@ -258,20 +265,21 @@ func (c *Config) certificates(v value) []*gost.Certificate {
 	return out
 }
 
+// readFile reads a regular file of bounded size. Opening does not wait, as it would for a pipe.
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
+	if info, err := f.Stat(); err != nil {
 		return nil, err
-	case !info.Mode().IsRegular():
+	} else if !info.Mode().IsRegular() {
 		return nil, errors.New(name + " is not a regular file")
-	case info.Size() > maxConfig:
-		return nil, errors.New(name + " is too large")
 	}
-	return os.ReadFile(name)
+	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(data) > maxConfig {
+		err = errors.New(name + " is too large")
+	}
+	return data, err
 }

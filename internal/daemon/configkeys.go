@@ -109,6 +109,26 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	return hsm.PINDescriptor(uintptr(descriptor.number(3, 1<<20)))
 }
 
+// twice makes a source that can be asked two times of one that may be asked once, such as a descriptor: for a token that
+// holds the TLS key too, and is opened for each.
+func twice(source hsm.PINSource) hsm.PINSource {
+	var kept *hsm.PIN
+	return func() (hsm.PIN, error) {
+		if kept != nil {
+			pin := *kept
+			kept = nil
+			return pin, nil
+		}
+		pin, err := source()
+		if err != nil {
+			return pin, err
+		}
+		again, err := hsm.PINValue(pin)()
+		kept = &again
+		return pin, err
+	}
+}
+
 func (c *Config) readKeys(root, v value) {
 	if !v.present() {
 		missing(v, root)

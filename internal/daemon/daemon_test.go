@@ -1,0 +1,370 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust"
+	"github.com/epov-signer/epov/signer/xmldsig"
+	"github.com/epov-signer/epov/softhsm"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// logBuffer is a log that goroutines share.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// plant is a SoftHSM token with keys and certificates, and a configuration for it.
+type plant struct {
+	folder
+	soft   *softhsm.Token
+	tls    *authority
+	ca     *testpki.CA
+	config string
+}
+
+func newPlant(t *testing.T) *plant {
+	t.Helper()
+	p := &plant{soft: softhsm.New(t), folder: folder(t.TempDir()), tls: newAuthority(t)}
+	p.ca = testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B")
+	cfg := hsm.TokenConfig{
+		Module: p.soft.Module, Label: p.soft.Label, PIN: hsm.PINValue(hsm.NewPIN([]byte(p.soft.PIN))),
+		StateDir: filepath.Join(string(p.folder), "provisioning"),
+	}
+	ctx := t.Context()
+	token, err := hsm.Open(ctx, cfg, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"EXMP01/ov/1", "EXMP01/ov/2", "EXMP01/bare/1"} {
+		public, err := token.GenerateKey(ctx, id, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert := p.ca.Issue(t, public, testpki.Template{CommonName: id})
+		switch id {
+		case "EXMP01/ov/1": // in a file
+			p.pem(t, "ov1.pem", "CERTIFICATE", cert.Raw)
+		case "EXMP01/ov/2": // on the token
+			if err := token.ImportCertificate(ctx, id, cert.Raw, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := token.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	tlsKey, err := hsm.GenerateTLSKey(ctx, cfg, "tls", "ecdsa-p256", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, tlsKey).Raw)
+	p.pem(t, "clients.pem", "CERTIFICATE", p.tls.cert.Raw)
+	p.pem(t, "root.pem", "CERTIFICATE", p.ca.Certificate.Raw)
+	p.write(t, "pin", []byte(p.soft.PIN+"\n"))
+	p.config = fmt.Sprintf(`
+listen: 127.0.0.1:0
+tls: {certificate: server.pem, key_token: {token: main, id: tls}, client_ca: clients.pem}
+tokens:
+  - {name: main, module: %q, label: %q, pin: {file: pin}, state_dir: state}
+keys:
+  - name: keys/EXMP01/ov
+    primary: 2
+    versions:
+      - {version: 1, token: main, certificate: ov1.pem}
+      - {version: 2, token: main}
+  - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: main}]}
+clients:
+  - name: gateway
+    san: ["spiffe://example.ru/gateway"]
+    allow: [{keys: [keys/EXMP01/*], operations: [sign-xml, sign-cms, verify, list]}]
+trust: {anchors: [root.pem]}
+limits: {watch_seconds: 1}
+log: {level: debug, format: text}
+`, p.soft.Module, p.soft.Label)
+	return p
+}
+
+func (p *plant) load(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Load(p.write(t, "epovd.yaml", []byte(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (p *plant) dial(t *testing.T, d *Daemon) *grpc.ClientConn {
+	t.Helper()
+	roots := x509.NewCertPool()
+	roots.AddCert(p.tls.cert)
+	conn, err := grpc.NewClient(d.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		RootCAs: roots, ServerName: "epovd.test", Certificates: []tls.Certificate{p.tls.client(t, "spiffe://example.ru/gateway")},
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+const (
+	ack = `<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Body>` +
+		`<t:AckRequest xmlns:t="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" ` +
+		`xmlns:b="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2">` +
+		`<b:AckTargetMessage Id="SIGNED_BY_CALLER" accepted="true">8c1c0a10-f1ee-11f0-8a5e-0242ac120002</b:AckTargetMessage>` +
+		`</t:AckRequest></S:Body></S:Envelope>`
+	smev2 = `<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Header/><S:Body>` +
+		`<q:Request xmlns:q="urn://example.ru/question/1.0">question</q:Request></S:Body></S:Envelope>`
+)
+
+// The whole path: a key on a token signs over gRPC with mutual TLS, whose own key is on the token too; the daemon and the
+// library agree that the signatures are good; the daemon stops in order; the PIN is nowhere to be seen.
+func TestEndToEnd(t *testing.T) {
+	p := newPlant(t)
+	socket := filepath.Join(t.TempDir(), "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	log := &logBuffer{}
+	c := p.load(t, p.config)
+	d, err := Start(t.Context(), c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- d.Serve(ctx) }()
+	if got := heard(t, systemd); got != "READY=1" {
+		t.Errorf("systemd heard %q", got)
+	}
+
+	conn := p.dial(t, d)
+	health, sign, verify := healthpb.NewHealthClient(conn), epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn)
+	awaitServing(t, health)
+	store := trust.New([]*gost.Certificate{p.ca.Certificate}, nil)
+	for _, tc := range []struct{ profile, document, key, version string }{
+		{"smev3", ack, "keys/EXMP01/ov", "keys/EXMP01/ov/versions/2"},
+		{"smev2", smev2, "keys/EXMP01/ov/versions/1", "keys/EXMP01/ov/versions/1"},
+		{"xades-bes", "<a>b</a>", "keys/EXMP01/ov", "keys/EXMP01/ov/versions/2"},
+	} {
+		out, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: tc.key, Profile: tc.profile, Document: []byte(tc.document)})
+		if err != nil {
+			t.Fatal(tc.profile, err)
+		}
+		if out.Key != tc.version {
+			t.Errorf("%s: signed by %s", tc.profile, out.Key)
+		}
+		verified, err := verify.VerifyXml(t.Context(), &epovpb.VerifyXmlRequest{Document: out.Document, Profile: tc.profile})
+		if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID {
+			t.Errorf("%s: the daemon says %v, %v", tc.profile, verified, err)
+		}
+		r, err := xmldsig.Verify(out.Document, xmldsig.Policy{Profile: xmldsig.ProfileByName(tc.profile), Trust: store})
+		if err != nil || r.Verdict() != report.Valid || r.Signatures[0].Signer.Fingerprint != out.CertificateFingerprint {
+			t.Errorf("%s: the library says %v, %v", tc.profile, r, err)
+		}
+	}
+	content := []byte("content")
+	out, err := sign.SignCms(t.Context(), &epovpb.SignCmsRequest{
+		Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Source: &epovpb.SignCmsRequest_Content{Content: content},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	verified, err := verify.VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: out.Message, Content: content})
+	if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID {
+		t.Errorf("cms: the daemon says %v, %v", verified, err)
+	}
+	if r, err := cms.Verify(out.Message, cms.Policy{Detached: true, Content: content, Trust: store}); err != nil || r.Verdict() != report.Valid {
+		t.Errorf("cms: the library says %v, %v", r, err)
+	}
+	if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: []byte(ack)}); err == nil {
+		t.Error("a key without certificate signed XML")
+	}
+
+	// Many at once.
+	var group sync.WaitGroup
+	for range 24 {
+		group.Go(func() {
+			if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+
+	stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the daemon does not stop")
+	}
+	if got := heard(t, systemd); got != "STOPPING=1" {
+		t.Errorf("systemd heard %q", got)
+	}
+	if strings.Contains(log.String(), p.soft.PIN) {
+		t.Error("the log holds the PIN")
+	}
+	for _, want := range []string{"outcome=signed", "caller=gateway", "outcome=key.unusable", "msg=stopping"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %s", want)
+		}
+	}
+	if strings.Contains(log.String(), "level=ERROR") {
+		t.Errorf("the log has errors:\n%s", log)
+	}
+}
+
+func heard(t *testing.T, conn *net.UnixConn) string {
+	t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	buf := make([]byte, 64)
+	n, err := conn.Read(buf)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(buf[:n])
+}
+
+func awaitServing(t *testing.T, health healthpb.HealthClient) {
+	t.Helper()
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		r, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "epov.v1.SignService"})
+		if err == nil && r.Status == healthpb.HealthCheckResponse_SERVING {
+			return
+		}
+		if time.Since(begun) > 10*time.Second {
+			t.Fatal(r, err)
+		}
+	}
+}
+
+// What does not fit the token is said at its place; a wrong PIN is told apart, and never repeated.
+func TestStartRefusals(t *testing.T) {
+	p := newPlant(t)
+	other, otherCert := p.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
+	_ = other
+	p.pem(t, "other.pem", "CERTIFICATE", otherCert.Raw)
+	key := newKey(t)
+	p.pem(t, "otherserver.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
+	start := func(t *testing.T, text string) error {
+		t.Helper()
+		d, err := Start(t.Context(), p.load(t, text), quiet)
+		if err == nil {
+			_ = d.release()
+			t.Fatal("it starts")
+		}
+		return err
+	}
+	for _, tc := range []struct{ name, old, new, want string }{
+		{"other certificate", "certificate: ov1.pem", "certificate: other.pem",
+			":10:9: keys[0].versions[0]: the certificate from the configuration is of another key"},
+		{"no such key", "{version: 2, token: main}", "{version: 2, token: main, id: EXMP01/ov/7}", ":11:9: keys[0].versions[1]: "},
+		{"no such token", "label: ", "serial: \"0\", label: ", ""},
+		{"other TLS key", "certificate: server.pem", "certificate: otherserver.pem",
+			`:3:6: tls: the certificate is not of the key "tls" on token "main"`},
+		{"no such TLS key", "id: tls", "id: none", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := start(t, strings.Replace(p.config, tc.old, tc.new, 1))
+			if !strings.Contains(err.Error(), tc.want) || NeedsOperator(err) {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+	t.Run("wrong PIN", func(t *testing.T) {
+		p.write(t, "pin", []byte("wrongpin1"))
+		text := strings.Replace(p.config, "key_token: {token: main, id: tls}", "key: server.key", 1)
+		der, err := x509.MarshalPKCS8PrivateKey(crypto.PrivateKey(key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.pem(t, "server.key", "PRIVATE KEY", der)
+		text = strings.Replace(text, "certificate: server.pem", "certificate: otherserver.pem", 1)
+		if err := start(t, text); !NeedsOperator(err) || strings.Contains(err.Error(), "wrongpin1") {
+			t.Error(err)
+		}
+		// The second start does not even try.
+		if err := start(t, text); !NeedsOperator(err) {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Stat(filepath.Join(string(p.folder), "state")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Every kind of error that package hsm has is translated.
+func TestTranslations(t *testing.T) {
+	for _, kind := range hsm.Kinds() {
+		tr, ok := translations[kind]
+		if !ok || tr.message == "" || tr.code.Info().Title == "" {
+			t.Errorf("%s has no translation", kind)
+		}
+		e := translate(fmt.Errorf("wrapped: %w", &hsm.Error{Kind: kind, Op: "sign", Err: context.Canceled}))
+		if e.Code != tr.code || strings.Contains(e.Message, "sign digest") {
+			t.Errorf("%s is %v", kind, e)
+		}
+	}
+	if len(translations) != len(hsm.Kinds()) {
+		t.Error("there are translations of nothing")
+	}
+}
+
+func TestTwice(t *testing.T) {
+	asked := 0
+	source := twice(func() (hsm.PIN, error) { asked++; return hsm.NewPIN([]byte("98765432")), nil })
+	first, err1 := source()
+	first.Wipe()
+	second, err2 := source()
+	if err1 != nil || err2 != nil || asked != 1 {
+		t.Error(err1, err2, asked)
+	}
+	if fmt.Sprint(second) != "[redacted]" {
+		t.Errorf("%v", second)
+	}
+}

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	issue NAME              issue a certificate for NAME.csr as NAME.pem, for signing
 //	ready                   wait until the daemon of client.yaml answers
 func TestScript(t *testing.T) {
+	daemon := buildDaemon(t.TempDir())
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -37,7 +38,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("VECTORS", absolute("../../internal/vectors/testdata"))
 			env.Setenv("MESSAGES", absolute("../../deploy/demo/messages"))
 			env.Setenv("MODULE", softhsm.Module())
-			env.Values["test"] = env.T()
+			env.Values["test"], env.Values["daemon"] = env.T(), daemon
 			conf, err := softhsm.WriteConf(env.WorkDir)
 			env.Setenv("SOFTHSM2_CONF", conf)
 			return err
@@ -84,7 +85,7 @@ func needsToken(ts *testscript.TestScript, neg bool, args []string) {
 	if _, err := oracle.OpenSSL(tb, []byte("x"), "dgst", "-md_gost12_256"); err != nil {
 		ts.Fatalf("%v", err)
 	}
-	bin, err := buildDaemon()
+	bin, err := ts.Value("daemon").(func() (string, error))()
 	ts.Check(err)
 	ts.Setenv("PATH", filepath.Dir(bin)+string(filepath.ListSeparator)+ts.Getenv("PATH"))
 
@@ -104,18 +105,17 @@ func needsToken(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var buildDaemon = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "epovd")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "epovd")
-	out, err := exec.Command("go", "build", "-o", bin, "../epovd").CombinedOutput()
-	if err != nil {
-		err = errors.New(string(out))
-	}
-	return bin, err
-})
+// buildDaemon builds epovd into dir when it is first asked for.
+func buildDaemon(dir string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		bin := filepath.Join(dir, "epovd")
+		out, err := exec.Command("go", "build", "-o", bin, "../epovd").CombinedOutput()
+		if err != nil {
+			err = errors.New(string(out))
+		}
+		return bin, err
+	})
+}
 
 // pki runs a function of the demonstration's scripts with its state in the script's folder.
 func pki(ts *testscript.TestScript, command string) {

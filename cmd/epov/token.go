@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
@@ -188,26 +186,3 @@ func (c *tokenInitCmd) choose() (serial string, err error) {
 	}
 	return i.Serial, nil
 }
-
-// table aligns columns.
-type table struct {
-	w *tabwriter.Writer
-}
-
-func newTable(w io.Writer, head ...string) *table {
-	t := &table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)}
-	t.row(head...)
-	return t
-}
-
-func (t *table) row(cells ...string) {
-	for i, c := range cells {
-		if c = printable(c); c == "" {
-			c = "-"
-		}
-		cells[i] = c
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t")) // errors come out at flush
-}
-
-func (t *table) flush() error { return t.w.Flush() }

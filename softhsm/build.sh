@@ -33,12 +33,6 @@ need libssl-dev pkg-config --exists libcrypto
 need openssl type openssl
 need libengine-gost-openssl openssl engine gost
 if ((${#missing[@]})); then
-    # The engine's package goes by two names, of which each release has at least one.
-    for i in "${!missing[@]}"; do
-        if [[ ${missing[i]} == libengine-gost-openssl ]] && ! apt-cache show libengine-gost-openssl >/dev/null 2>&1; then
-            missing[i]=libengine-gost-openssl1.1
-        fi
-    done
     echo "softhsm: system packages are missing; run:" >&2
     echo "    sudo apt-get update && sudo apt-get install --yes ${missing[*]}" >&2
     exit 1

@@ -5,6 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,13 +15,17 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
 func TestRoundTrips(t *testing.T) {
@@ -312,15 +319,59 @@ func TestDeadlineAndOverload(t *testing.T) {
 // Without TLS there is no identity; only a client that is configured as anyone may do something.
 func TestPlain(t *testing.T) {
 	w := newWorld(t, Limits{})
-	server, err := New(Config{Service: w.server.signing})
+	nobody, err := New(Config{Service: w.server.signing})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
-	_, err = server.admit(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/epov.v1.SignService/SignXml"},
-		func(context.Context, any) (any, error) { return "called", nil })
-	if status.Code(err) != codes.PermissionDenied {
-		t.Error(err)
+	access, err := signer.NewAccess([]signer.Client{{Name: "local", Anyone: true, Grants: []signer.Grant{
+		{Operations: []signer.Operation{signer.OpVerify}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := signer.New(signer.Config{Keys: w.ring, Access: access})
+	if err != nil {
+		t.Fatal(err)
+	}
+	somebody, err := New(Config{Service: service})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for server, want := range map[*Server]codes.Code{nobody: codes.PermissionDenied, somebody: codes.OK} {
+		plain := &world{server: server}
+		plain.serve(t)
+		conn, err := grpc.NewClient(plain.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, err = epovpb.NewVerifyServiceClient(conn).VerifyXml(t.Context(), &epovpb.VerifyXmlRequest{Document: ack()})
+		if status.Code(err) != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// The profiles that the API's documentation names are those that exist.
+func TestPublishedProfiles(t *testing.T) {
+	proto, err := os.ReadFile("epovpb/epov.proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range xmldsig.Profiles {
+		names = append(names, p.Name)
+	}
+	for _, p := range cms.Profiles {
+		names = append(names, p.Name)
+	}
+	published := regexp.MustCompile(`(?m)^  //   ([a-z0-9-]+) {2,}`).FindAllSubmatch(proto, -1)
+	for _, m := range published {
+		if !slices.Contains(names, string(m[1])) {
+			t.Errorf("there is no profile %s", m[1])
+		}
+	}
+	if len(published) != len(names) {
+		t.Errorf("%d profiles are published, there are %v", len(published), names)
 	}
 }
 

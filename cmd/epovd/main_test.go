@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/softhsm"
+)
+
+// TestMain lets the test binary be epovd, so that a whole process can be looked at.
+func TestMain(m *testing.M) {
+	if os.Getenv("EPOVD_TEST_MAIN") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func epovd(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), "EPOVD_TEST_MAIN=1")
+	return cmd
+}
+
+func exitCode(t *testing.T, err error) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0
+}
+
+// plant provisions a token with one key and returns a configuration for it, and its PIN.
+func plant(t *testing.T) (config, pin string) {
+	t.Helper()
+	soft, dir := softhsm.New(t), t.TempDir()
+	token, err := hsm.Open(t.Context(), hsm.TokenConfig{
+		Module: soft.Module, Label: soft.Label, PIN: hsm.PINValue(hsm.NewPIN([]byte(soft.PIN))),
+		StateDir: filepath.Join(dir, "provisioning"),
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.GenerateKey(t.Context(), "EXMP01/ov/1", gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A")); err != nil {
+		t.Fatal(err)
+	}
+	if err := token.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	config = filepath.Join(dir, "epovd.yaml")
+	write(t, filepath.Join(dir, "pin"), soft.PIN)
+	write(t, config, fmt.Sprintf(`
+listen: 127.0.0.1:0
+insecure: true
+tokens: [{name: main, module: %q, label: %q, pin: {file: pin}, state_dir: state}]
+keys: [{name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, token: main}]}]
+clients: [{name: local, anyone: true, allow: [{keys: [keys/*], operations: [list]}]}]
+log: {level: debug, format: text}
+`, soft.Module, soft.Label))
+	return config, soft.PIN
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
+	write(t, wrong, "listen: 127.0.0.1:0\ncolour: red\n")
+	for _, tc := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"-version", exitOK, "epovd "},
+		{"-help", exitOK, "-check"},
+		{"-colour", exitConfig, "-colour"},
+		{"serve", exitConfig, `unexpected argument "serve"`},
+		{"-check -config /nonexistent/epovd.yaml", exitConfig, "/nonexistent/epovd.yaml: open"},
+		{"-check -config " + wrong, exitConfig, wrong + `:2:1: unknown setting "colour"`},
+		{"-config " + wrong, exitConfig, wrong + ":1:1: tokens: is missing"},
+	} {
+		t.Run(tc.args, func(t *testing.T) {
+			out, err := epovd(t, strings.Fields(tc.args)...).CombinedOutput()
+			if code := exitCode(t, err); code != tc.code || !strings.Contains(string(out), tc.want) {
+				t.Errorf("exit code %d, want %d; said %s", code, tc.code, out)
+			}
+		})
+	}
+}
+
+// The process is hardened on every thread, keeps the PIN to itself, and stops when told to.
+func TestProcess(t *testing.T) {
+	config, pin := plant(t)
+	if out, err := epovd(t, "-config", config, "-check").CombinedOutput(); err != nil || string(out) != "OK\n" {
+		t.Fatalf("check: %v\n%s", err, out)
+	}
+	cmd := epovd(t, "-config", config)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	var log strings.Builder
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		log.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "msg=serving") {
+			break
+		}
+	}
+	proc := fmt.Sprintf("/proc/%d/", cmd.Process.Pid)
+	tasks, err := filepath.Glob(proc + "task/*/status")
+	if err != nil || len(tasks) < 2 {
+		t.Fatal(tasks, err, log.String())
+	}
+	for _, task := range tasks {
+		if status := read(t, task); !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Umask:\t0077") {
+			t.Errorf("%s:\n%s", task, status)
+		}
+	}
+	if limits := strings.Fields(after(read(t, proc+"limits"), "Max core file size")); len(limits) < 2 || limits[0] != "0" || limits[1] != "0" {
+		t.Errorf("core dumps are limited to %v", limits)
+	}
+	// A process that is not dumpable belongs to root in /proc, whoever runs it.
+	if info, err := os.Stat(proc + "environ"); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Error("dumpable", err)
+	}
+	for _, name := range []string{"cmdline", "environ"} {
+		data, err := os.ReadFile(proc + name)
+		if err != nil && !(name == "environ" && os.IsPermission(err)) { // which only root may read
+			t.Error(err)
+		}
+		if bytes.Contains(data, []byte(pin)) {
+			t.Errorf("the PIN is in %s", name)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+		log.WriteString(lines.Text() + "\n")
+	}
+	if code := exitCode(t, cmd.Wait()); code != exitOK || !strings.Contains(log.String(), "msg=stopped") {
+		t.Errorf("exit code %d\n%s", code, log.String())
+	}
+	if strings.Contains(log.String(), pin) {
+		t.Error("the PIN is in the log")
+	}
+	if !strings.Contains(log.String(), "INSECURE") {
+		t.Error("nobody warns")
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func after(s, mark string) string {
+	_, s, _ = strings.Cut(s, mark)
+	return s
+}
+
+// A refused PIN, a missing token and a wrong configuration end in exit codes of their own.
+func TestExitCodes(t *testing.T) {
+	config, pin := plant(t)
+	fail := func(want int, old, replacement string) {
+		t.Helper()
+		changed := config + ".changed"
+		write(t, changed, strings.Replace(read(t, config), old, replacement, 1))
+		cmd := epovd(t, "-config", changed)
+		timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
+		out, err := cmd.CombinedOutput()
+		if code := exitCode(t, err); code != want {
+			t.Errorf("%s: exit code %d, want %d\n%s", replacement, code, want, out)
+		}
+		if bytes.Contains(out, []byte(pin)) || bytes.Contains(out, []byte("wrongpin1")) {
+			t.Errorf("the PIN is in the log")
+		}
+	}
+	fail(exitConfig, "{version: 1, token: main}", "{version: 1, token: main, id: EXMP01/ov/9}")
+	fail(exitRuntime, "listen: 127.0.0.1:0", "listen: 127.0.0.1:99999")
+	write(t, filepath.Join(filepath.Dir(config), "wrong"), "wrongpin1")
+	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
+	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
+}

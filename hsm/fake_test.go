@@ -177,7 +177,7 @@ func TestRemedies(t *testing.T) {
 func TestLoginAgainOnce(t *testing.T) {
 	f := newStand(t)
 	_, key := f.openKey(t)
-	for range 20 {
+	for range 6 {
 		before := f.Calls("Login")
 		f.LogOut()
 		var group sync.WaitGroup

@@ -118,7 +118,6 @@ func New(c Config) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(s.guard, s.admit),
 		grpc.ChainStreamInterceptor(s.guardStream),
-		grpc.UnknownServiceHandler(nil),
 	}
 	if c.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(c.TLS)))

@@ -114,6 +114,7 @@ func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 // Serve serves until ctx ends, then stops: not serving, calls at work get their time, tokens are closed. It returns nil
 // after an orderly stop.
 func (d *Daemon) Serve(ctx context.Context) error {
+	d.server.SetServing(true) // every key was proved a moment ago
 	watching, stopWatching := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() { defer close(watched); d.watch(watching) }()
@@ -168,30 +169,29 @@ func (d *Daemon) release() error {
 func (d *Daemon) watch(ctx context.Context) {
 	ticker := time.NewTicker(d.config.watch)
 	defer ticker.Stop()
-	healthy := map[string]bool{}
+	failing := map[string]bool{}
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 		serving := false
 		for name, l := range d.lanes {
 			err := l.look(ctx, d.config.watch)
 			if ctx.Err() != nil {
 				return
 			}
-			if before, seen := healthy[name]; !seen || before != (err == nil) {
-				if err != nil {
-					d.log.Error("token does not sign", "token", name, "error", err)
-				} else if seen {
-					d.log.Info("token signs again", "token", name)
-				}
+			switch {
+			case err != nil && !failing[name]:
+				d.log.Error("token does not sign", "token", name, "error", err)
+			case err == nil && failing[name]:
+				d.log.Info("token signs again", "token", name)
 			}
-			healthy[name] = err == nil
+			failing[name] = err != nil
 			serving = serving || err == nil && l.first != nil
 		}
 		d.server.SetServing(serving)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
 	}
 }
 

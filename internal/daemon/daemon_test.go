@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
@@ -182,7 +184,7 @@ func TestEndToEnd(t *testing.T) {
 
 	conn := p.dial(t, d)
 	health, sign, verify := healthpb.NewHealthClient(conn), epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn)
-	awaitServing(t, health)
+	await(t, health, healthpb.HealthCheckResponse_SERVING)
 	store := trust.New([]*gost.Certificate{p.ca.Certificate}, nil)
 	for _, tc := range []struct{ profile, document, key, version string }{
 		{"smev3", ack, "keys/EXMP01/ov", "keys/EXMP01/ov/versions/2"},
@@ -270,11 +272,11 @@ func heard(t *testing.T, conn *net.UnixConn) string {
 	return string(buf[:n])
 }
 
-func awaitServing(t *testing.T, health healthpb.HealthClient) {
+func await(t *testing.T, health healthpb.HealthClient, want healthpb.HealthCheckResponse_ServingStatus) {
 	t.Helper()
 	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		r, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "epov.v1.SignService"})
-		if err == nil && r.Status == healthpb.HealthCheckResponse_SERVING {
+		if err == nil && r.Status == want {
 			return
 		}
 		if time.Since(begun) > 10*time.Second {
@@ -283,11 +285,47 @@ func awaitServing(t *testing.T, health healthpb.HealthClient) {
 	}
 }
 
+// When the token goes away, health says so without being asked twice, callers hear that a retry may help, and verification
+// goes on.
+func TestTokenAway(t *testing.T) {
+	p := newPlant(t)
+	d, err := Start(t.Context(), p.load(t, p.config), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Serve(ctx) }()
+	conn := p.dial(t, d)
+	health := healthpb.NewHealthClient(conn)
+	await(t, health, healthpb.HealthCheckResponse_SERVING)
+	if err := d.lanes["main"].token.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
+	_, err = epovpb.NewSignServiceClient(conn).SignXml(t.Context(),
+		&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)})
+	if status.Code(err) != codes.Unavailable {
+		t.Error(err)
+	}
+	keys, err := epovpb.NewKeyServiceClient(conn).ListKeys(t.Context(), &epovpb.ListKeysRequest{})
+	if err != nil || len(keys.Keys) != 3 || keys.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
+		t.Error(keys, err)
+	}
+	verified, err := epovpb.NewVerifyServiceClient(conn).VerifyXml(t.Context(), &epovpb.VerifyXmlRequest{Document: []byte(ack)})
+	if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_INVALID {
+		t.Error(verified, err)
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // What does not fit the token is said at its place; a wrong PIN is told apart, and never repeated.
 func TestStartRefusals(t *testing.T) {
 	p := newPlant(t)
-	other, otherCert := p.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
-	_ = other
+	_, otherCert := p.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
 	p.pem(t, "other.pem", "CERTIFICATE", otherCert.Raw)
 	key := newKey(t)
 	p.pem(t, "otherserver.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)

@@ -314,3 +314,31 @@ func cut(s, start, end string) string {
 	s = s[strings.Index(s, start):]
 	return s[:strings.Index(s, end)+len(end)]
 }
+
+// TestWide: documents that multiply what signatures make a verifier look at are answered in time that follows their length; a
+// quadratic walk over any of them would outlast the test's patience.
+func TestWide(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	for name, doc := range map[string]string{
+		"operations": soapOpen + strings.Repeat(`<t:AckRequest`+types("1.2")+`/>`, 20000) + soapClose,
+		"signatures": `<a>` + strings.Repeat(`<ds:Signature xmlns:ds="`+nsDS+`"/>`, 20000) + `</a>`,
+		"references": `<ds:Signature xmlns:ds="` + nsDS + `"><ds:SignedInfo><ds:CanonicalizationMethod/><ds:SignatureMethod/>` +
+			strings.Repeat("<ds:Reference/>", 50000) + `</ds:SignedInfo><ds:SignatureValue/></ds:Signature>`,
+		"headers": `<s:Envelope xmlns:s="` + nsSOAP + `" xmlns:wsse="` + nsWSSE + `"><s:Header>` +
+			strings.Repeat(`<wsse:Security s:actor="`+actorSMEV+`"/>`, 20000) + `</s:Header><s:Body/></s:Envelope>`,
+		"Ids": `<a>` + strings.Repeat(`<b Id="x"/>`, 50000) + `</a>`,
+	} {
+		r, err := Verify([]byte(doc), Policy{})
+		if err != nil || r.Verdict() != report.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := len(r.Failures()); n > 2*maxSignatures {
+			t.Errorf("%s: %d failures reported", name, n)
+		}
+		for _, profile := range Profiles {
+			if _, err := profile.Prepare(Input{Document: []byte(doc), Certificate: p.cert, Target: "#x"}); err != nil && code(err) == report.Internal {
+				t.Errorf("%s, %s: %v", name, profile.Name, err)
+			}
+		}
+	}
+}

@@ -46,23 +46,28 @@ func (o *outline) place(n int) report.Place {
 	return report.Place{Offset: span.Start, End: span.End, Line: line, Column: column, Path: o.path(n)}
 }
 
-// position turns an offset into line and column, and notes where the line starts, so that further places are counted from
-// there and not from the start of a long document.
+// position turns an offset into line and column. It notes what it found, so that further places are counted from the nearest
+// one before and not from the start of a long document.
 func (o *outline) position(offset int) (line, column int) {
-	from := lineStart{0, 1}
-	if i, _ := slices.BinarySearchFunc(o.lines, offset+1, func(l lineStart, at int) int { return l.offset - at }); i > 0 {
-		from = o.lines[i-1]
+	i, known := slices.BinarySearchFunc(o.marks, offset, func(m mark, at int) int { return m.offset - at })
+	if known {
+		return o.marks[i].line, o.marks[i].column
+	}
+	from := mark{0, 1, 1}
+	if i > 0 {
+		from = o.marks[i-1]
 	}
 	line, column = xmltext.Position(o.doc[from.offset:], offset-from.offset)
-	line += from.line - 1
-	here := lineStart{offset - column + 1, line}
-	if i, known := slices.BinarySearchFunc(o.lines, here.offset, func(l lineStart, at int) int { return l.offset - at }); !known {
-		o.lines = slices.Insert(o.lines, i, here)
+	if line == 1 {
+		column += from.column - 1
 	}
+	line += from.line - 1
+	o.marks = slices.Insert(o.marks, i, mark{offset, line, column})
 	return line, column
 }
 
-type lineStart struct{ offset, line int }
+// mark is the position of an element's start.
+type mark struct{ offset, line, column int }
 
 // fail makes an error about an element.
 func (o *outline) fail(code report.Code, n int, format string, args ...any) *report.Error {

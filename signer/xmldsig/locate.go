@@ -19,9 +19,9 @@ type outline struct {
 	names      map[string]string
 	spaces     map[string]vocabulary
 
-	body       int         // soap:Body of the envelope, -1 when there is none
-	lines      []lineStart // some line starts, ascending
-	operations []int       // what may be a SMEV message's operation: the kept children of soap:Body, or the root
+	body       int    // soap:Body of the envelope, -1 when there is none
+	marks      []mark // positions known, ascending
+	operations []int  // what may be a SMEV message's operation: the kept children of soap:Body, or the root
 }
 
 type id struct {

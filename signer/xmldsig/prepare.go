@@ -128,6 +128,9 @@ func (pl *plan) make(p *Profile, o *outline, in *Input) error {
 
 // spare refuses what would change content that another signature covers: the order of signing is from the inside out.
 func (pl *plan) spare(o *outline) error {
+	if len(o.signatures) > maxSignatures {
+		return report.Errorf(report.ReferenceLimit, report.Place{}, "more than %d signatures are in the document", maxSignatures)
+	}
 	for _, n := range o.signatures {
 		s, _ := o.parse(n)
 		if s == nil {

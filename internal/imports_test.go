@@ -15,7 +15,9 @@ const module = "github.com/epov-signer/epov/"
 const allowed = `
 signer/report          :
 canon/xmltext          :
-gost/streebog          :
+gost/streebog/internal/rfc6986 :
+gost/streebog/internal/gen     : gost/streebog/internal/rfc6986
+gost/streebog          : gost/streebog/internal/rfc6986
 gost/gostr341194       :
 gost                   : gost/streebog gost/gostr341194
 canon                  : canon/xmltext
@@ -35,7 +37,7 @@ cmd/epov               : api/epovpb gost hsm signer/cms signer/report signer/tru
 internal/oracle        :
 internal/vectors       :
 internal/testpki       : gost
-internal/bench         : canon canon/xmltext gost
+internal/bench         : canon canon/xmltext gost gost/streebog
 internal               :
 `
 

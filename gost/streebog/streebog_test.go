@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/epov-signer/epov/gost/streebog/internal/rfc6986"
 	"github.com/epov-signer/epov/internal/vectors"
 )
 
@@ -76,40 +77,50 @@ func load(t testing.TB) (f vectorFile) {
 
 func TestKnownAnswers(t *testing.T) {
 	f := load(t)
-	n := 0
-	for _, group := range [][]message{f.RFC6986, f.Lengths, f.Checksum} {
-		for _, m := range group {
-			msg := m.input(t)
-			if got := Sum256(msg); !bytes.Equal(got[:], m.Digest256) {
-				t.Errorf("%s %s %d: Streebog-256 is %x, want %x", m.Name, m.Pattern, len(msg), got, m.Digest256)
+	each(t, func(t *testing.T, im Implementation) {
+		n := 0
+		for _, group := range [][]message{f.RFC6986, f.Lengths, f.Checksum} {
+			var msgs [][]byte
+			for _, m := range group {
+				msgs = append(msgs, m.input(t))
 			}
-			if got := Sum512(msg); !bytes.Equal(got[:], m.Digest512) {
-				t.Errorf("%s %s %d: Streebog-512 is %x, want %x", m.Name, m.Pattern, len(msg), got, m.Digest512)
+			many256, many512 := manyOf(im, Size256, msgs), manyOf(im, Size512, msgs)
+			for i, m := range group {
+				for _, c := range []struct{ got, want []byte }{
+					{digestOf(im, Size256, msgs[i]), m.Digest256}, {many256[i], m.Digest256},
+					{digestOf(im, Size512, msgs[i]), m.Digest512}, {many512[i], m.Digest512},
+				} {
+					if !bytes.Equal(c.got, c.want) {
+						t.Errorf("%s %s %d: digest is %x, want %x", m.Name, m.Pattern, len(msgs[i]), c.got, c.want)
+					}
+				}
+				n++
 			}
-			n++
 		}
-	}
-	t.Logf("%d messages, two digests each", n)
+		t.Logf("%d messages, two digests each, alone and side by side", n)
+	})
 }
 
 func TestHMAC(t *testing.T) {
 	f := load(t)
-	for i, v := range f.HMAC {
-		for _, c := range []struct {
-			new  func() hash.Hash
-			want []byte
-		}{{New256, v.MAC256}, {New512, v.MAC512}} {
-			mac := hmac.New(c.new, v.Key)
-			for range 2 {
-				mac.Reset()
-				mac.Write(v.Msg)
-				if got := mac.Sum(nil); !bytes.Equal(got, c.want) {
-					t.Errorf("row %d: HMAC is %x, want %x", i, got, c.want)
+	each(t, func(t *testing.T, im Implementation) {
+		for i, v := range f.HMAC {
+			for _, c := range []struct {
+				new  func() hash.Hash
+				want []byte
+			}{{im.New256, v.MAC256}, {im.New512, v.MAC512}} {
+				mac := hmac.New(c.new, v.Key)
+				for range 2 {
+					mac.Reset()
+					mac.Write(v.Msg)
+					if got := mac.Sum(nil); !bytes.Equal(got, c.want) {
+						t.Errorf("row %d: HMAC is %x, want %x", i, got, c.want)
+					}
 				}
 			}
 		}
-	}
-	t.Logf("%d rows, two codes each", len(f.HMAC))
+		t.Logf("%d rows, two codes each", len(f.HMAC))
+	})
 }
 
 // TestSplit feeds a message in two and in many pieces, asking for the digest in between.
@@ -118,137 +129,81 @@ func TestSplit(t *testing.T) {
 	for i := range msg {
 		msg[i] = byte(i * 7)
 	}
-	want := Sum512(msg)
-	for i := range msg {
-		d := New512()
-		d.Write(msg[:i])
-		if got, part := d.Sum(nil), Sum512(msg[:i]); !bytes.Equal(got, part[:]) {
-			t.Fatalf("Sum after %d octets is %x, want %x", i, got, part)
+	each(t, func(t *testing.T, im Implementation) {
+		want := digestOf(im, Size512, msg)
+		for i := range msg {
+			d := im.New512()
+			d.Write(msg[:i])
+			if got, part := d.Sum(nil), digestOf(im, Size512, msg[:i]); !bytes.Equal(got, part) {
+				t.Fatalf("Sum after %d octets is %x, want %x", i, got, part)
+			}
+			d.Write(msg[i:])
+			if got := d.Sum(nil); !bytes.Equal(got, want) {
+				t.Fatalf("split at %d: %x, want %x", i, got, want)
+			}
 		}
-		d.Write(msg[i:])
-		if got := d.Sum(nil); !bytes.Equal(got, want[:]) {
-			t.Fatalf("split at %d: %x, want %x", i, got, want)
+		for step := 1; step < 2*BlockSize; step++ {
+			d := im.New512()
+			for p := msg; len(p) > 0; p = p[min(step, len(p)):] {
+				d.Write(p[:min(step, len(p))])
+			}
+			if got := d.Sum(nil); !bytes.Equal(got, want) {
+				t.Fatalf("pieces of %d: %x, want %x", step, got, want)
+			}
 		}
-	}
-	for step := 1; step < 2*BlockSize; step++ {
-		d := New512()
-		for p := msg; len(p) > 0; p = p[min(step, len(p)):] {
-			d.Write(p[:min(step, len(p))])
-		}
-		if got := d.Sum(nil); !bytes.Equal(got, want[:]) {
-			t.Fatalf("pieces of %d: %x, want %x", step, got, want)
-		}
-	}
+	})
 }
 
 func TestReset(t *testing.T) {
-	for _, h := range []hash.Hash{New256(), New512()} {
-		empty := h.Sum(nil)
-		h.Write([]byte("something"))
-		h.Reset()
-		if !bytes.Equal(h.Sum(nil), empty) {
-			t.Errorf("Reset of Streebog-%d does not go back to the start", 8*h.Size())
+	each(t, func(t *testing.T, im Implementation) {
+		for _, h := range []hash.Hash{im.New256(), im.New512()} {
+			empty := h.Sum(nil)
+			h.Write([]byte("something"))
+			h.Reset()
+			if !bytes.Equal(h.Sum(nil), empty) {
+				t.Errorf("Reset of Streebog-%d does not go back to the start", 8*h.Size())
+			}
+			if len(empty) != h.Size() || h.BlockSize() != BlockSize {
+				t.Errorf("sizes of Streebog-%d: digest %d, block %d", 8*h.Size(), len(empty), h.BlockSize())
+			}
 		}
-		if len(empty) != h.Size() || h.BlockSize() != BlockSize {
-			t.Errorf("sizes of Streebog-%d: digest %d, block %d", 8*h.Size(), len(empty), h.BlockSize())
-		}
-	}
+	})
 }
 
 func TestClone(t *testing.T) {
-	h := New256()
-	h.Write([]byte("common "))
-	c, err := h.(hash.Cloner).Clone()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.Write([]byte("left"))
-	c.Write([]byte("right"))
-	left, right := Sum256([]byte("common left")), Sum256([]byte("common right"))
-	if !bytes.Equal(h.Sum(nil), left[:]) || !bytes.Equal(c.Sum(nil), right[:]) {
-		t.Error("a clone shares state with its origin")
-	}
+	each(t, func(t *testing.T, im Implementation) {
+		h := im.New256()
+		h.Write([]byte("common "))
+		c, err := h.(hash.Cloner).Clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write([]byte("left"))
+		c.Write([]byte("right"))
+		left, right := Sum256([]byte("common left")), Sum256([]byte("common right"))
+		if !bytes.Equal(h.Sum(nil), left[:]) || !bytes.Equal(c.Sum(nil), right[:]) {
+			t.Error("a clone shares state with its origin")
+		}
+	})
 }
 
 // TestConstants compares the constants in the source with the file that several implementations share.
 func TestConstants(t *testing.T) {
 	f := load(t)
-	if !bytes.Equal(pi[:], f.Constants.Pi) {
+	if !bytes.Equal(rfc6986.Pi[:], f.Constants.Pi) {
 		t.Error("pi differs")
 	}
 	for i, row := range f.Constants.A {
-		if v, err := strconv.ParseUint(row, 16, 64); err != nil || v != matrix[i] {
+		if v, err := strconv.ParseUint(row, 16, 64); err != nil || v != rfc6986.A[i] {
 			t.Errorf("row %d of A differs", i)
 		}
 	}
 	for i, c := range f.Constants.C {
 		for j := range 8 {
 			w := c[8*(7-j) : 8*(8-j)]
-			if v, _ := strconv.ParseUint(hex.EncodeToString(w), 16, 64); v != iterate[i][j] {
+			if v, _ := strconv.ParseUint(hex.EncodeToString(w), 16, 64); v != rfc6986.C[i][j] {
 				t.Errorf("word %d of C%d differs", j, i+1)
 			}
 		}
 	}
-}
-
-func TestAllocations(t *testing.T) {
-	msg := make([]byte, 1000)
-	sum := make([]byte, 0, Size512)
-	h := New512()
-	if n := testing.AllocsPerRun(100, func() {
-		h.Reset()
-		h.Write(msg)
-		sum = h.Sum(sum[:0])
-	}); n != 0 {
-		t.Errorf("hashing allocates %v times", n)
-	}
-	if n := testing.AllocsPerRun(100, func() { Sum256(msg) }); n != 0 {
-		t.Errorf("Sum256 allocates %v times", n)
-	}
-	if n := testing.AllocsPerRun(100, func() { New256() }); n > 1 {
-		t.Errorf("New256 allocates %v times", n)
-	}
-}
-
-func FuzzStreebog(f *testing.F) {
-	f.Add([]byte(""), uint16(0))
-	f.Add([]byte("012345678901234567890123456789012345678901234567890123456789012"), uint16(5))
-	f.Add(bytes.Repeat([]byte{0xff}, 200), uint16(64))
-	f.Fuzz(func(t *testing.T, msg []byte, at uint16) {
-		i := min(int(at), len(msg))
-		for _, h := range []hash.Hash{New256(), New512()} {
-			h.Write(msg)
-			want := h.Sum(nil)
-			h.Reset()
-			h.Write(msg[:i])
-			c, _ := h.(hash.Cloner).Clone()
-			h.Write([]byte("noise"))
-			c.Write(msg[i:])
-			if got := c.Sum(nil); !bytes.Equal(got, want) {
-				t.Errorf("split at %d of %d: %x, want %x", i, len(msg), got, want)
-			}
-		}
-	})
-}
-
-func benchmark(b *testing.B, h hash.Hash, size int) {
-	msg := make([]byte, size)
-	sum := make([]byte, 0, Size512)
-	b.SetBytes(int64(size))
-	b.ReportAllocs()
-	for b.Loop() {
-		h.Reset()
-		h.Write(msg)
-		sum = h.Sum(sum[:0])
-	}
-}
-
-func Benchmark256(b *testing.B) {
-	for _, size := range []int{64, 1 << 10, 64 << 10} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) { benchmark(b, New256(), size) })
-	}
-}
-
-func Benchmark512(b *testing.B) {
-	b.Run("65536", func(b *testing.B) { benchmark(b, New512(), 64<<10) })
 }

@@ -11,14 +11,7 @@ func gostComparisons() ([]comparison, error) {
 	message := make([]byte, 1<<20)
 	rand.Read(message)
 	digest256, digest512 := message[:32], message[:64]
-	hash := func(d *gost.Digest) func() {
-		h, out := d.New(), make([]byte, 0, d.Size)
-		return func() { h.Reset(); h.Write(message); h.Sum(out) }
-	}
-	list := []comparison{
-		{"gost/streebog-portable", hash(gost.Streebog256), "hash256", message},
-		{"gost/streebog512-portable", hash(gost.Streebog512), "hash512", message},
-	}
+	list := streebogComparisons(message)
 	for _, k := range []struct {
 		name, params, peer string
 		algorithm          *gost.Algorithm

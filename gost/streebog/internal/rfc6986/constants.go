@@ -1,7 +1,9 @@
-package streebog
+// Package rfc6986 holds the constants of GOST R 34.11-2012 as RFC 6986 prints them. The hash and the generator of its
+// assembly read them here; what else they need is derived.
+package rfc6986
 
-// pi is the substitution of RFC 6986 section 6.2.
-var pi = [256]byte{
+// Pi is the substitution of section 6.2.
+var Pi = [256]byte{
 	0xfc, 0xee, 0xdd, 0x11, 0xcf, 0x6e, 0x31, 0x16, 0xfb, 0xc4, 0xfa, 0xda, 0x23, 0xc5, 0x04, 0x4d,
 	0xe9, 0x77, 0xf0, 0xdb, 0x93, 0x2e, 0x99, 0xba, 0x17, 0x36, 0xf1, 0xbb, 0x14, 0xcd, 0x5f, 0xc1,
 	0xf9, 0x18, 0x65, 0x5a, 0xe2, 0x5c, 0xef, 0x21, 0x81, 0x1c, 0x3c, 0x42, 0x8b, 0x01, 0x8e, 0x4f,
@@ -20,8 +22,8 @@ var pi = [256]byte{
 	0x59, 0xa6, 0x74, 0xd2, 0xe6, 0xf4, 0xb4, 0xc0, 0xd1, 0x66, 0xaf, 0xc2, 0x39, 0x4b, 0x63, 0xb6,
 }
 
-// matrix holds the rows of A, RFC 6986 section 6.4: row j belongs to bit 63−j of the input word.
-var matrix = [64]uint64{
+// A holds the rows of the matrix of the linear map l, section 6.4: row j belongs to bit 63−j of the input word.
+var A = [64]uint64{
 	0x8e20faa72ba0b470, 0x47107ddd9b505a38, 0xad08b0e0c3282d1c, 0xd8045870ef14980e,
 	0x6c022c38f90a4c07, 0x3601161cf205268d, 0x1b8e0b0e798c13c8, 0x83478b07b2468764,
 	0xa011d380818e8f40, 0x5086e740ce47c920, 0x2843fd2067adea10, 0x14aff010bdd87508,
@@ -40,8 +42,8 @@ var matrix = [64]uint64{
 	0x07e095624504536c, 0x8d70c431ac02a736, 0xc83862965601dd1b, 0x641c314b2b8ee083,
 }
 
-// iterate holds the constants C1 … C12 of RFC 6986 section 6.5, least significant word first.
-var iterate = [12]block{
+// C holds the iteration constants C1 … C12 of section 6.5, least significant word first.
+var C = [12][8]uint64{
 	{
 		0xdd806559f2a64507, 0x05767436cc744d23, 0xa2422a08a460d315, 0x4b7ce09192676901,
 		0x714eb88d7585c4fc, 0x2f6a76432e45d016, 0xebcb2f81c0657c1f, 0xb1085bda1ecadae9,

@@ -3,16 +3,18 @@ package streebog
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"github.com/epov-signer/epov/gost/streebog/internal/rfc6986"
 )
 
-// table joins the substitution, the permutation and the linear map (RFC 6986 section 6): octet i of word j of the input
-// contributes table[j][octet] to word i of the output. 16 KiB, computed once at start (2048 entries of 8 additions).
-var table = func() (t [8][256]uint64) {
+// lookup joins the substitution, the permutation and the linear map (RFC 6986 section 6): octet i of word j of the input
+// contributes lookup[j][octet] to word i of the output. 16 KiB, computed once at start (2048 entries of 8 additions).
+var lookup = func() (t [8][256]uint64) {
 	for j := range t {
 		for x := range t[j] {
 			for k := range 8 {
-				if pi[x]>>k&1 == 1 {
-					t[j][x] ^= matrix[63-(8*j+k)]
+				if rfc6986.Pi[x]>>k&1 == 1 {
+					t[j][x] ^= rfc6986.A[63-(8*j+k)]
 				}
 			}
 		}
@@ -20,14 +22,26 @@ var table = func() (t [8][256]uint64) {
 	return t
 }()
 
+// blocksGeneric is stage 2 of RFC 6986 section 10.2 for every block of p. It is the reference of the other
+// implementations.
+func blocksGeneric(s *state, p []byte) {
+	for ; len(p) >= BlockSize; p = p[BlockSize:] {
+		var m block
+		m.load((*[BlockSize]byte)(p))
+		s.h.g(&s.n, &m)
+		s.n.addBits(8 * BlockSize)
+		s.sigma.add(&m)
+	}
+}
+
 // g is the compression function g_N(h, m) of RFC 6986 section 8; it replaces h.
 func (h *block) g(n, m *block) {
 	var k block
 	lps(&k, h, n)
 	s := *m
-	for i := range iterate {
+	for i := range rfc6986.C {
 		lps(&s, &s, &k)
-		lps(&k, &k, &iterate[i])
+		lps(&k, &k, (*block)(&rfc6986.C[i]))
 	}
 	for i := range h {
 		h[i] ^= s[i] ^ k[i] ^ m[i]
@@ -38,7 +52,7 @@ func (h *block) g(n, m *block) {
 func lps(z, x, y *block) {
 	a, b, c, d := x[0]^y[0], x[1]^y[1], x[2]^y[2], x[3]^y[3]
 	e, f, g, h := x[4]^y[4], x[5]^y[5], x[6]^y[6], x[7]^y[7]
-	t := &table
+	t := &lookup
 	z[0] = t[0][byte(a)] ^ t[1][byte(b)] ^ t[2][byte(c)] ^ t[3][byte(d)] ^
 		t[4][byte(e)] ^ t[5][byte(f)] ^ t[6][byte(g)] ^ t[7][byte(h)]
 	z[1] = t[0][byte(a>>8)] ^ t[1][byte(b>>8)] ^ t[2][byte(c>>8)] ^ t[3][byte(d>>8)] ^

@@ -47,18 +47,51 @@ func randomElement(r *rand.Rand, m *modulus) fe {
 	return feOf(v.Mod(v, bigOf(&m.v)))
 }
 
+// paths runs a test on every path of the arithmetic that this machine has.
+func paths(t *testing.T, test func(t *testing.T)) {
+	t.Run("generic", func(t *testing.T) {
+		defer func(saved bool) { adx = saved }(adx)
+		adx = false
+		test(t)
+	})
+	if adx {
+		t.Run("ADX", test)
+	}
+}
+
+// unreduced are integers of the limbs that are not below the prime, where such are elements.
+func unreduced(m *modulus) (list []fe) {
+	if m.form < special617 {
+		return nil
+	}
+	var most fe
+	for i := range m.limbs {
+		most[i] = ones
+	}
+	next, middle := m.v, most
+	next[0]++
+	middle[0] -= -m.v[0] / 2
+	return []fe{m.v, next, middle, most}
+}
+
 // TestField compares every operation with math/big, with and without aliasing, on edges and at random.
-func TestField(t *testing.T) {
+func TestField(t *testing.T) { paths(t, testField) }
+
+func testField(t *testing.T) {
 	r := source()
 	for name, c := range curves() {
 		for _, m := range []*modulus{c.p, c.q} {
 			v := bigOf(&m.v)
-			radix := new(big.Int).Lsh(big.NewInt(1), uint(64*m.limbs))
-			inverseRadix := new(big.Int).ModInverse(radix, v)
-			values := edges(m)
+			factor := big.NewInt(1) // of products
+			if m.form < special617 {
+				radix := new(big.Int).Lsh(factor, uint(64*m.limbs))
+				factor.ModInverse(radix, v)
+			}
+			values := append(edges(m), unreduced(m)...)
 			for range 20 {
 				values = append(values, randomElement(r, m))
 			}
+			reduced := func(x fe) fe { m.reduce(&x, &x); return x }
 			for _, x := range values {
 				for _, y := range values {
 					a, b := bigOf(&x), bigOf(&y)
@@ -69,7 +102,7 @@ func TestField(t *testing.T) {
 					}{
 						{"add", m.add, new(big.Int).Add(a, b)},
 						{"sub", m.sub, new(big.Int).Sub(a, b)},
-						{"mul", m.mul, new(big.Int).Mul(new(big.Int).Mul(a, b), inverseRadix)},
+						{"mul", m.mul, new(big.Int).Mul(new(big.Int).Mul(a, b), factor)},
 					} {
 						want := feOf(op.want.Mod(op.want, v))
 						var z fe
@@ -77,46 +110,85 @@ func TestField(t *testing.T) {
 						left, right := x, y
 						op.f(&left, &left, &y)
 						op.f(&right, &x, &right)
-						if z != want || left != want || right != want {
+						if reduced(z) != want || left != z || right != z {
 							t.Fatalf("%s: %s of %x and %x is %x, %x, %x, want %x", name, op.name, a, b, z, left, right, want)
 						}
 					}
-					if (&x).less(&y) != (a.Cmp(b) < 0) || (&x).equal(&y) != (a.Cmp(b) == 0) {
+					same := new(big.Int).Mod(new(big.Int).Sub(a, b), v).Sign() == 0
+					if (&x).less(&y) != (a.Cmp(b) < 0) || m.equal(&x, &y) != same {
 						t.Fatalf("%s: comparison of %x and %x", name, a, b)
 					}
 				}
 				a := bigOf(&x)
+				square, product := x, fe{}
+				m.mul(&product, &x, &x)
+				if m.sqr(&square, &square); reduced(square) != reduced(product) {
+					t.Fatalf("%s: square of %x is %x", name, a, square)
+				}
 				var z, one fe
 				m.encode(&z, &x)
 				m.inverse(&one, &z)
-				if !x.isZero() {
+				if !m.isZero(&x) {
 					m.mul(&one, &one, &z)
-					if one != m.one {
+					if reduced(one) != m.one {
 						t.Fatalf("%s: inverse of %x", name, a)
 					}
-				} else if !one.isZero() {
+				} else if !m.isZero(&one) {
 					t.Fatalf("%s: inverse of zero is %x", name, one)
 				}
 				m.decode(&z, &z)
-				if z != x {
-					t.Fatalf("%s: %x does not survive Montgomery form", name, a)
+				if z != reduced(x) {
+					t.Fatalf("%s: %x does not survive its form", name, a)
 				}
 				m.neg(&z, &x)
 				m.add(&z, &z, &x)
-				if !z.isZero() || (maskIfZero(&x) != 0) != (a.Sign() == 0) {
+				zero := new(big.Int).Mod(a, v).Sign() == 0
+				if !m.isZero(&z) || m.isZero(&x) != zero || (m.maskIfZero(&x) != 0) != zero {
 					t.Fatalf("%s: negation of %x, or its mask", name, a)
+				}
+				x := reduced(x)
+				m.half(&z, &x)
+				if m.add(&z, &z, &z); reduced(z) != x {
+					t.Fatalf("%s: half of %x", name, a)
 				}
 			}
 			// encode reduces any integer of its limbs
 			var all fe
 			for i := range m.limbs {
-				all[i] = 1<<64 - 1
+				all[i] = ones
 			}
 			want := bigOf(&all)
 			m.encode(&all, &all)
 			m.decode(&all, &all)
 			if all != feOf(want.Mod(want, v)) {
 				t.Fatalf("%s: the greatest integer reduces to %x", name, all)
+			}
+		}
+	}
+}
+
+// TestInverse: many arguments, as the number of rounds is a bound from theory.
+func TestInverse(t *testing.T) {
+	r := source()
+	for name, c := range curves() {
+		for _, m := range []*modulus{c.p, c.q} {
+			for i := range 300 {
+				x := randomElement(r, m)
+				for j := range x {
+					if i%3 == 1 && j > i%5 || i%3 == 2 && j < i%5 { // few limbs, and many zeros at the end
+						x[j] = 0
+					}
+				}
+				var z fe
+				m.reduce(&x, &x)
+				m.gcd.inverse(&z, &x)
+				want := new(big.Int).ModInverse(bigOf(&x), bigOf(&m.v))
+				if want == nil {
+					want = new(big.Int)
+				}
+				if z != feOf(want) {
+					t.Fatalf("%s: inverse of %x is %x", name, bigOf(&x), bigOf(&z))
+				}
 			}
 		}
 	}
@@ -131,7 +203,7 @@ func TestRecode(t *testing.T) {
 			all[i] = 1<<64 - 1
 		}
 		for _, k := range append(edges(c.q), randomElement(r, c.q), randomElement(r, c.q), all) {
-			for _, width := range []int{keyWindow, baseWindow} {
+			for _, width := range []int{keyWindow, 3, 8} {
 				digits := make([]int8, length)
 				recode(digits, &k, width)
 				sum := new(big.Int)
@@ -165,28 +237,72 @@ func lower(c *curve, u *refPoint) *affine {
 	return &affine{x, y}
 }
 
-// scaled is the point with a denominator other than one, zero with garbage in its coordinates.
-func (c *curve) scaled(u *affine, z fe) (r jacobian) {
+// entryOfReference has no image for zero and, on the Edwards form, the point of order 2.
+func entryOfReference(c *curve, u *refPoint) (*entry, bool) {
 	if u == nil {
-		return jacobian{z, z, fe{}}
+		return nil, false
 	}
-	r.z = z
-	c.p.sqr(&r.x, &z)
-	c.p.mul(&r.y, &r.x, &z)
-	c.p.mul(&r.x, &r.x, &u.x)
-	c.p.mul(&r.y, &r.y, &u.y)
-	return r
+	pt := lower(c, u)
+	if c.edwards == nil {
+		return &entry{x: pt.x, y: pt.y}, true
+	}
+	e, ok := c.toEdwards(pt)
+	return &e, ok
 }
 
-func (c *curve) isPoint(u *jacobian, want *affine) bool {
-	if want == nil || u.z.isZero() {
-		return want == nil && u.z.isZero()
+// scaled is the point with the denominator z, zero with garbage in its coordinates; false where there is no such form.
+func (c *curve) scaled(u *refPoint, z fe) (r point, ok bool) {
+	if u == nil {
+		if r = (point{x: z, y: z}); c.edwards != nil {
+			r = point{y: z, z: z, h: z}
+		}
+		return r, true
 	}
-	return c.affine(u) == *want
+	e, ok := entryOfReference(c, u)
+	if !ok {
+		return r, false
+	}
+	r.z = z
+	if c.edwards != nil {
+		c.p.mul(&r.x, &e.x, &z)
+		c.p.mul(&r.y, &e.y, &z)
+		r.e, r.h = r.x, e.y
+		return r, true
+	}
+	c.p.sqr(&r.x, &z)
+	c.p.mul(&r.y, &r.x, &z)
+	c.p.mul(&r.x, &r.x, &e.x)
+	c.p.mul(&r.y, &r.y, &e.y)
+	return r, true
+}
+
+// isPoint compares a result with the reference.
+func (c *curve) isPoint(u *point, want *refPoint) bool {
+	if want == nil || c.isZero(u) {
+		return want == nil && c.isZero(u)
+	}
+	e, ok := entryOfReference(c, want)
+	var got [1]entry
+	if !ok { // the point of order 2 is (0, −1)
+		return c.p.isZero(&u.x) && !c.p.equal(&u.y, &u.z)
+	}
+	c.normalize(got[:], []point{*u})
+	if c.edwards != nil { // e·h = x·y/z
+		var t, w fe
+		c.p.mul(&t, &u.e, &u.h)
+		c.p.mul(&t, &t, &u.z)
+		c.p.mul(&w, &u.x, &u.y)
+		if !c.p.equal(&t, &w) || !c.p.equal(&got[0].t, &e.t) {
+			return false
+		}
+	}
+	return c.p.equal(&got[0].x, &e.x) && c.p.equal(&got[0].y, &e.y)
 }
 
 // TestGroup adds points in every relation to each other: equal, opposite, zero, of order 2 and 4, unrelated.
-func TestGroup(t *testing.T) {
+func TestGroup(t *testing.T) { paths(t, testGroup) }
+
+func testGroup(t *testing.T) {
 	r := source()
 	for name, c := range curves() {
 		ref := referenceOf(c)
@@ -202,41 +318,48 @@ func TestGroup(t *testing.T) {
 		}
 		for i, u := range points {
 			for j, v := range points {
-				want := lower(c, ref.add(u, v))
-				zu, zv := randomElement(r, c.p), randomElement(r, c.p)
-				a, b := c.scaled(lower(c, u), zu), c.scaled(lower(c, v), zv)
-				var sum jacobian
-				if c.add(&sum, &a, &b); !c.isPoint(&sum, want) {
+				e, ok := entryOfReference(c, v)
+				a, exists := c.scaled(u, randomElement(r, c.p))
+				if !ok || !exists {
+					continue
+				}
+				want := ref.add(u, v)
+				var sum point
+				if c.add(&sum, &a, e); !c.isPoint(&sum, want) {
 					t.Errorf("%s: sum of points %d and %d", name, i, j)
 				}
-				if c.add(&a, &a, &b); a != sum {
-					t.Errorf("%s: sum of points %d and %d over the first", name, i, j)
-				}
-				if v != nil {
-					a = c.scaled(lower(c, u), zu)
-					if c.addAffine(&a, &a, lower(c, v)); !c.isPoint(&a, want) {
-						t.Errorf("%s: mixed sum of points %d and %d", name, i, j)
-					}
-				}
 				if i == j {
-					a = c.scaled(lower(c, u), zu)
-					if c.double(&a, &a); !c.isPoint(&a, want) {
+					b := a
+					var twice point
+					if c.double(&twice, &b); !c.isPoint(&twice, want) {
 						t.Errorf("%s: double of point %d", name, i)
 					}
-				}
-				if i < inSubgroup && j < inSubgroup {
-					a, b := c.projective(lower(c, u), zu), c.projective(lower(c, v), zv)
-					if c.addComplete(&a, &a, &b); !c.isProjective(&a, want) {
-						t.Errorf("%s: complete sum of points %d and %d", name, i, j)
+					if c.double(&b, &b); b != twice {
+						t.Errorf("%s: double of point %d over itself", name, i)
 					}
 				}
-			}
-			if u != nil {
-				if !c.contains(lower(c, u)) {
-					t.Errorf("%s: point %d is not on the curve", name, i)
+				if c.edwards == nil && (i == 0 || i == j || want == nil) {
+					b := a
+					if c.addUnequal(&b, &b, e); !c.p.isZero(&b.z) {
+						t.Errorf("%s: exception of points %d and %d does not show", name, i, j)
+					}
 				}
-				if c.inSubgroup(lower(c, u)) != (i < inSubgroup) {
-					t.Errorf("%s: point %d in the subgroup: %v", name, i, i >= inSubgroup)
+				if c.add(&a, &a, e); a != sum {
+					t.Errorf("%s: sum of points %d and %d over the first", name, i, j)
+				}
+			}
+			if u == nil {
+				continue
+			}
+			if !c.contains(lower(c, u)) {
+				t.Errorf("%s: point %d is not on the curve", name, i)
+			}
+			if _, ok := c.entryOf(lower(c, u)); ok != (i < inSubgroup) {
+				t.Errorf("%s: point %d in the subgroup: %v", name, i, ok)
+			}
+			if a, ok := c.scaled(u, randomElement(r, c.p)); ok && i < inSubgroup {
+				if x, y := c.coordinates(&a); x != feOf(u.x) || y != feOf(u.y) {
+					t.Errorf("%s: coordinates of point %d are %x, %x", name, i, x, y)
 				}
 			}
 		}
@@ -272,42 +395,43 @@ func (r *reference) lift(x *big.Int) *refPoint {
 	return &refPoint{x, y}
 }
 
-func (c *curve) projective(u *affine, z fe) (r projective) {
-	if u == nil {
-		return projective{y: z}
-	}
-	r.z = z
-	c.p.mul(&r.x, &u.x, &z)
-	c.p.mul(&r.y, &u.y, &z)
-	return r
-}
+// TestMultiply compares all multiplications with the reference on edges and at random.
+func TestMultiply(t *testing.T) { paths(t, testMultiply) }
 
-func (c *curve) isProjective(u *projective, want *affine) bool {
-	if want == nil || u.z.isZero() {
-		return want == nil && u.z.isZero()
-	}
-	x, y := c.coordinates(u)
-	c.p.encode(&x, &x)
-	c.p.encode(&y, &y)
-	return affine{x, y} == *want
-}
-
-// TestMultiply compares both multiplications with the reference on edges and at random.
-func TestMultiply(t *testing.T) {
+func testMultiply(t *testing.T) {
 	r := source()
 	for name, c := range curves() {
 		ref := referenceOf(c)
 		five := ref.mul(big.NewInt(5), ref.base)
-		for _, k := range append(edges(c.q), c.q.v, randomElement(r, c.q), randomElement(r, c.q)) {
-			want := ref.mul(bigOf(&k), ref.base)
-			var pt projective
-			if c.multiplyBase(&pt, &k); !c.isProjective(&pt, lower(c, want)) {
+		key, _ := entryOfReference(c, five)
+		tables := c.newComb(key, c.preparedShape())
+		windows := c.newComb(key, c.windowShape())
+		for _, k := range append(edges(c.q), randomElement(r, c.q), randomElement(r, c.q)) {
+			want := ref.mul(bigOf(&k), five)
+			var pt point
+			if windows.multiply(&pt, &k); !c.isPoint(&pt, want) {
+				t.Errorf("%s: %x times a point by windows", name, bigOf(&k))
+			}
+			if c.multiply(&pt, &k, key); !c.isPoint(&pt, want) {
+				t.Errorf("%s: %x times a point", name, bigOf(&k))
+			}
+			var columns fe
+			tables.signs(&columns, &k)
+			pt = c.zero()
+			for i := tables.spacing - 1; i >= 0; i-- {
+				c.double(&pt, &pt)
+				tables.addColumns(&pt, &columns, i)
+			}
+			if !c.isPoint(&pt, want) {
+				t.Errorf("%s: %x times a point by a comb", name, bigOf(&k))
+			}
+			want = ref.mul(bigOf(&k), ref.base)
+			if c.windows().multiply(&pt, &k); !c.isPoint(&pt, want) {
 				t.Errorf("%s: %x times the base point", name, bigOf(&k))
 			}
 			n := randomElement(r, c.q)
 			want = ref.add(want, ref.mul(bigOf(&n), five))
-			var sum jacobian
-			if c.sum(&sum, &k, &n, lower(c, five)); !c.isPoint(&sum, lower(c, want)) {
+			if c.sum(&pt, &k, &n, key); !c.isPoint(&pt, want) {
 				t.Errorf("%s: %x P + %x Q", name, bigOf(&k), bigOf(&n))
 			}
 		}
@@ -315,9 +439,12 @@ func TestMultiply(t *testing.T) {
 		n := randomElement(r, c.q)
 		k := new(big.Int).Mul(bigOf(&n), big.NewInt(-5))
 		opposite := feOf(k.Mod(k, ref.q))
-		var sum jacobian
-		if c.sum(&sum, &opposite, &n, lower(c, five)); !sum.z.isZero() {
+		var sum point
+		if c.sum(&sum, &opposite, &n, key); !c.isZero(&sum) {
 			t.Errorf("%s: a sum that is zero is not", name)
+		}
+		if octets := 8 * cap(tables.table); octets > 64<<10 {
+			t.Errorf("%s: tables of a prepared key take %d octets", name, octets)
 		}
 	}
 }

@@ -36,6 +36,37 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+func BenchmarkVerifyPrepared(b *testing.B) {
+	for _, name := range benchmarkSets {
+		b.Run(name, func(b *testing.B) {
+			key, digest := benchmarkKey(b, name)
+			signature, err := key.Sign(nil, digest, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			prepared := Prepare(key.public)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := prepared.Verify(digest, signature); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkPrepare(b *testing.B) {
+	for _, name := range benchmarkSets {
+		b.Run(name, func(b *testing.B) {
+			key, _ := benchmarkKey(b, name)
+			b.ReportAllocs()
+			for b.Loop() {
+				Prepare(key.public)
+			}
+		})
+	}
+}
+
 func BenchmarkSign(b *testing.B) {
 	for _, name := range benchmarkSets {
 		b.Run(name, func(b *testing.B) {
@@ -60,6 +91,38 @@ func BenchmarkParsePublicKey(b *testing.B) {
 				if _, err := ParsePublicKey(der); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+func BenchmarkInverse(b *testing.B) {
+	for _, name := range []string{"CryptoPro-A", "tc26-512-A"} {
+		b.Run(name, func(b *testing.B) {
+			c := ParamSetByName(name).curve
+			x := c.base.y
+			for b.Loop() {
+				c.p.inverse(&x, &x)
+			}
+		})
+	}
+}
+
+func BenchmarkPoints(b *testing.B) {
+	for _, name := range benchmarkSets {
+		c := ParamSetByName(name).curve
+		var u point
+		e := c.baseEntry()
+		c.lift(&u, e)
+		c.double(&u, &u)
+		b.Run(name+"/double", func(b *testing.B) {
+			for b.Loop() {
+				c.double(&u, &u)
+			}
+		})
+		b.Run(name+"/add", func(b *testing.B) {
+			for b.Loop() {
+				c.add(&u, &u, e)
 			}
 		})
 	}

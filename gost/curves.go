@@ -1,7 +1,7 @@
 package gost
 
 // The curves of RFC 4357 section 11.4, RFC 7091 section 7, RFC 7836 appendix A and GOST R 34.10-2012 appendix A: size
-// in octets, cofactor, then p, a, b, q and the coordinates x, y of the base point, big-endian.
+// in octets, cofactor, then p, a, b, q and the coordinates x, y of the base point, big-endian; d of the Edwards form.
 var (
 	curveTest256 = newCurve(32, 1,
 		"8000000000000000000000000000000000000000000000000000000000000431",
@@ -37,7 +37,8 @@ var (
 		"295f9bae7428ed9ccc20e7c359a9d41a22fccd9108e17bf7ba9337a6f8ae9513",
 		"400000000000000000000000000000000fd8cddfc87b6635c115af556c360c67",
 		"91e38443a5e82c0d880923425712b2bb658b9196932e02c78b2582fe742daa28",
-		"32879423ab1a0375895786c4bb46e9565fde0b5344766740af268adb32322e5c")
+		"32879423ab1a0375895786c4bb46e9565fde0b5344766740af268adb32322e5c").withEdwards(
+		"605f6b7c183fa81578bc39cfad518132b9df62897009af7e522c32d6dc7bffb")
 	curveTest512 = newCurve(64, 1,
 		"4531acd1fe0023c7550d267b6b2fee80922b14b2ffb90f04d4eb7c09b5d2d15d"+
 			"f1d852741af4704a0458047e80e4546d35b8336fac224dd81664bbf528be6373",
@@ -86,5 +87,7 @@ var (
 		"e2e31edfc23de7bdebe241ce593ef5de2295b7a9cbaef021d385f7074cea043a"+
 			"a27272a7ae602bf2a7b9033db9ed3610c6fb85487eae97aac5bc7928c1950148",
 		"f5ce40d95b5eb899abbccff5911cb8577939804d6527378b8c108c3d2090ff9b"+
-			"e18e2d33e3021ed2ef32d85822423b6304f726aa854bae07d0396e9a9addc40f")
+			"e18e2d33e3021ed2ef32d85822423b6304f726aa854bae07d0396e9a9addc40f").withEdwards(
+		"9e4f5d8c017d8d9f13a5cf3cdf5bfe4dab402d54198e31ebde28a0621050439c" +
+			"a6b39e0a515c06b304e2ce43e79e369e91a0cfc2bc2a22b4ca302dbb33ee7550")
 )

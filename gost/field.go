@@ -6,19 +6,35 @@ import (
 	"math/bits"
 )
 
-// fe is an integer of 4 or 8 limbs, least significant first; with 4 limbs in use the rest are zero. Elements of a
-// field are kept reduced, and in Montgomery form (x·R mod m, R = 2^(64·limbs)) unless a name says otherwise.
+// fe is an integer of 4 or 8 limbs, least significant first; with 4 limbs in use the rest are zero.
+//
+// Elements of a field modulo m are kept in one of two ways, see modulus.form. In Montgomery form, unless a name says
+// otherwise, x stands as x·R mod m, R = 2^(64·limbs), and is reduced. Modulo 2²⁵⁶ − 617 and 2⁵¹² − 569, which fill
+// their limbs, x stands as itself or as x + m where that fits: any integer of the limbs is an element.
 type fe [8]uint64
+
+// form says how the elements of a field are kept and which code multiplies them.
+type form uint8
+
+const (
+	montgomery4 form = iota // 4 limbs, Montgomery form
+	montgomery8             // 8 limbs, Montgomery form
+	special617              // 4 limbs, m = 2²⁵⁶ − 617
+	special569              // 8 limbs, m = 2⁵¹² − 569
+)
 
 // modulus is an odd prime with what reduction by it needs. Its arithmetic neither branches on values nor indexes by
 // them, except where a comment says so. Results may alias arguments.
 type modulus struct {
+	form  form
 	limbs int // 4 or 8
 	bits  int
 	v     fe     // the prime itself
 	inv   uint64 // −v⁻¹ mod 2^64
-	one   fe     // R mod v
-	rr    fe     // R² mod v
+	one   fe     // 1 as an element
+	rr    fe     // R² mod v, in Montgomery form R
+	rrr   fe     // R³ mod v
+	gcd   divisor
 }
 
 // newModulus takes a prime of more than 64·limbs − 64 bits in hexadecimal.
@@ -32,6 +48,18 @@ func newModulus(limbs int, hex string) *modulus {
 		m.inv *= 2 - m.v[0]*m.inv
 	}
 	m.inv = -m.inv
+	m.gcd = newDivisor(&m.v, -m.inv, limbs)
+	switch m.v {
+	case prime617:
+		m.form, m.one = special617, fe{1}
+		return m
+	case prime569:
+		m.form, m.one = special569, fe{1}
+		return m
+	}
+	if limbs == 8 {
+		m.form = montgomery8
+	}
 	m.rr[0] = 1
 	for i := range 2 * 64 * limbs {
 		if i == 64*limbs {
@@ -39,6 +67,7 @@ func newModulus(limbs int, hex string) *modulus {
 		}
 		m.add(&m.rr, &m.rr, &m.rr)
 	}
+	m.mul(&m.rrr, &m.rr, &m.rr)
 	return m
 }
 
@@ -117,105 +146,133 @@ func (z *fe) choose(x *fe, mask uint64) {
 	}
 }
 
-// encode brings an integer of m.limbs limbs, reduced or not, to reduced Montgomery form.
-func (m *modulus) encode(z, x *fe) { m.mul(z, x, &m.rr) }
+// encode makes an element of an integer of m.limbs limbs, reduced or not.
+func (m *modulus) encode(z, x *fe) {
+	if m.form >= special617 {
+		*z = *x
+		return
+	}
+	m.mul(z, x, &m.rr)
+}
 
-// decode leaves Montgomery form.
-func (m *modulus) decode(z, x *fe) { m.mul(z, x, &fe{1}) }
+// decode makes a reduced integer of an element.
+func (m *modulus) decode(z, x *fe) {
+	if m.form >= special617 {
+		m.reduce(z, x)
+		return
+	}
+	m.mul(z, x, &fe{1})
+}
 
-// mul sets z = x·y/R. One argument may be any integer of m.limbs limbs; z is reduced.
+// reduce chooses the reduced one among the representations of an element.
+func (m *modulus) reduce(z, x *fe) {
+	var r fe
+	var b uint64
+	for i := range m.limbs {
+		r[i], b = bits.Sub64(x[i], m.v[i], b)
+	}
+	*z = *x
+	z.choose(&r, b-1)
+}
+
+// isZero tells whether an element is zero.
+func (m *modulus) isZero(x *fe) bool { return m.maskIfZero(x) != 0 }
+
+// maskIfZero is all ones for the element zero and else zero.
+func (m *modulus) maskIfZero(x *fe) uint64 {
+	var zero, prime uint64
+	for i, w := range x {
+		zero |= w
+		prime |= w ^ m.v[i]
+	}
+	_, a := bits.Sub64(zero, 1, 0)
+	_, b := bits.Sub64(prime, 1, 0) // no reduced integer is the prime
+	return -(a | b)
+}
+
+// equal tells whether two elements are the same.
+func (m *modulus) equal(x, y *fe) bool {
+	var d fe
+	m.sub(&d, x, y)
+	return m.isZero(&d)
+}
+
+// mul sets z = x·y; in Montgomery form x·y/R, where one argument may be any integer of m.limbs limbs.
 func (m *modulus) mul(z, x, y *fe) {
-	if m.limbs == 4 {
+	switch m.form {
+	case special617:
+		mul617(z, x, y)
+	case special569:
+		mul569(z, x, y)
+	case montgomery4:
 		m.mul4(z, x, y)
-	} else {
+	default:
 		m.mul8(z, x, y)
 	}
 }
 
-func (m *modulus) sqr(z, x *fe) { m.mul(z, x, x) }
+// sqr sets z = x².
+func (m *modulus) sqr(z, x *fe) {
+	switch m.form {
+	case special617:
+		sqr617(z, x)
+	case special569:
+		sqr569(z, x)
+	default:
+		m.mul(z, x, x)
+	}
+}
 
 // add sets z = x + y.
 func (m *modulus) add(z, x, y *fe) {
-	if m.limbs == 4 {
-		t0, c := bits.Add64(x[0], y[0], 0)
-		t1, c := bits.Add64(x[1], y[1], c)
-		t2, c := bits.Add64(x[2], y[2], c)
-		t3, c := bits.Add64(x[3], y[3], c)
-		r0, b := bits.Sub64(t0, m.v[0], 0)
-		r1, b := bits.Sub64(t1, m.v[1], b)
-		r2, b := bits.Sub64(t2, m.v[2], b)
-		r3, b := bits.Sub64(t3, m.v[3], b)
-		_, b = bits.Sub64(c, 0, b)
-		keep := -b
-		z[0], z[1] = r0^keep&(r0^t0), r1^keep&(r1^t1)
-		z[2], z[3] = r2^keep&(r2^t2), r3^keep&(r3^t3)
-		return
-	}
-	var t, r fe
-	var c, b uint64
-	for i := range t {
-		t[i], c = bits.Add64(x[i], y[i], c)
-	}
-	for i := range r {
-		r[i], b = bits.Sub64(t[i], m.v[i], b)
-	}
-	_, b = bits.Sub64(c, 0, b)
-	keep := -b
-	for i := range z {
-		z[i] = r[i] ^ keep&(r[i]^t[i])
+	switch m.form {
+	case special617:
+		add617(z, x, y)
+	case special569:
+		add569(z, x, y)
+	case montgomery4:
+		m.add4(z, x, y)
+	default:
+		m.add8(z, x, y)
 	}
 }
 
 // sub sets z = x − y.
 func (m *modulus) sub(z, x, y *fe) {
-	if m.limbs == 4 {
-		t0, b := bits.Sub64(x[0], y[0], 0)
-		t1, b := bits.Sub64(x[1], y[1], b)
-		t2, b := bits.Sub64(x[2], y[2], b)
-		t3, b := bits.Sub64(x[3], y[3], b)
-		borrowed := -b
-		t0, c := bits.Add64(t0, m.v[0]&borrowed, 0)
-		t1, c = bits.Add64(t1, m.v[1]&borrowed, c)
-		t2, c = bits.Add64(t2, m.v[2]&borrowed, c)
-		t3, _ = bits.Add64(t3, m.v[3]&borrowed, c)
-		z[0], z[1], z[2], z[3] = t0, t1, t2, t3
-		return
-	}
-	var t fe
-	var b, c uint64
-	for i := range t {
-		t[i], b = bits.Sub64(x[i], y[i], b)
-	}
-	borrowed := -b
-	for i := range z {
-		z[i], c = bits.Add64(t[i], m.v[i]&borrowed, c)
+	switch m.form {
+	case special617:
+		sub617(z, x, y)
+	case special569:
+		sub569(z, x, y)
+	case montgomery4:
+		m.sub4(z, x, y)
+	default:
+		m.sub8(z, x, y)
 	}
 }
 
 // neg sets z = −x.
 func (m *modulus) neg(z, x *fe) { m.sub(z, &fe{}, x) }
 
-// inverse sets z = x⁻¹, and 0 for 0, by Fermat's theorem: z = x^(v−2). Only the exponent, which is public, is
-// branched on.
+// half sets z = x/2 for a reduced integer x: x or x + m is even.
+func (m *modulus) half(z, x *fe) {
+	odd := -(x[0] & 1)
+	var t fe
+	var c uint64
+	for i := range m.limbs {
+		t[i], c = bits.Add64(x[i], m.v[i]&odd, c)
+	}
+	for i := range m.limbs - 1 {
+		z[i] = t[i]>>1 | t[i+1]<<63
+	}
+	z[m.limbs-1] = t[m.limbs-1]>>1 | c<<63
+}
+
+// inverse sets z = x⁻¹, and 0 for 0.
 func (m *modulus) inverse(z, x *fe) {
-	var powers [16]fe // x^i
-	powers[0] = m.one
-	for i := 1; i < len(powers); i++ {
-		m.mul(&powers[i], &powers[i-1], x)
+	m.reduce(z, x)
+	m.gcd.inverse(z, z)
+	if m.form < special617 { // (x·R)⁻¹ wants two factors R more
+		m.mul(z, z, &m.rrr)
 	}
-	exponent := m.v
-	b := uint64(2)
-	for i := range exponent {
-		exponent[i], b = bits.Sub64(exponent[i], b, 0)
-	}
-	r := m.one
-	for i := 16*m.limbs - 1; i >= 0; i-- {
-		for range 4 {
-			m.sqr(&r, &r)
-		}
-		if nibble := exponent[i/16] >> (4 * (i % 16)) & 15; nibble != 0 {
-			m.mul(&r, &r, &powers[nibble])
-		}
-	}
-	*z = r
 }

@@ -1,6 +1,7 @@
 package gost
 
 import (
+	"bytes"
 	"crypto"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ type PublicKey struct {
 	Algorithm *Algorithm
 	Params    *ParamSet
 	raw       []byte
-	point     affine
+	point     entry
 }
 
 // NewPublicKey takes a public key as tokens and SubjectPublicKeyInfo carry it: x ‖ y, each little-endian, 64 or 128
@@ -31,17 +32,19 @@ func NewPublicKey(a *Algorithm, p *ParamSet, raw []byte, opts ...KeyOption) (*Pu
 		return nil, fmt.Errorf("gost: public key has %d octets, %s needs %d", len(raw), p.Name, 2*size)
 	}
 	k := &PublicKey{Algorithm: a, Params: p, raw: slices.Clone(raw)}
-	k.point.x.setBytesLE(raw[:size])
-	k.point.y.setBytesLE(raw[size:])
-	if !k.point.x.less(&c.p.v) || !k.point.y.less(&c.p.v) {
+	var pt affine
+	pt.x.setBytesLE(raw[:size])
+	pt.y.setBytesLE(raw[size:])
+	if !pt.x.less(&c.p.v) || !pt.y.less(&c.p.v) {
 		return nil, fmt.Errorf("%w: a coordinate is not below p of %s", ErrPoint, p.Name)
 	}
-	c.p.encode(&k.point.x, &k.point.x)
-	c.p.encode(&k.point.y, &k.point.y)
-	if !c.contains(&k.point) {
+	c.p.encode(&pt.x, &pt.x)
+	c.p.encode(&pt.y, &pt.y)
+	if !c.contains(&pt) {
 		return nil, fmt.Errorf("%w: it is not on the curve %s", ErrPoint, p.Name)
 	}
-	if !c.inSubgroup(&k.point) {
+	var ok bool
+	if k.point, ok = c.entryOf(&pt); !ok {
 		return nil, fmt.Errorf("%w: its order on %s is not q", ErrPoint, p.Name)
 	}
 	return k, nil
@@ -53,5 +56,5 @@ func (k *PublicKey) Bytes() []byte { return slices.Clone(k.raw) }
 // Equal compares algorithm, curve and point; the name of the parameter set does not matter.
 func (k *PublicKey) Equal(x crypto.PublicKey) bool {
 	o, ok := x.(*PublicKey)
-	return ok && o != nil && k.Algorithm == o.Algorithm && k.Params.SameCurve(o.Params) && k.point == o.point
+	return ok && o != nil && k.Algorithm == o.Algorithm && k.Params.SameCurve(o.Params) && bytes.Equal(k.raw, o.raw)
 }

@@ -139,3 +139,63 @@ func (m *modulus) mul8(z, x, y *fe) {
 	z[6] = r6 ^ keep&(r6^t6)
 	z[7] = r7 ^ keep&(r7^t7)
 }
+
+// add4 sets z = x + y.
+func (m *modulus) add4(z, x, y *fe) {
+	t0, c := bits.Add64(x[0], y[0], 0)
+	t1, c := bits.Add64(x[1], y[1], c)
+	t2, c := bits.Add64(x[2], y[2], c)
+	t3, c := bits.Add64(x[3], y[3], c)
+	r0, b := bits.Sub64(t0, m.v[0], 0)
+	r1, b := bits.Sub64(t1, m.v[1], b)
+	r2, b := bits.Sub64(t2, m.v[2], b)
+	r3, b := bits.Sub64(t3, m.v[3], b)
+	_, b = bits.Sub64(c, 0, b)
+	keep := -b
+	z[0], z[1] = r0^keep&(r0^t0), r1^keep&(r1^t1)
+	z[2], z[3] = r2^keep&(r2^t2), r3^keep&(r3^t3)
+}
+
+// add8 sets z = x + y.
+func (m *modulus) add8(z, x, y *fe) {
+	var t, r fe
+	var c, b uint64
+	for i := range t {
+		t[i], c = bits.Add64(x[i], y[i], c)
+	}
+	for i := range r {
+		r[i], b = bits.Sub64(t[i], m.v[i], b)
+	}
+	_, b = bits.Sub64(c, 0, b)
+	keep := -b
+	for i := range z {
+		z[i] = r[i] ^ keep&(r[i]^t[i])
+	}
+}
+
+// sub4 sets z = x − y.
+func (m *modulus) sub4(z, x, y *fe) {
+	t0, b := bits.Sub64(x[0], y[0], 0)
+	t1, b := bits.Sub64(x[1], y[1], b)
+	t2, b := bits.Sub64(x[2], y[2], b)
+	t3, b := bits.Sub64(x[3], y[3], b)
+	borrowed := -b
+	t0, c := bits.Add64(t0, m.v[0]&borrowed, 0)
+	t1, c = bits.Add64(t1, m.v[1]&borrowed, c)
+	t2, c = bits.Add64(t2, m.v[2]&borrowed, c)
+	t3, _ = bits.Add64(t3, m.v[3]&borrowed, c)
+	z[0], z[1], z[2], z[3] = t0, t1, t2, t3
+}
+
+// sub8 sets z = x − y.
+func (m *modulus) sub8(z, x, y *fe) {
+	var t fe
+	var b, c uint64
+	for i := range t {
+		t[i], b = bits.Sub64(x[i], y[i], b)
+	}
+	borrowed := -b
+	for i := range z {
+		z[i], c = bits.Add64(t[i], m.v[i]&borrowed, c)
+	}
+}

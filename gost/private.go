@@ -51,8 +51,8 @@ func GenerateKey(rand io.Reader, a *Algorithm, p *ParamSet, opts ...KeyOption) (
 // newPrivateKey takes 0 < d < q.
 func newPrivateKey(a *Algorithm, p *ParamSet, d *fe, opts []KeyOption) (*PrivateKey, error) {
 	c, size := p.curve, p.Size()
-	var pt projective
-	c.multiplyBase(&pt, d)
+	var pt point
+	c.windows().multiply(&pt, d)
 	x, y := c.coordinates(&pt)
 	raw := make([]byte, 2*size)
 	x.putBytesLE(raw[:size])
@@ -121,8 +121,8 @@ func (k *PrivateKey) signWithNonce(digest []byte, nonce *fe) []byte {
 	c := k.public.Params.curve
 	var e, r, s, t fe
 	c.scalarOf(&e, digest)
-	var pt projective
-	c.multiplyBase(&pt, nonce)
+	var pt point
+	c.windows().multiply(&pt, nonce)
 	r, _ = c.coordinates(&pt)
 	c.q.encode(&r, &r) // x mod q
 	c.q.mul(&s, &r, &k.d)

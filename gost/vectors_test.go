@@ -86,8 +86,11 @@ func mustPublicKey(t testing.TB, der []byte) *PublicKey {
 	return k
 }
 
-// TestSignatures runs the verifier over every row, and the signer over every row that names its nonce.
-func TestSignatures(t *testing.T) {
+// TestSignatures runs the verifier over every row, with and without tables, and the signer over every row that names its
+// nonce.
+func TestSignatures(t *testing.T) { paths(t, testSignatures) }
+
+func testSignatures(t *testing.T) {
 	rows, signed, hashed := 0, 0, 0
 	for _, g := range loadSign(t).Groups {
 		t.Run(g.Algorithm+"/"+g.Curve, func(t *testing.T) {
@@ -96,6 +99,7 @@ func TestSignatures(t *testing.T) {
 				t.Fatal(err)
 			}
 			public := mustPublicKey(t, g.SPKI)
+			groupPrepared := Prepare(public)
 			if !private.Public().(*PublicKey).Equal(public) || !bytes.Equal(public.Bytes(), g.PublicKey.Raw) {
 				t.Error("d·P is not the public key")
 			}
@@ -103,9 +107,10 @@ func TestSignatures(t *testing.T) {
 				t.Errorf("key is %s %v", public.Algorithm.Name, public.Params.OID)
 			}
 			for _, v := range g.Tests {
-				key := public
+				key, prepared := public, groupPrepared
 				if v.SPKI != nil {
 					key = mustPublicKey(t, v.SPKI)
+					prepared = Prepare(key)
 				}
 				if v.Msg != nil {
 					h := key.Algorithm.Digest.New()
@@ -124,6 +129,9 @@ func TestSignatures(t *testing.T) {
 				}
 				if err != nil && !errors.Is(err, ErrVerification) {
 					t.Errorf("%d %s: error is %v, want ErrVerification", v.ID, v.Name, err)
+				}
+				if again := prepared.Verify(v.Digest, v.Sig); !errors.Is(again, err) {
+					t.Errorf("%d %s: %v with tables, %v without", v.ID, v.Name, again, err)
 				}
 				rows++
 				if v.K != nil {

@@ -18,6 +18,24 @@ var (
 // order (RFC 7091 section 6.2). The error is one of ErrVerification, ErrSignatureLength and ErrDigestLength, perhaps
 // wrapped. Time depends on the arguments, which are public. A successful Verify allocates nothing.
 func (k *PublicKey) Verify(digest, signature []byte) error {
+	var v verification
+	if err := v.start(k, digest, signature); err != nil {
+		return err
+	}
+	var pt point
+	k.Params.curve.sum(&pt, &v.z1, &v.z2, &k.point)
+	return v.finish(&pt)
+}
+
+// verification is what verifying with and without tables have in common: the signature is good when
+// C = z1·P + z2·Q is not zero and its x mod q is r.
+type verification struct {
+	c      *curve
+	r      fe // 0 < r < q
+	z1, z2 fe // s/e and −r/e modulo q
+}
+
+func (v *verification) start(k *PublicKey, digest, signature []byte) error {
 	a := k.Algorithm
 	if err := a.checkDigest(digest); err != nil {
 		return err
@@ -26,21 +44,23 @@ func (k *PublicKey) Verify(digest, signature []byte) error {
 		return fmt.Errorf("%w: %d octets, %s has %d", ErrSignatureLength, len(signature), a.Name, a.SignatureSize())
 	}
 	c := k.Params.curve
-	var r, s, e fe
+	v.c = c
+	var s, e fe
 	s.setBytes(signature[:len(signature)/2])
-	r.setBytes(signature[len(signature)/2:])
-	if r.isZero() || s.isZero() || !r.less(&c.q.v) || !s.less(&c.q.v) {
+	v.r.setBytes(signature[len(signature)/2:])
+	if !c.isScalar(&v.r) || !c.isScalar(&s) {
 		return ErrVerification
 	}
 	c.scalarOf(&e, digest)
 	c.q.inverse(&e, &e)
-	var z1, z2 fe
-	c.q.mul(&z1, &s, &e) // an ordinary and a Montgomery factor give an ordinary product
-	c.q.mul(&z2, &r, &e)
-	c.q.neg(&z2, &z2)
-	var pt jacobian
-	c.sum(&pt, &z1, &z2, &k.point)
-	if pt.z.isZero() || !c.matchesX(&pt, &r) {
+	c.q.mul(&v.z1, &s, &e) // an ordinary and a Montgomery factor give an ordinary product
+	c.q.mul(&v.z2, &v.r, &e)
+	c.q.neg(&v.z2, &v.z2)
+	return nil
+}
+
+func (v *verification) finish(pt *point) error {
+	if v.c.isZero(pt) || !v.c.matchesX(pt, &v.r) {
 		return ErrVerification
 	}
 	return nil
@@ -58,28 +78,27 @@ func (a *Algorithm) checkDigest(digest []byte) error {
 func (c *curve) scalarOf(e *fe, digest []byte) {
 	e.setBytesLE(digest)
 	c.q.encode(e, e)
-	e.choose(&c.q.one, maskIfZero(e))
-}
-
-// maskIfZero is all ones for zero and else zero.
-func maskIfZero(x *fe) uint64 {
-	var or uint64
-	for _, w := range x {
-		or |= w
-	}
-	_, b := bits.Sub64(or, 1, 0)
-	return -b
+	e.choose(&c.q.one, c.q.maskIfZero(e))
 }
 
 // matchesX reports whether x mod q = r for the coordinate x of a point other than zero. It tries every x = r + i·q
-// below p (one, or up to four where the cofactor is 4) instead of inverting z.
-func (c *curve) matchesX(pt *jacobian, r *fe) bool {
-	var zz, x fe
-	c.p.sqr(&zz, &pt.z)
+// below p (one, or up to four where the cofactor is 4) instead of dividing: x·n = m for the fraction x = m/n.
+func (c *curve) matchesX(pt *point, r *fe) bool {
+	var m, n, x fe
+	if c.edwards == nil {
+		m = pt.x
+		c.p.sqr(&n, &pt.z)
+	} else { // x − t = s(z + y)/(z − y)
+		c.p.sub(&n, &pt.z, &pt.y)
+		c.p.add(&m, &pt.z, &pt.y)
+		c.p.mul(&m, &m, &c.edwards.s)
+		c.p.mul(&x, &n, &c.edwards.t)
+		c.p.add(&m, &m, &x)
+	}
 	for candidate := *r; candidate.less(&c.p.v); {
 		c.p.encode(&x, &candidate)
-		c.p.mul(&x, &x, &zz)
-		if x.equal(&pt.x) {
+		c.p.mul(&x, &x, &n)
+		if c.p.equal(&x, &m) {
 			return true
 		}
 		var carry uint64

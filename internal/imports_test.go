@@ -19,6 +19,7 @@ gost/streebog/internal/rfc6986 :
 gost/streebog/internal/gen     : gost/streebog/internal/rfc6986
 gost/streebog          : gost/streebog/internal/rfc6986
 gost/gostr341194       :
+gost/internal/fieldasm :
 gost                   : gost/streebog gost/gostr341194
 canon                  : canon/xmltext
 signer/trust           : gost signer/report

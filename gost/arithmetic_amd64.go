@@ -1,0 +1,93 @@
+//go:build !purego
+
+package gost
+
+import "golang.org/x/sys/cpu"
+
+//go:generate go run ./internal/fieldasm arithmetic_amd64.s
+
+// adx says that this processor multiplies with MULX, ADCX and ADOX (BMI2, ADX), and that the assembly is used. Tests
+// turn it off to run both paths.
+var adx = cpu.X86.HasBMI2 && cpu.X86.HasADX
+
+//go:noescape
+func mul617ADX(z, x, y *fe)
+
+//go:noescape
+func sqr617ADX(z, x *fe)
+
+//go:noescape
+func mul569ADX(z, x, y *fe)
+
+//go:noescape
+func sqr569ADX(z, x *fe)
+
+//go:noescape
+func doubleJacobian617ADX(r, u *point)
+
+//go:noescape
+func addJacobian617ADX(r, u *point, v *entry)
+
+//go:noescape
+func doubleEdwards617ADX(r, u *point)
+
+//go:noescape
+func addEdwards617ADX(r, u *point, v *entry)
+
+func mul617(z, x, y *fe) {
+	if adx {
+		mul617ADX(z, x, y)
+	} else {
+		mul617Generic(z, x, y)
+	}
+}
+
+func sqr617(z, x *fe) {
+	if adx {
+		sqr617ADX(z, x)
+	} else {
+		sqr617Generic(z, x)
+	}
+}
+
+func mul569(z, x, y *fe) {
+	if adx {
+		mul569ADX(z, x, y)
+	} else {
+		mul569Generic(z, x, y)
+	}
+}
+
+func sqr569(z, x *fe) {
+	if adx {
+		sqr569ADX(z, x)
+	} else {
+		sqr569Generic(z, x)
+	}
+}
+
+// doubleAssembly sets r = 2·u and reports true, or does nothing and reports false.
+func (c *curve) doubleAssembly(r, u *point) bool {
+	switch {
+	case !adx || c.p.form != special617:
+		return false
+	case c.edwards != nil:
+		doubleEdwards617ADX(r, u)
+	default:
+		doubleJacobian617ADX(r, u)
+	}
+	return true
+}
+
+// addAssembly is addUnequal by assembly and reports true, or does nothing and reports false.
+func (c *curve) addAssembly(r, u *point, v *entry) bool {
+	switch {
+	case !adx || c.p.form != special617:
+		return false
+	case c.edwards != nil:
+		addEdwards617ADX(r, u, v)
+	default:
+		addJacobian617ADX(r, u, v)
+	}
+	return true
+}

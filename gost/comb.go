@@ -1,0 +1,231 @@
+package gost
+
+import "math/bits"
+
+// shape says how a comb cuts a scalar of teeth·columns bits. A column is one bit of each tooth, and gives one addition.
+// With interleaved teeth, column c takes the bits c, c + columns, c + 2·columns, …; without, it takes the bits
+// teeth·c, teeth·c + 1, ….
+type shape struct {
+	teeth, columns int
+	interleaved    bool
+	// Only every so-manieth column has a table; the columns between use the same and are reached by doublings.
+	spacing int
+}
+
+// comb multiplies one point by scalars, with tables (Lim and Lee, "More flexible exponentiation with precomputation",
+// 1994). A bit counts as +1 or −1 rather than 1 or 0 (Hamburg, "Fast and compact elliptic-curve cryptography", 2012,
+// section 3.3): no column is zero, and half of its values suffice, the others being their negatives.
+type comb struct {
+	shape
+	curve  *curve
+	words  int // of an entry
+	offset fe  // 2^(teeth·columns) − 1 mod q
+	// tables of 2^(teeth−1) entries: number j has the sum of the teeth of the table's column, the last one with a plus,
+	// tooth t with the sign of bit t of j. An entry has two or three coordinates of as many limbs as the curve uses.
+	table []uint64
+}
+
+// preparedShape is the comb with which signatures are verified: for the fewest additions and doublings that fit 64 KiB.
+func (c *curve) preparedShape() shape {
+	switch {
+	case c.p.limbs == 4 && c.edwards == nil:
+		return shape{8, 32, true, 4}
+	case c.p.limbs == 4:
+		return shape{8, 32, true, 7}
+	case c.edwards == nil:
+		return shape{8, 64, true, 16}
+	default:
+		return shape{7, 74, true, 15}
+	}
+}
+
+// windowShape is the comb that signs: short tables, because each is read whole, and no doublings.
+func (c *curve) windowShape() shape {
+	if c.p.limbs == 4 {
+		return shape{5, 52, false, 1}
+	}
+	return shape{4, 128, false, 1}
+}
+
+// bit is the place of a tooth in a column.
+func (s *shape) bit(tooth, column int) int {
+	if s.interleaved {
+		return column + tooth*s.columns
+	}
+	return tooth + column*s.teeth
+}
+
+// size is the number of entries of one table.
+func (s *shape) size() int { return 1 << (s.teeth - 1) }
+
+// tables is their number.
+func (s *shape) tables() int { return (s.columns + s.spacing - 1) / s.spacing }
+
+// newComb builds the tables of a point of order q.
+func (c *curve) newComb(pt *entry, s shape) *comb {
+	length := s.teeth * s.columns
+	t := &comb{shape: s, curve: c, words: 2 * c.p.limbs}
+	if c.edwards != nil {
+		t.words = 3 * c.p.limbs
+	}
+	// 2^length − 1 mod q
+	var one fe
+	one[0] = 1
+	t.offset = one
+	for range length {
+		c.q.add(&t.offset, &t.offset, &t.offset)
+	}
+	c.q.sub(&t.offset, &t.offset, &one)
+
+	chain := make([]point, length+1)
+	c.lift(&chain[0], pt)
+	for i := 1; i < len(chain); i++ {
+		c.double(&chain[i], &chain[i-1])
+	}
+	powers := make([]entry, len(chain)) // 2^i·pt
+	c.normalize(powers, chain)
+
+	t.table = make([]uint64, 0, t.tables()*t.size()*t.words)
+	points, entries := make([]point, t.size()), make([]entry, t.size())
+	for column := 0; column < s.columns; column += s.spacing {
+		c.lift(&points[0], &powers[s.bit(s.teeth-1, column)])
+		for tooth := range s.teeth - 1 {
+			e := powers[s.bit(tooth, column)]
+			c.negate(&e, ones)
+			c.add(&points[0], &points[0], &e)
+		}
+		// A bit set instead of clear adds its power of two twice. No sum is zero: as integers these are odd and below q.
+		for tooth := range s.teeth - 1 {
+			for j := range 1 << tooth {
+				c.add(&points[j|1<<tooth], &points[j], &powers[s.bit(tooth, column)+1])
+			}
+		}
+		c.normalize(entries, points)
+		for i := range entries {
+			t.store(&entries[i])
+		}
+	}
+	return t
+}
+
+// store appends an entry to the table.
+func (t *comb) store(e *entry) {
+	n := t.curve.p.limbs
+	t.table = append(append(t.table, e.x[:n]...), e.y[:n]...)
+	if t.words == 3*n {
+		t.table = append(t.table, e.t[:n]...)
+	}
+}
+
+// load reads an entry.
+func (t *comb) load(e *entry, words []uint64) {
+	if t.curve.p.limbs == 4 {
+		copy(e.x[:4], words[0:4])
+		copy(e.y[:4], words[4:8])
+		if len(words) == 12 {
+			copy(e.t[:4], words[8:12])
+		}
+		return
+	}
+	copy(e.x[:], words[0:8])
+	copy(e.y[:], words[8:16])
+	if len(words) == 24 {
+		copy(e.t[:], words[16:24])
+	}
+}
+
+// signs sets b to the bits that stand for k: Σ (2·bᵢ − 1)·2^i = 2b − (2^length − 1) ≡ k mod q. k is reduced.
+func (t *comb) signs(b, k *fe) {
+	t.curve.q.add(b, k, &t.offset)
+	t.curve.q.half(b, b)
+}
+
+// column gathers the bits of a column.
+func (t *comb) column(b *fe, column int) (d uint) {
+	place, stride := column, t.columns
+	if !t.interleaved {
+		place, stride = column*t.teeth, 1
+	}
+	for tooth := range t.teeth {
+		if place < 64*len(b) { // above are zeros
+			d |= uint(b[place/64]>>(place%64)&1) << tooth
+		}
+		place += stride
+	}
+	return d
+}
+
+// addColumns adds to r the columns that are i columns right of one with a table, 0 ≤ i < spacing. It branches on
+// everything and is for public values.
+func (t *comb) addColumns(r *point, b *fe, i int) {
+	var e entry
+	for ; i < t.columns; i += t.spacing {
+		d := t.column(b, i)
+		negative := d < 1<<(t.teeth-1)
+		if negative {
+			d = ^d
+		}
+		index := i/t.spacing*t.size() + int(d)&(t.size()-1)
+		t.load(&e, t.table[index*t.words:][:t.words])
+		if negative {
+			t.curve.negate(&e, ones)
+		}
+		t.curve.add(r, r, &e)
+	}
+}
+
+// multiply sets r = k·P for the table's point, 0 ≤ k < q, by a comb of whole windows. Neither the operations nor the
+// memory touched depend on k.
+//
+// In Jacobian coordinates the formula for unequal points serves but once. Before window i the sum is an odd multiple of P
+// below 2^(teeth·i), the window is another, of at least 2^(teeth·i), and both together are below q, so neither is zero and
+// they are not opposite nor equal, modulo q either. This fails for the last window only: there the double is computed as
+// well. Opposite points, that is k = 0, give the zero that they must.
+func (t *comb) multiply(r *point, k *fe) {
+	c := t.curve
+	var b fe
+	t.signs(&b, k)
+	var e entry
+	t.choose(&e, &b, 0)
+	c.lift(r, &e)
+	for i := 1; i < t.columns-1; i++ {
+		t.choose(&e, &b, i)
+		c.addUnequal(r, r, &e)
+	}
+	t.choose(&e, &b, t.columns-1)
+	if c.edwards != nil {
+		c.addUnequal(r, r, &e)
+		return
+	}
+	var sum, twice point
+	c.addUnequal(&sum, r, &e)
+	c.double(&twice, r)
+	equal := c.p.maskIfZero(&sum.z) & c.sameOrdinate(r, &e)
+	sum.x.choose(&twice.x, equal)
+	sum.y.choose(&twice.y, equal)
+	sum.z.choose(&twice.z, equal)
+	*r = sum
+}
+
+// choose sets e to the entry for a column, reading the whole table.
+func (t *comb) choose(e *entry, b *fe, column int) {
+	d := uint64(t.column(b, column))
+	negative := d>>(t.teeth-1) - 1 // all ones or zero
+	d = (d ^ negative) & uint64(t.size()-1)
+	var masks [16]uint64
+	for j := range t.size() {
+		_, masks[j&15] = bits.Sub64(d^uint64(j), 1, 0)
+		masks[j&15] = -masks[j&15]
+	}
+	table := t.table[column*t.size()*t.words:][:t.size()*t.words]
+	var words [24]uint64
+	for w := range t.words {
+		var v uint64
+		for j, place := 0, w; place < len(table); j, place = j+1, place+t.words {
+			v |= table[place] & masks[j&15]
+		}
+		words[w] = v
+	}
+	t.load(e, words[:t.words])
+	t.curve.negate(e, negative)
+}

@@ -1,0 +1,86 @@
+package gost
+
+// keyWindow is the width of the windows in which the scalar of a public key is recoded, when it has no tables yet.
+const keyWindow = 5
+
+// multiply sets r = n·pt for an integer n < 2^(64·limbs). It branches on everything and is for public values.
+func (c *curve) multiply(r *point, n *fe, pt *entry) { c.sum(r, nil, n, pt) }
+
+// sum sets r = m·P + n·pt for m < q and n < 2^(64·limbs), with the tables of the base point P; without the former where m is
+// nil. It branches on everything and is for public values.
+func (c *curve) sum(r *point, m, n *fe, pt *entry) {
+	var odd [1 << (keyWindow - 2)]entry // pt, 3pt, 5pt, …
+	c.oddMultiples(&odd, pt)
+	var base *comb
+	var columns fe
+	spacing := 0
+	if m != nil {
+		base = c.prepared()
+		base.signs(&columns, m)
+		spacing = base.spacing
+	}
+	var digits [8*64 + 1]int8
+	length := 64*c.p.limbs + 1
+	recode(digits[:length], n, keyWindow)
+	for length > spacing && digits[length-1] == 0 {
+		length--
+	}
+	*r = c.zero()
+	for i := length - 1; i >= 0; i-- {
+		if i < length-1 {
+			c.double(r, r)
+		}
+		if d := digits[i]; d > 0 {
+			c.add(r, r, &odd[d/2])
+		} else if d < 0 {
+			negative := odd[-d/2]
+			c.negate(&negative, ones)
+			c.add(r, r, &negative)
+		}
+		if i < spacing {
+			base.addColumns(r, &columns, i)
+		}
+	}
+}
+
+// oddMultiples sets odd to pt, 3pt, 5pt, …: 2k and 2k + 1 times pt are made of k times.
+func (c *curve) oddMultiples(odd *[1 << (keyWindow - 2)]entry, pt *entry) {
+	var points [1 << (keyWindow - 2)]point
+	var even [1 << (keyWindow - 2)]point // 2pt, 4pt, 6pt, …
+	c.lift(&points[0], pt)
+	for i := 1; i < len(points); i++ {
+		if i%2 == 1 {
+			c.double(&even[i], &points[i/2])
+		} else {
+			c.double(&even[i], &even[i/2])
+		}
+		c.add(&points[i], &even[i], pt)
+	}
+	c.normalize(odd[:], points[:])
+}
+
+// recode writes k as a sum of digits[i]·2^i with odd digits below 2^(width−1) in magnitude, at most one among width
+// neighbours; len(digits) is one more than the bits of k.
+func recode(digits []int8, k *fe, width int) {
+	carry := uint64(0)
+	for i := 0; i < len(digits); {
+		window := carry
+		if word := i / 64; word < len(k) {
+			bits := k[word] >> (i % 64)
+			if i%64 > 64-width && word+1 < len(k) {
+				bits |= k[word+1] << (64 - i%64)
+			}
+			window += bits & (1<<width - 1)
+		}
+		if window&1 == 0 { // also with a carry over a window of ones: the carry stays
+			i++
+			continue
+		}
+		if window < 1<<(width-1) {
+			digits[i], carry = int8(window), 0
+		} else {
+			digits[i], carry = int8(int(window)-1<<width), 1
+		}
+		i += width
+	}
+}

@@ -72,6 +72,19 @@ func TestRoundTrips(t *testing.T) {
 		t.Error(verified, err)
 	}
 
+	// Where the profile leaves a choice, the caller says what must be covered.
+	part := []byte(`<a><b Id="part">x</b></a>`)
+	xml, err = c.SignXml(ctx, &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: part, Target: "part"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]epovpb.Verdict{"part": epovpb.Verdict_VERDICT_VALID, "": epovpb.Verdict_VERDICT_INVALID} {
+		verified, err = c.VerifyXml(ctx, &epovpb.VerifyXmlRequest{Document: xml.Document, Profile: "enveloped", Target: target})
+		if err != nil || verified.Verdict != want {
+			t.Error(target, verified, err)
+		}
+	}
+
 	h := gost.Streebog256.New()
 	h.Write([]byte("content"))
 	at := timestamppb.New(time.Now().Add(-time.Minute).Truncate(time.Second))

@@ -21,7 +21,7 @@ func (s *verifyService) VerifyXml(ctx context.Context, req *epovpb.VerifyXmlRequ
 		return nil, s.fail(ctx, err, "")
 	}
 	r, err := s.signing.VerifyXML(ctx, callerOf(ctx), signer.VerifyXMLRequest{
-		Document: req.Document, Profile: req.Profile, Content: req.Content, Time: at,
+		Document: req.Document, Profile: req.Profile, Target: req.Target, Content: req.Content, Time: at,
 	})
 	if err != nil {
 		return nil, s.fail(ctx, err, "document")

@@ -30,6 +30,7 @@ type Config struct {
 	Keys   KeyRing
 	Access *Access
 	Trust  *trust.Store // nil: trust is reported as not checked
+	SMEV   *trust.Store // who may sign as SMEV itself; nil: that is reported as not checked
 	Limits Limits
 	Logger *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
 	Now    func() time.Time // nil: time.Now
@@ -40,6 +41,7 @@ type Service struct {
 	keys   KeyRing
 	access *Access
 	trust  *trust.Store
+	smev   *trust.Store
 	limits Limits
 	log    *slog.Logger
 	now    func() time.Time
@@ -53,7 +55,7 @@ func New(c Config) (*Service, error) {
 	if c.Limits.MessageBytes < 0 {
 		return nil, errors.New("signer: a limit is negative")
 	}
-	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, limits: c.Limits, log: c.Logger, now: c.Now}
+	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, limits: c.Limits, log: c.Logger, now: c.Now}
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
 	}

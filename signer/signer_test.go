@@ -442,3 +442,35 @@ func TestVerifyVectors(t *testing.T) {
 		}
 	}
 }
+
+// TestVerifyAsSMEV: a signature of SMEV itself is valid only by those configured as SMEV.
+func TestVerifyAsSMEV(t *testing.T) {
+	w := newWorld(t)
+	at := time.Unix(vectors.Time, 0)
+	read := func(name string) []*gost.Certificate {
+		certificates, err := gost.ParseCertificates(vectors.Read(t, "gost/certs/2012-256-cpXA/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return certificates
+	}
+	everyone := trust.New(read("root.pem"), read("int.pem"))
+	for name, c := range map[string]struct {
+		smev *trust.Store
+		want report.Verdict
+	}{
+		"not configured": {nil, report.Indeterminate},
+		"its own":        {trust.New(read("leaf.pem"), nil), report.Valid},
+		"another":        {trust.New([]*gost.Certificate{w.ca.Certificate}, nil), report.Invalid},
+	} {
+		s, err := New(Config{Keys: w.ring, Access: w.Access(), Trust: everyone, SMEV: c.smev, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.VerifyXML(t.Context(), w.admin, VerifyXMLRequest{
+			Document: vectors.Read(t, "smev-messages/made/smev3-received-request.xml"), Time: at})
+		if err != nil || r.Verdict() != c.want || r.Integrity() != report.Valid {
+			t.Errorf("%s: %v, %v, want %v", name, err, r.Verdict(), c.want)
+		}
+	}
+}

@@ -14,6 +14,7 @@ import (
 type VerifyXMLRequest struct {
 	Document []byte
 	Profile  string    // expected profile; empty: recognised
+	Target   string    // Id of the element that must be covered, for profiles that leave a choice; empty: the root
 	Content  []byte    // of a detached signature that is not in the document; nil: none
 	Time     time.Time // when to judge certificates; zero: now
 }
@@ -51,7 +52,7 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 		return nil, err
 	}
 	r, err := xmldsig.Verify(req.Document, xmldsig.Policy{
-		Profile: profile, Trust: s.trust, Time: s.timeOr(req.Time), Content: req.Content, Limits: s.limits.XML,
+		Profile: profile, Target: req.Target, Trust: s.trust, Node: s.smev, Time: s.timeOr(req.Time), Content: req.Content, Limits: s.limits.XML,
 	})
 	if err != nil {
 		return nil, asError(err)

@@ -941,8 +941,11 @@ type VerifyXmlRequest struct {
 	Content []byte `protobuf:"bytes,3,opt,name=content,proto3,oneof" json:"content,omitempty"`
 	// When certificates are judged. Left out: now.
 	ValidationTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=validation_time,json=validationTime,proto3" json:"validation_time,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Id of the element that must be covered, for profiles that leave a choice ("enveloped", "xades-bes", "detached"). Left
+	// out: the root.
+	Target        string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyXmlRequest) Reset() {
@@ -1001,6 +1004,13 @@ func (x *VerifyXmlRequest) GetValidationTime() *timestamppb.Timestamp {
 		return x.ValidationTime
 	}
 	return nil
+}
+
+func (x *VerifyXmlRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
 }
 
 type VerifyXmlResponse struct {
@@ -2090,12 +2100,13 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
 	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\x12\x1c\n" +
-	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\xb8\x01\n" +
+	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\xd0\x01\n" +
 	"\x10VerifyXmlRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1d\n" +
 	"\acontent\x18\x03 \x01(\fH\x00R\acontent\x88\x01\x01\x12C\n" +
-	"\x0fvalidation_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidationTimeB\n" +
+	"\x0fvalidation_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidationTime\x12\x16\n" +
+	"\x06target\x18\x05 \x01(\tR\x06targetB\n" +
 	"\n" +
 	"\b_content\"\x98\x01\n" +
 	"\x11VerifyXmlResponse\x12*\n" +

@@ -19,22 +19,27 @@ type local struct {
 	Local         bool     `help:"Verify here, without a daemon."`
 	Anchors       []string `placeholder:"FILE" help:"With --local: certificates to trust, PEM or DER; without any, trust is not checked."`
 	Intermediates []string `placeholder:"FILE" help:"With --local: certificates to build paths with."`
+	SMEV          []string `name:"smev" placeholder:"FILE" help:"With --local: certificates that may sign as SMEV itself, or their issuers'."`
 	Dump          string   `placeholder:"DIR" help:"With --local: write the octets that were digested into this folder, for checking with other tools."`
 }
 
 func (l *local) check() error {
-	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || l.Dump != "") {
-		return usagef("--anchors, --intermediates and --dump go with --local; a daemon has its own configuration")
+	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || len(l.SMEV) > 0 || l.Dump != "") {
+		return usagef("--anchors, --intermediates, --smev and --dump go with --local; a daemon has its own configuration")
 	}
 	return nil
 }
 
-func (l *local) xml(doc, content []byte, profile string, at time.Time) (*report.Report, error) {
-	store, err := l.store()
+func (l *local) xml(doc, content []byte, profile, target string, at time.Time) (*report.Report, error) {
+	store, err := l.store(l.Anchors)
 	if err != nil {
 		return nil, err
 	}
-	policy := xmldsig.Policy{Trust: store, Time: at, Content: content}
+	node, err := l.store(l.SMEV)
+	if err != nil {
+		return nil, err
+	}
+	policy := xmldsig.Policy{Target: target, Trust: store, Node: node, Time: at, Content: content}
 	if profile != "" {
 		if policy.Profile = xmldsig.ProfileByName(profile); policy.Profile == nil {
 			return nil, usagef("there is no profile %q", profile)
@@ -47,7 +52,7 @@ func (l *local) xml(doc, content []byte, profile string, at time.Time) (*report.
 }
 
 func (l *local) cms(message, content []byte, at time.Time) (*report.Report, error) {
-	store, err := l.store()
+	store, err := l.store(l.Anchors)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +64,8 @@ func (l *local) cms(message, content []byte, at time.Time) (*report.Report, erro
 }
 
 // store is nil without anchors: then trust is reported as not checked.
-func (l *local) store() (*trust.Store, error) {
-	anchors, err := readCertificates(l.Anchors)
+func (l *local) store(files []string) (*trust.Store, error) {
+	anchors, err := readCertificates(files)
 	if err != nil {
 		return nil, err
 	}

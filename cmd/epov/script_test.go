@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 //	exits CODE COMMAND...   run a command that must end with this code
 //	needs-token             skip without SoftHSM and OpenSSL's engine; epovd, $PORT and the settings in *.yaml are ready after it
 //	authorities             make the demonstration's authorities in ca and tls
-//	issue NAME              issue a certificate for NAME.csr as NAME.pem, for signing
+//	issue NAME              issue a certificate for NAME.csr as NAME.pem, for signing; $NOW is the time after it
 //	ready                   wait until the daemon of client.yaml answers
 func TestScript(t *testing.T) {
 	daemon := buildDaemon(t.TempDir())
@@ -141,6 +141,7 @@ func issue(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("usage: issue NAME")
 	}
 	pki(ts, "issue "+args[0]+" ca/issuing ep_ov 365 -md_gost12_256")
+	ts.Setenv("NOW", time.Now().UTC().Format(time.RFC3339))
 }
 
 func ready(ts *testscript.TestScript, _ bool, _ []string) {

@@ -23,6 +23,7 @@ type verifying struct {
 	connection
 	local
 	Profile       string    `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
+	Target        string    `placeholder:"ID" help:"XML: the Id of the element that profiles enveloped, xades-bes and detached must cover; default: the root."`
 	Content       string    `placeholder:"FILE" help:"The content of a detached signature."`
 	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
 	IntegrityOnly bool      `help:"Succeed if the signatures are whole, whoever made them: trust does not count."`
@@ -77,11 +78,11 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 	}
 	var r *report.Report
 	if v.Local {
-		r, err = v.local.xml(doc, content, v.Profile, v.Time)
+		r, err = v.local.xml(doc, content, v.Profile, v.Target, v.Time)
 	} else {
 		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
 			answer, err := pb.NewVerifyServiceClient(conn).VerifyXml(ctx, &pb.VerifyXmlRequest{
-				Document: doc, Profile: v.Profile, Content: content, ValidationTime: v.time(),
+				Document: doc, Profile: v.Profile, Target: v.Target, Content: content, ValidationTime: v.time(),
 			})
 			if err == nil {
 				r, err = reportOf(answer.GetReport(), answer.GetVerdict())
@@ -96,8 +97,8 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 }
 
 func (v *verifying) cms(ctx context.Context, con *console, message []byte) error {
-	if v.Profile != "" {
-		return usagef("--profile is for XML signatures")
+	if v.Profile != "" || v.Target != "" {
+		return usagef("--profile and --target are for XML signatures")
 	}
 	message, err := unarmour(message, "PKCS7", "CMS")
 	if err != nil {

@@ -33,6 +33,7 @@ type Config struct {
 	access   *signer.Access
 	clients  int
 	trust    *trust.Store
+	smev     *trust.Store
 	message  int // limits.message_bytes, 0: default
 	limits   api.Limits
 	watch    time.Duration // between two looks at the tokens
@@ -194,13 +195,16 @@ func (c *Config) serverCertificate(certificate, key value, chain []byte) tls.Cer
 }
 
 func (c *Config) readTrust(v value) {
-	at := v.mapping("anchors", "intermediates")
+	at := v.mapping("anchors", "intermediates", "smev")
 	anchors, intermediates := c.certificates(at("anchors")), c.certificates(at("intermediates"))
 	if at("intermediates").present() && !at("anchors").present() {
 		v.fail("intermediates without anchors lead nowhere")
 	}
 	if len(anchors) > 0 {
 		c.trust = trust.New(anchors, intermediates)
+	}
+	if smev := c.certificates(at("smev")); len(smev) > 0 {
+		c.smev = trust.New(smev, intermediates)
 	}
 }
 

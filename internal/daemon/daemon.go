@@ -58,7 +58,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	service, err := signer.New(signer.Config{
-		Keys: keys, Access: c.access, Trust: c.trust, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
+		Keys: keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
 	})
 	if err != nil {
 		return nil, err

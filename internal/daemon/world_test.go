@@ -118,6 +118,7 @@ func furnish(tb testing.TB) (folder, string) {
 	f.pem(tb, "root-ca.pem", "CERTIFICATE", root.Certificate.Raw)
 	f.pem(tb, "issuing-ca.pem", "CERTIFICATE", issuing.Certificate.Raw)
 	f.pem(tb, "exmp01-ov-1.pem", "CERTIFICATE", leaf.Raw)
+	f.pem(tb, "smev.pem", "CERTIFICATE", leaf.Raw)
 	f.write(tb, "pin", []byte("98765432\n"))
 	module := f.write(tb, "module.so", []byte("module"))
 	example, err := os.ReadFile("../../deploy/epovd.yaml")

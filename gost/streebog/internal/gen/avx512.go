@@ -1,29 +1,24 @@
 package main
 
-import (
-	"fmt"
-
-	"github.com/epov-signer/epov/gost/streebog/internal/rfc6986"
-)
+import "fmt"
 
 const avx512About = `// Streebog in AVX-512 with VBMI and GFNI. A register of 64 octets holds a whole 512-bit value, byte-transposed:
 // octet 8a + b of the register is octet a of word b. So the eight octets that the linear map l treats alike share a lane
 // of 64 bits, and the permutation P of RFC 6986 section 6.3, a transposition itself, falls out of l's own shuffles.
 //
 // S: two VPERMI2B look up the two halves of the substitution, the top bit of each octet selects between them.
-// L: word b of the result is the sum over the octets a of word b of 8×8 bit blocks of the matrix, applied by
-// VGF2P8AFFINEQB, which takes one block per lane. Lane j needs the lanes j + r for r = 0 … 7: four shuffles make
-// r = 0 … 3 and, with other blocks, the sums for r = 4 … 7, which one swap of the halves then moves into place.
-//
-// Z0 … Z3 hold the substitution, Z4 … Z7 the shuffles, Z8 … Z15 the blocks of the matrix; every function loads them.`
+// L: octet j of a word of the result is the sum over i of 8×8 bit blocks of the matrix applied to octet i of the word,
+// by VGF2P8AFFINEQB, which takes one block for each lane of 64 bits. Lane j needs the lanes i = j + r for r = 0 … 7: four
+// shuffles make r = 0 … 3 for the sums that stay in their lane and, with other blocks, for the sums that belong four
+// lanes on, which one swap of the halves moves there.`
 
-// avx512 writes the AVX-512 kernels: one message at a time, and several interleaved, which fills the pipelines that a
-// single message, a chain of 13 dependent LPS a block, leaves half empty.
+// avx512 writes the AVX-512 kernels: for one message, and for several side by side, which fills the pipelines that a
+// single message, two coupled chains of dependent LPS, leaves half empty.
 func avx512() []byte {
 	a := newAsm(avx512About)
-	a.data("pi", "The substitution, RFC 6986 section 6.2.", words(rfc6986.Pi[:]))
-	a.data("shuffle", "Shuffle r: lane j of the result is the transposed lane j + r.", shuffles())
-	a.data("blocks", "Blocks of the matrix: for r = 0 … 7 and each lane the map of octet j + r mod 4 … , see avx512.go.", blocks())
+	a.data("pi", "The substitution, RFC 6986 section 6.2.", substitution())
+	a.data("shuffles", "Shuffle r takes octet j + r of lane i to octet i of lane j.", shuffles())
+	a.data("blocks", "Blocks of the matrix for r = 0 … 3: of the sums that stay, then of those that move.", blocks())
 	a.data("iterate", "C1 … C12 of RFC 6986 section 6.5, byte-transposed.", iterate())
 	a.kernel("blocksAVX512", 1)
 	a.kernel("blocks2AVX512", 2)
@@ -31,171 +26,192 @@ func avx512() []byte {
 	return a.Bytes()
 }
 
-// shuffles are the index vectors of VPERMB: octet i of lane j comes from octet j + r of lane i.
-func shuffles() (w []uint64) {
-	for r := range 4 {
-		var index [64]byte
-		for j := range 8 {
-			for i := range 8 {
-				index[8*j+i] = byte(8*i + (j+r)%8)
-			}
-		}
-		w = append(w, words(index[:])...)
-	}
-	return w
-}
-
-// blocks are the operands of VGF2P8AFFINEQB: first those whose sum belongs to the lane it is made in, then those whose
-// sum moves four lanes on.
-func blocks() (w []uint64) {
-	for move := 0; move < 8; move += 4 {
-		for r := range 4 {
-			for j := range 8 {
-				w = append(w, block((j+r)%8, (j+move)%8))
-			}
-		}
-	}
-	return w
-}
-
-// block is the 8×8 bit matrix that takes octet in of a word to its share of octet out of l of that word. The
-// instruction wants the row of the result's bit 7 in the lowest octet.
-func block(in, out int) uint64 {
-	var rows [8]byte
-	for bit := range 8 {
-		for t := range 8 {
-			rows[7-bit] |= byte(rfc6986.A[63-(8*in+t)]>>(8*out+bit)&1) << t
-		}
-	}
-	return words(rows[:])[0]
-}
-
-// iterate are the iteration constants, byte-transposed.
-func iterate() (w []uint64) {
-	for i := range rfc6986.C {
-		var c [64]byte
-		for a := range 8 {
-			for b := range 8 {
-				c[8*a+b] = byte(rfc6986.C[i][b] >> (8 * a))
-			}
-		}
-		w = append(w, words(c[:])...)
-	}
-	return w
-}
-
-// Registers of a lane, up to four lanes: pointers to its state and its message; x is the state ⊕ Kᵢ, k is Kᵢ ⊕ Cᵢ.
+// A kernel works on up to four messages. For each it has these registers: pointers to the state and to the next block; x
+// for the state of the compression ⊕ Kᵢ; k for Kᵢ ⊕ Cᵢ. Two LPS are under way at a time, each with six temporaries and a
+// mask. The registers left hold constants, from Z0 up; constants that find none are read from memory.
 var (
 	statePointer   = [4]string{"R8", "R9", "R10", "R11"}
 	messagePointer = [4]string{"R12", "R13", "SI", "DI"}
 )
 
-func x(lane int) string { return fmt.Sprintf("Z%d", 16+2*lane) }
-func k(lane int) string { return fmt.Sprintf("Z%d", 17+2*lane) }
+func x(message int) string { return fmt.Sprintf("Z%d", 31-2*message) }
+func k(message int) string { return fmt.Sprintf("Z%d", 30-2*message) }
 
-// kernel writes a function that absorbs n blocks of each of its lanes.
-func (a *asm) kernel(name string, lanes int) {
-	if lanes == 1 {
+const underWay = 2
+
+type kernel struct {
+	*asm
+	pi, shuffles [4]string
+	blocks       [8]string
+	temporaries  [underWay][6]string
+	made         int // LPS made so far; consecutive ones use different temporaries
+}
+
+// kernel writes a function that absorbs n blocks of each of so many messages.
+func (a *asm) kernel(name string, messages int) {
+	g := kernel{asm: a}
+	if messages == 1 {
 		a.text(name, fmt.Sprintf("func %s(s *state, p *byte, n int)", name), 64, 24)
-		a.op("MOVQ s+0(FP), R8")
-		a.op("MOVQ p+8(FP), R12")
+		a.op("MOVQ s+0(FP), %s", statePointer[0])
+		a.op("MOVQ p+8(FP), %s", messagePointer[0])
 	} else {
-		a.text(name, fmt.Sprintf("func %s(s *[%d]*state, p *[%d]*byte, n int)", name, lanes, lanes), 64*lanes, 24)
+		a.text(name, fmt.Sprintf("func %s(s *[%d]*state, p *[%d]*byte, n int)", name, messages, messages), 64*messages, 24)
 		a.op("MOVQ s+0(FP), AX")
 		a.op("MOVQ p+8(FP), BX")
-		for l := range lanes {
+		for l := range messages {
 			a.op("MOVQ %d(AX), %s", 8*l, statePointer[l])
 			a.op("MOVQ %d(BX), %s", 8*l, messagePointer[l])
 		}
 	}
 	a.op("MOVQ n+16(FP), CX")
 	a.op("LEAQ iterate<>(SB), BX")
-	for i, from := range []string{"pi", "shuffle", "blocks", "blocks"} {
-		for j := range 4 {
-			a.op("VMOVDQU64 %s<>+%d(SB), Z%d", from, 64*(4*(i/3)+j), 4*i+j)
-		}
-	}
-	for l := range lanes {
-		a.op("VPERMB (%s), Z4, %s", statePointer[l], x(l))
+	g.assign(32 - 2*messages)
+	transpose := g.shuffles[0]
+	for l := range messages {
+		a.op("VPERMB (%s), %s, %s", statePointer[l], transpose, x(l))
 	}
 
 	a.label("block")
-	a.line("\n\t// hm = h ⊕ m; K1 = LPS(h ⊕ N); k = K1 ⊕ C1; x = m ⊕ K1. The frame keeps m, then hm.")
-	for l := range lanes {
-		a.op("VPERMB 64(%s), Z4, Z24", statePointer[l])
-		a.op("VPERMB (%s), Z4, Z25", messagePointer[l])
-		a.op("VPXORQ Z24, %s, %s", x(l), k(l))
-		a.op("VPXORQ Z25, %s, %s", x(l), x(l))
+	a.line("\n\t// K1 = LPS(h ⊕ N); k = K1 ⊕ C1; x = m ⊕ K1. The frame keeps h ⊕ m. On entry x holds h.")
+	m := g.temporaries[0][0]
+	for l := range messages {
+		a.op("VPERMB 64(%s), %s, %s", statePointer[l], transpose, k(l))
+		a.op("VPERMB (%s), %s, %s", messagePointer[l], transpose, m)
+		a.op("VPXORQ %s, %s, %s", x(l), k(l), k(l))
+		a.op("VPXORQ %s, %s, %s", x(l), m, x(l))
 		a.op("VMOVDQU64 %s, %d(SP)", x(l), 64*l)
-		a.op("VMOVDQA64 Z25, %s", x(l))
+		a.op("VMOVDQA64 %s, %s", m, x(l))
 	}
-	for l := range lanes {
-		a.lps(k(l), "(BX)", "")
-		a.op("VPTERNLOGQ $0x96, (BX), %s, %s", k(l), x(l))
+	var round []sequence
+	for l := range messages {
+		round = append(round, append(g.lps(k(l), "(BX)", ""), fmt.Sprintf("VPTERNLOGQ $0x96, (BX), %s, %s", k(l), x(l))))
 	}
-	for l := range lanes {
+	a.interleave(round)
+	for l := range messages {
 		a.line("\n\t// N = N + 512; Σ = Σ + m")
 		a.sums(statePointer[l], messagePointer[l], "AX")
+		a.op("ADDQ $64, %s", messagePointer[l])
 	}
-	a.line("\n\t// Rounds 1 … 11: k = LPS(k) ⊕ C; x = LPS(x) ⊕ C ⊕ k")
+
+	a.line("\n\t// Rounds 1 … 11: k = LPS(k) ⊕ C; x = LPS(x) ⊕ C ⊕ k, where C ⊕ k is K.")
 	a.op("LEAQ 64(BX), DX")
 	a.label("round")
-	for l := range lanes {
-		a.lps(k(l), "(DX)", "")
-		a.lps(x(l), "(DX)", k(l))
+	round = nil
+	for l := range messages {
+		round = append(round, g.lps(k(l), "(DX)", ""), g.lps(x(l), "(DX)", k(l)))
 	}
+	a.interleave(round)
 	a.op("ADDQ $64, DX")
 	a.op("LEAQ %d(BX), AX", 64*12)
 	a.op("CMPQ DX, AX")
 	a.op("JNE round")
-	a.line("\n\t// Round 12: h = LPS(x) ⊕ LPS(k) ⊕ hm")
-	for l := range lanes {
-		a.lps(k(l), fmt.Sprintf("%d(SP)", 64*l), "")
-		a.lps(x(l), "", k(l))
-		a.op("ADDQ $64, %s", messagePointer[l])
+
+	a.line("\n\t// Round 12: h = LPS(x) ⊕ LPS(k) ⊕ h ⊕ m")
+	round = nil
+	for l := range messages {
+		round = append(round, g.lps(k(l), fmt.Sprintf("%d(SP)", 64*l), ""), g.lps(x(l), "", k(l)))
 	}
+	a.interleave(round)
 	a.op("DECQ CX")
 	a.op("JNE block")
 	a.line("")
-	for l := range lanes {
-		a.op("VPERMB %s, Z4, %s", x(l), x(l))
+	for l := range messages {
+		a.op("VPERMB %s, %s, %s", x(l), transpose, x(l))
 		a.op("VMOVDQU64 %s, (%s)", x(l), statePointer[l])
 	}
 	a.op("VZEROUPPER")
 	a.op("RET")
 }
 
-// lps sets v = LPS(v) ⊕ early ⊕ late; early is an operand in memory, late a register that is ready later than v; both
-// may be absent. It uses Z24 … Z31 and K1.
-func (a *asm) lps(v, early, late string) {
-	a.line("")
-	a.op("VPMOVB2M %s, K1", v)
-	a.op("VMOVDQA64 %s, Z24", v)
-	a.op("VPERMI2B Z1, Z0, Z24")
-	a.op("VPERMI2B Z3, Z2, %s", v)
-	a.op("VPBLENDMB %s, Z24, K1, %s", v, v)
-	for r := range 4 {
-		a.op("VPERMB %s, Z%d, Z%d", v, 4+r, 28+r)
+// assign hands out the registers below Z(end) and loads the constants.
+func (g *kernel) assign(end int) {
+	for i := range g.temporaries {
+		for j := range g.temporaries[i] {
+			end--
+			g.temporaries[i][j] = fmt.Sprintf("Z%d", end)
+		}
 	}
-	for r := range 4 {
-		a.op("VGF2P8AFFINEQB $0, Z%d, Z%d, Z%d", 12+r, 28+r, 24+r)
+	next := 0
+	load := func(names []string, symbol string) {
+		for i := range names {
+			names[i] = fmt.Sprintf("%s<>+%d(SB)", symbol, 64*i)
+			if next < end {
+				register := fmt.Sprintf("Z%d", next)
+				g.op("VMOVDQU64 %s, %s", names[i], register)
+				names[i] = register
+				next++
+			}
+		}
 	}
-	for r := range 4 {
-		a.op("VGF2P8AFFINEQB $0, Z%d, Z%d, Z%d", 8+r, 28+r, 28+r)
-	}
-	a.op("VPTERNLOGQ $0x96, Z24, Z25, Z26")
-	a.op("VPXORQ Z26, Z27, Z26")
-	a.op("VSHUFI64X2 $0x4e, Z26, Z26, Z26")
-	a.op("VPTERNLOGQ $0x96, Z28, Z29, Z30")
+	load(g.pi[:], "pi")
+	load(g.shuffles[:], "shuffles")
+	load(g.blocks[:], "blocks")
+}
+
+// sequence is the instructions of one LPS.
+type sequence []string
+
+// lps sets v = LPS(v) ⊕ early ⊕ late; early is in memory, late is a register that may be ready as late as the result. Both
+// may be absent.
+func (g *kernel) lps(v, early, late string) (s sequence) {
+	op := func(format string, args ...any) { s = append(s, fmt.Sprintf(format, args...)) }
+	t, mask := g.temporaries[g.made%underWay], fmt.Sprintf("K%d", 1+g.made%underWay)
+	g.made++
+
+	// S
+	op("VMOVDQA64 %s, %s", v, t[0])
+	op("VPERMI2B %s, %s, %s", g.pi[1], g.pi[0], t[0])
+	op("VPMOVB2M %s, %s", v, mask)
+	op("VPERMI2B %s, %s, %s", g.pi[3], g.pi[2], v)
+	op("VPBLENDMB %s, %s, %s, %s", v, t[0], mask, v)
+
+	// P and the lanes j + r: in t[0], t[1], t[2] and v
+	op("VPERMB %s, %s, %s", v, g.shuffles[0], t[0])
+	op("VPERMB %s, %s, %s", v, g.shuffles[1], t[1])
+	op("VPERMB %s, %s, %s", v, g.shuffles[2], t[2])
+	op("VPERMB %s, %s, %s", v, g.shuffles[3], v)
+
+	// L: in t[3] the sums that move, which take longer; in place those that stay
+	affine := func(b int, from, to string) { op("VGF2P8AFFINEQB $0, %s, %s, %s", g.blocks[b], from, to) }
+	affine(4, t[0], t[3])
+	affine(5, t[1], t[4])
+	affine(6, t[2], t[5])
+	op("VPTERNLOGQ $0x96, %s, %s, %s", t[5], t[4], t[3])
+	affine(7, v, t[4])
+	op("VPXORQ %s, %s, %s", t[3], t[4], t[3])
+	affine(0, t[0], t[0])
+	op("VSHUFI64X2 $0x4e, %s, %s, %s", t[3], t[3], t[3])
+	affine(1, t[1], t[1])
+	affine(2, t[2], t[2])
+	affine(3, v, v)
+	op("VPTERNLOGQ $0x96, %s, %s, %s", t[2], t[1], t[0])
 	if early == "" {
-		a.op("VPXORQ Z30, Z31, %s", v)
+		op("VPXORQ %s, %s, %s", t[0], v, v)
 	} else {
-		a.op("VPXORQ %s, Z31, %s", early, v)
-		a.op("VPXORQ Z30, %s, %s", v, v)
+		op("VPTERNLOGQ $0x96, %s, %s, %s", early, t[0], v)
 	}
 	if late == "" {
-		a.op("VPXORQ Z26, %s, %s", v, v)
+		op("VPXORQ %s, %s, %s", t[3], v, v)
 	} else {
-		a.op("VPTERNLOGQ $0x96, Z26, %s, %s", late, v)
+		op("VPTERNLOGQ $0x96, %s, %s, %s", late, t[3], v)
+	}
+	return s
+}
+
+// interleave writes the sequences so that each begins when the one before it is half done, as far as the processor's own
+// window may not see. The distance lets no sequence begin before the last but one, whose temporaries it uses, is done.
+func (a *asm) interleave(list []sequence) {
+	longest := 0
+	for _, s := range list {
+		longest = max(longest, len(s))
+	}
+	distance := (longest + underWay - 1) / underWay
+	a.line("")
+	for time := range distance*len(list) + longest {
+		for i, s := range list {
+			if j := time - i*distance; j >= 0 && j < len(s) {
+				a.op("%s", s[j])
+			}
+		}
 	}
 }

@@ -28,11 +28,11 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("xml: line %d, column %d (offset %d): %s", e.Line, e.Column, e.Offset, e.Message)
 }
 
-// fail makes the error that ends the reading.
+// fail makes the error that ends the reading. offset is that in doc.
 func (t *Tokenizer) fail(reason Reason, offset int, format string, args ...any) error {
-	line, column := Position(t.doc, offset)
+	line, column := t.position(offset)
 	return &SyntaxError{
-		Reason: reason, Offset: offset, Line: line, Column: column, Message: fmt.Sprintf(format, args...),
+		Reason: reason, Offset: t.base + offset, Line: line, Column: column, Message: fmt.Sprintf(format, args...),
 	}
 }
 

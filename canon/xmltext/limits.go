@@ -8,6 +8,7 @@ type Limits struct {
 	NameLength      int // octets of one qualified name, default 1024
 	Namespaces      int // declarations in scope at once, overridden ones included, default 512
 	NamespaceLength int // octets of one namespace name, default 2048
+	Markup          int // octets of one tag, comment or processing instruction read from an io.Reader, default 4 MiB
 }
 
 func (l Limits) withDefaults() Limits {
@@ -18,6 +19,7 @@ func (l Limits) withDefaults() Limits {
 		NameLength:      orDefault(l.NameLength, 1024),
 		Namespaces:      orDefault(l.Namespaces, 512),
 		NamespaceLength: orDefault(l.NamespaceLength, 2048),
+		Markup:          orDefault(l.Markup, 4<<20),
 	}
 }
 

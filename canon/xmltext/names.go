@@ -2,12 +2,13 @@ package xmltext
 
 import "unicode/utf8"
 
-// Classes of ASCII octets; octets of multi-octet characters have stopText and stopValue only.
+// Classes of octets. Those of multi-octet characters have careful only.
 const (
 	nameStart = 1 << iota // NameStartChar without the colon
 	namePart              // NameChar without the colon
-	stopText              // what ends the fast scan of character data
-	stopValue             // what ends the fast scan of an attribute value
+	stopText              // a scan of character data stops here
+	stopValue             // a scan of an attribute value stops here
+	careful               // perhaps not UTF-8 or no Char
 )
 
 var class = func() (table [256]uint8) {
@@ -19,10 +20,10 @@ var class = func() (table [256]uint8) {
 			table[c] |= namePart
 		}
 		switch {
-		case c >= utf8.RuneSelf, c == '<', c == '&', c == '\r', c < ' ' && c != '\t' && c != '\n':
+		case c >= utf8.RuneSelf, c < ' ' && c != '\t' && c != '\n' && c != '\r':
+			table[c] |= careful
+		case c == '<', c == '&', c == '\r', c == '>', c == ']': // the last two need no stop in a value, but save a class
 			table[c] |= stopText | stopValue
-		case c == ']':
-			table[c] |= stopText
 		case c == '"', c == '\'', c == '\t', c == '\n':
 			table[c] |= stopValue
 		}
@@ -93,9 +94,20 @@ func (t *Tokenizer) qname(pos int, what string) (end, colon int, err error) {
 
 // ncname reads a name without a colon at pos and returns its end.
 func (t *Tokenizer) ncname(pos int, what string) (end int, err error) {
+	if pos < len(t.doc) && class[t.doc[pos]]&nameStart != 0 {
+		end = t.stop(&t.index.name, pos)
+		if end < len(t.doc) && class[t.doc[end]]&careful == 0 && end-pos <= t.limits.NameLength {
+			return end, nil
+		}
+	}
+	return t.anyName(pos, what)
+}
+
+// anyName is ncname for names with other than ASCII characters, and says what is wrong with one.
+func (t *Tokenizer) anyName(pos int, what string) (end int, err error) {
 	doc, i := t.doc, pos
 	for i < len(doc) {
-		if c := doc[i]; c < utf8.RuneSelf {
+		if c := doc[i]; class[c]&careful == 0 {
 			if class[c]&namePart == 0 || i == pos && class[c]&nameStart == 0 {
 				break
 			}

@@ -2,8 +2,8 @@ package xmltext
 
 import "bytes"
 
-// marks are first octets that tell another encoding (XML 1.0 appendix F), the longer ones first.
-var marks = []struct{ octets, encoding string }{
+// encodings are first octets that tell another encoding (XML 1.0 appendix F), the longer ones first.
+var encodings = []struct{ octets, encoding string }{
 	{"\x00\x00\xFE\xFF", "UTF-32"}, {"\xFF\xFE\x00\x00", "UTF-32"},
 	{"\x00\x00\x00<", "UTF-32"}, {"<\x00\x00\x00", "UTF-32"},
 	{"\xFE\xFF", "UTF-16"}, {"\xFF\xFE", "UTF-16"},
@@ -16,7 +16,7 @@ func (t *Tokenizer) prologue() error {
 	if len(t.doc) > t.limits.Size {
 		return t.fail(Limit, 0, "document of %d octets, more than %d", len(t.doc), t.limits.Size)
 	}
-	for _, mark := range marks {
+	for _, mark := range encodings {
 		if bytes.HasPrefix(t.doc, []byte(mark.octets)) {
 			return t.fail(Encoding, 0, "encoded in %s; only UTF-8 is accepted", mark.encoding)
 		}

@@ -30,6 +30,18 @@ func (t *Tokenizer) InScope(dst []Binding) []Binding {
 	return dst
 }
 
+// Bindings is the number of declarations of the open elements; their indices count from the outermost element inwards.
+func (t *Tokenizer) Bindings() int { return len(t.bindings) }
+
+// FirstDeclared is the index of the first declaration of the current StartElement or EndElement, if it has any.
+func (t *Tokenizer) FirstDeclared() int { return int(t.open[len(t.open)-1].bindings) }
+
+// Binding is the declaration with index i. It is valid until the next call of Next.
+func (t *Tokenizer) Binding(i int) *Binding { return &t.bindings[i] }
+
+// Outer is the index of the declaration of the same prefix that the one with index i overrides, NoBinding for none.
+func (t *Tokenizer) Outer(i int) int { return t.find(t.bindings[:i], t.bindings[i].Prefix) }
+
 // Lookup resolves a prefix at the current token; ok is false when it is not bound. The empty prefix is the default
 // namespace.
 func (t *Tokenizer) Lookup(prefix []byte) (uri []byte, ok bool) {
@@ -42,19 +54,47 @@ func (t *Tokenizer) Lookup(prefix []byte) (uri []byte, ok bool) {
 	return nil, false
 }
 
-// lookup returns the index of the innermost binding of prefix, -1 for none.
-func (t *Tokenizer) lookup(prefix []byte) int {
-	for i := len(t.bindings) - 1; i >= 0; i-- {
-		if bytes.Equal(t.bindings[i].Prefix, prefix) {
-			return i
+// key is what a search for a prefix compares first.
+type key struct {
+	value uint64 // the first eight octets, 0 where there are fewer
+	homed bool   // see window
+}
+
+func keyOf(prefix []byte) (k uint64) {
+	for i, c := range prefix[:min(len(prefix), 8)] {
+		k |= uint64(c) << (8 * i)
+	}
+	return k
+}
+
+// lookup returns the index of the innermost binding of prefix, NoBinding for none.
+func (t *Tokenizer) lookup(prefix []byte) int { return t.find(t.bindings, prefix) }
+
+// find returns the index of the last of the first bindings that is of prefix.
+func (t *Tokenizer) find(bindings []Binding, prefix []byte) int {
+	k, keys := keyOf(prefix), t.keys
+	for i := len(bindings) - 1; i >= 0; i-- {
+		if keys[i].value == k && (len(prefix) < 8 || bytes.Equal(bindings[i].Prefix, prefix)) {
+			return i // no name holds U+0000, so that a shorter prefix is its key
 		}
 	}
-	return -1
+	return NoBinding
+}
+
+// space is the namespace name of a binding's index.
+func (t *Tokenizer) space(binding int) []byte {
+	switch {
+	case binding >= 0:
+		return t.bindings[binding].URI
+	case binding == XMLBinding:
+		return xmlSpace
+	}
+	return nil
 }
 
 // declare adds a namespace declaration of the element that is being read.
 func (t *Tokenizer) declare(a *attribute, first int) error {
-	prefix := t.doc[a.local():a.nameEnd]
+	prefix := t.doc[a.local():a.nameEnd:a.nameEnd]
 	if a.colon < 0 {
 		prefix = nil
 	}
@@ -78,17 +118,19 @@ func (t *Tokenizer) declare(a *attribute, first int) error {
 	case len(t.bindings) >= t.limits.Namespaces:
 		return t.fail(Limit, a.name, "more than %d namespace declarations in scope", t.limits.Namespaces)
 	}
-	for _, b := range t.bindings[first:] {
-		if bytes.Equal(b.Prefix, prefix) {
+	k := keyOf(prefix)
+	for i := first; i < len(t.bindings); i++ {
+		if t.keys[i].value == k && bytes.Equal(t.bindings[i].Prefix, prefix) {
 			return t.malformed(a.name, "namespace prefix %.64q declared twice", prefix)
 		}
 	}
-	if a.changed { // the value lies in buf, which the next token overwrites
+	if a.shape == changed { // the value lies in buf, which the next token overwrites
 		start := len(t.uris)
 		t.uris = append(t.uris, uri...)
 		uri = t.uris[start:len(t.uris):len(t.uris)]
 	}
 	t.bindings = append(t.bindings, Binding{Prefix: prefix, URI: uri})
+	t.keys = append(t.keys, key{value: k})
 	return nil
 }
 
@@ -103,21 +145,16 @@ func (t *Tokenizer) declareXML(a *attribute) error {
 	return nil
 }
 
-// resolve fills the namespace of name, whose prefix stands at offset.
-func (t *Tokenizer) resolve(name *Name, offset int, element bool) error {
-	if len(name.Prefix) == 0 {
-		if element { // the default namespace does not apply to attributes
-			name.Space, _ = t.Lookup(nil)
-		}
-		return nil
+// resolve returns the index of the binding of a prefix that stands at offset in the document.
+func (t *Tokenizer) resolve(prefix []byte, offset int) (int, error) {
+	if i := t.lookup(prefix); i >= 0 {
+		return i, nil
 	}
-	if string(name.Prefix) == "xmlns" {
-		return t.malformed(offset, "element name with the prefix xmlns")
+	switch string(prefix) {
+	case "xml":
+		return XMLBinding, nil
+	case "xmlns":
+		return 0, t.malformed(offset, "element name with the prefix xmlns")
 	}
-	space, ok := t.Lookup(name.Prefix)
-	if !ok {
-		return t.malformed(offset, "namespace prefix %.64q is not declared", name.Prefix)
-	}
-	name.Space = space
-	return nil
+	return 0, t.malformed(offset, "namespace prefix %.64q is not declared", prefix)
 }

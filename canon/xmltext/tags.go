@@ -8,10 +8,20 @@ import (
 
 // attribute is an attribute or namespace declaration as it stands in the tag.
 type attribute struct {
-	name, colon, nameEnd int // offsets in the document; colon is -1 without a prefix
-	value, valueEnd      int // offsets in the document, or in buf if changed
-	changed              bool
+	name, colon, nameEnd int // offsets in doc; colon is -1 without a prefix
+	value, valueEnd      int // offsets in doc
+	shape                valueShape
+	declares             bool // is xmlns or xmlns:something
 }
+
+// valueShape says how an attribute value relates to the octets of the document.
+type valueShape uint8
+
+const (
+	plain   valueShape = iota // they are the same, see Attr.Plain
+	quoting                   // they are the same, with a '"'
+	changed                   // the value has references or is normalised
+)
 
 func (a *attribute) local() int {
 	if a.colon < 0 {
@@ -20,19 +30,12 @@ func (a *attribute) local() int {
 	return a.colon + 1
 }
 
-// value of a; it must not be asked for before all attributes of the tag are read, as buf may move until then.
+// value of a, in doc or appended to buf.
 func (t *Tokenizer) value(a *attribute) []byte {
-	if a.changed {
-		return t.buf[a.value:a.valueEnd:a.valueEnd]
+	if a.shape == changed {
+		return t.resolved(a.value, a.valueEnd, true)
 	}
 	return t.doc[a.value:a.valueEnd:a.valueEnd]
-}
-
-func (t *Tokenizer) nameAt(start, colon, end int) Name {
-	if colon < 0 {
-		return Name{Local: t.doc[start:end:end]}
-	}
-	return Name{Prefix: t.doc[start:colon:colon], Local: t.doc[colon+1 : end : end]}
 }
 
 // startTag reads the start tag or empty-element tag at pos.
@@ -48,49 +51,72 @@ func (t *Tokenizer) startTag() error {
 	if err != nil {
 		return err
 	}
-	if err := t.attributes(nameEnd); err != nil {
+	e := element{
+		qname: t.doc[start+1 : nameEnd : nameEnd], colon: -1, bindings: int32(len(t.bindings)), uris: len(t.uris),
+	}
+	if colon >= 0 {
+		e.colon = int32(colon - start - 1)
+	}
+	t.tag = t.tag[:0]
+	if nameEnd < len(t.doc) && t.doc[nameEnd] == '>' {
+		t.pos = nameEnd + 1
+	} else if err := t.attributes(nameEnd); err != nil {
 		return err
 	}
-	e := element{
-		tag: Span{start + 1, nameEnd}, name: t.nameAt(start+1, colon, nameEnd),
-		bindings: len(t.bindings), uris: len(t.uris),
-	}
 	for i := range t.tag {
-		if a := &t.tag[i]; t.isDeclaration(a) {
-			if err := t.declare(a, e.bindings); err != nil {
+		if a := &t.tag[i]; a.declares {
+			if err := t.declare(a, int(e.bindings)); err != nil {
 				return err
 			}
 		}
 	}
-	if err := t.resolve(&e.name, start+1, true); err != nil {
+	binding := NoBinding
+	if colon < 0 {
+		binding = t.lookup(nil)
+	} else if binding, err = t.resolve(e.qname[:e.colon], start+1); err != nil {
 		return err
 	}
-	t.attrs = t.attrs[:0]
-	for i := range t.tag {
-		a := &t.tag[i]
-		if t.isDeclaration(a) {
-			continue
-		}
-		attr := Attr{Name: t.nameAt(a.name, a.colon, a.nameEnd), Value: t.value(a)}
-		if err := t.resolve(&attr.Name, a.name, false); err != nil {
+	e.binding = int32(binding)
+	if len(t.tag) > 0 {
+		if err := t.resolveAttributes(start); err != nil {
 			return err
 		}
-		t.attrs = append(t.attrs, attr)
-	}
-	if err := t.unique(start); err != nil {
-		return err
 	}
 	t.open = append(t.open, e)
 	t.rooted = true
-	t.name = e.name
 	t.kind, t.span = StartElement, Span{start, t.pos}
 	return nil
+}
+
+// resolveAttributes fills attrs from tag, the attributes of the tag that starts at start.
+func (t *Tokenizer) resolveAttributes(start int) error {
+	doc := t.doc
+	for i := range t.tag {
+		a := &t.tag[i]
+		if a.declares {
+			continue
+		}
+		t.attrs = append(t.attrs, Attr{Value: t.value(a), Binding: NoBinding, Plain: a.shape == plain})
+		attr := &t.attrs[len(t.attrs)-1]
+		attr.Local = doc[a.local():a.nameEnd:a.nameEnd]
+		if a.colon >= 0 { // the default namespace does not apply to attributes
+			var err error
+			attr.Prefix = doc[a.name:a.colon:a.colon]
+			if attr.Binding, err = t.resolve(attr.Prefix, a.name); err != nil {
+				return err
+			}
+			attr.Space = t.space(attr.Binding)
+		}
+	}
+	if len(t.attrs) < 2 {
+		return nil
+	}
+	return t.unique(start)
 }
 
 // attributes reads from the end of the element's name up to the end of the tag into t.tag.
 func (t *Tokenizer) attributes(pos int) error {
 	doc := t.doc
-	t.tag = t.tag[:0]
 	for {
 		spaced := pos < len(doc) && isSpace(doc[pos])
 		pos = t.skipSpace(pos)
@@ -111,68 +137,59 @@ func (t *Tokenizer) attributes(pos int) error {
 		case len(t.tag) >= t.limits.Attributes:
 			return t.fail(Limit, pos, "more than %d attributes and namespace declarations", t.limits.Attributes)
 		}
-		a := attribute{name: pos}
+		t.tag = append(t.tag, attribute{name: pos})
+		a := &t.tag[len(t.tag)-1]
 		var err error
 		if a.nameEnd, a.colon, err = t.qname(pos, "an attribute"); err != nil {
 			return err
 		}
-		pos = t.skipSpace(a.nameEnd)
-		if pos == len(doc) || doc[pos] != '=' {
-			return t.malformed(pos, "no = after the name of an attribute")
+		end := a.nameEnd
+		if a.colon >= 0 {
+			end = a.colon
+		}
+		a.declares = string(doc[pos:end]) == "xmlns"
+		if pos = a.nameEnd; pos == len(doc) || doc[pos] != '=' {
+			if pos = t.skipSpace(pos); pos == len(doc) || doc[pos] != '=' {
+				return t.malformed(pos, "no = after the name of an attribute")
+			}
 		}
 		pos = t.skipSpace(pos + 1)
 		if pos == len(doc) || doc[pos] != '"' && doc[pos] != '\'' {
 			return t.malformed(pos, "value of an attribute without quotes")
 		}
-		if pos, err = t.attributeValue(pos, &a); err != nil {
+		if pos, err = t.attributeValue(pos, a); err != nil {
 			return err
 		}
-		t.tag = append(t.tag, a)
 	}
 }
 
-// attributeValue reads the quoted value at pos and normalises it (XML 1.0 section 3.3.3 for CDATA, after section 2.11).
+// attributeValue reads the quoted value at pos; it is normalised when it is asked for.
 func (t *Tokenizer) attributeValue(pos int, a *attribute) (end int, err error) {
 	doc, quote := t.doc, t.doc[pos]
 	pos++
-	done := pos // the value up to here is in buf, if it is changed at all
 	a.value = pos
-	change := func(upTo int) {
-		if !a.changed {
-			a.changed, a.value = true, len(t.buf)
+	for {
+		if pos = t.stop(&t.index.value, pos); pos == len(doc) {
+			return 0, t.malformed(pos, "document ends inside the value of an attribute")
 		}
-		t.buf = append(t.buf, doc[done:upTo]...)
-	}
-	for pos < len(doc) {
-		c := doc[pos]
-		if class[c]&stopValue == 0 {
-			pos++
-			continue
-		}
-		switch {
-		case c == quote:
+		switch c := doc[pos]; c {
+		case quote:
 			a.valueEnd = pos
-			if a.changed {
-				change(pos)
-				a.valueEnd = len(t.buf)
-			}
 			return pos + 1, nil
-		case c == '"' || c == '\'':
+		case '"':
+			a.shape = max(a.shape, quoting)
 			pos++
-		case c == '&':
-			change(pos)
-			if pos, err = t.reference(pos); err != nil {
+		case '\'', '>', ']':
+			pos++
+		case '&':
+			a.shape = changed
+			if _, pos, err = t.reference(pos); err != nil {
 				return 0, err
 			}
-			done = pos
-		case c == '\t' || c == '\n' || c == '\r':
-			change(pos)
-			t.buf = append(t.buf, ' ')
-			if pos++; c == '\r' && pos < len(doc) && doc[pos] == '\n' {
-				pos++
-			}
-			done = pos
-		case c == '<':
+		case '\t', '\n', '\r':
+			a.shape = changed
+			pos++
+		case '<':
 			return 0, t.malformed(pos, "< in the value of an attribute")
 		default:
 			_, size, err := t.char(pos)
@@ -182,16 +199,6 @@ func (t *Tokenizer) attributeValue(pos int, a *attribute) (end int, err error) {
 			pos += size
 		}
 	}
-	return 0, t.malformed(pos, "document ends inside the value of an attribute")
-}
-
-// isDeclaration reports whether a is xmlns or xmlns:something.
-func (t *Tokenizer) isDeclaration(a *attribute) bool {
-	end := a.nameEnd
-	if a.colon >= 0 {
-		end = a.colon
-	}
-	return string(t.doc[a.name:end]) == "xmlns"
 }
 
 // unique checks that no two attributes have one expanded name (Namespaces in XML 1.0 section 6.3).
@@ -235,33 +242,33 @@ func (t *Tokenizer) endTag() error {
 	if len(t.open) == 0 {
 		return t.malformed(start, "end tag without an open element")
 	}
-	e := &t.open[len(t.open)-1]
-	tag := doc[e.tag.Start:e.tag.End]
-	pos := start + 2
+	tag := t.open[len(t.open)-1].qname
+	pos := start + len("</")
 	if !bytes.HasPrefix(doc[pos:], tag) {
 		return t.malformed(start, "end tag of another element where </%.64s> is due", tag)
 	}
-	pos = t.skipSpace(pos + len(tag))
-	switch {
-	case pos == len(doc):
-		return t.malformed(pos, "document ends inside an end tag")
-	case doc[pos] != '>':
-		return t.malformed(start, "end tag of another element where </%.64s> is due", tag)
+	if pos += len(tag); pos == len(doc) || doc[pos] != '>' {
+		pos = t.skipSpace(pos)
+		switch {
+		case pos == len(doc):
+			return t.malformed(pos, "document ends inside an end tag")
+		case doc[pos] != '>':
+			return t.malformed(start, "end tag of another element where </%.64s> is due", tag)
+		}
 	}
 	t.pos = pos + 1
-	t.end(Span{start, t.pos})
+	t.endElement(Span{start, t.pos})
 	return nil
 }
 
-// end makes the EndElement of the innermost open element the current token.
-func (t *Tokenizer) end(span Span) {
-	t.name = t.open[len(t.open)-1].name
+// endElement makes the EndElement of the innermost open element the current token.
+func (t *Tokenizer) endElement(span Span) {
 	t.kind, t.span, t.closing = EndElement, span, true
 }
 
 // pop takes the innermost element off the stack.
 func (t *Tokenizer) pop() {
-	last := len(t.open) - 1
-	t.bindings, t.uris = t.bindings[:t.open[last].bindings], t.uris[:t.open[last].uris]
-	t.open = t.open[:last]
+	last := &t.open[len(t.open)-1]
+	t.bindings, t.keys, t.uris = t.bindings[:last.bindings], t.keys[:last.bindings], t.uris[:last.uris]
+	t.open = t.open[:len(t.open)-1]
 }

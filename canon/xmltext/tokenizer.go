@@ -5,53 +5,50 @@ import (
 	"unicode/utf8"
 )
 
-// Next reads the next token. At the end of a well-formed document it returns EOF and nil. After an error, a *SyntaxError,
-// it returns the same error again.
+// Next reads the next token. At the end of a well-formed document it returns EOF and nil. After an error, a *SyntaxError
+// or, with ResetReader, one of the reader, it returns the same error again.
 func (t *Tokenizer) Next() (Kind, error) {
 	if t.err == nil {
-		t.err = t.read()
+		if t.err = t.next(); t.err == nil {
+			return t.kind, nil
+		}
 	}
-	if t.err != nil {
-		t.kind, t.text, t.target, t.attrs, t.name = EOF, nil, nil, nil, Name{}
-		return EOF, t.err
-	}
-	return t.kind, nil
+	t.kind, t.text, t.target, t.attrs, t.pending = EOF, nil, nil, nil, false
+	return EOF, t.err
 }
 
-func (t *Tokenizer) read() error {
+func (t *Tokenizer) next() error {
+	t.attrs, t.pending = t.attrs[:0], false
 	if t.emptyTag {
-		t.emptyTag, t.attrs = false, t.attrs[:0]
-		t.end(Span{t.pos, t.pos})
+		t.emptyTag = false
+		t.endElement(Span{t.pos, t.pos})
 		return nil
 	}
 	if t.closing {
 		t.closing = false
 		t.pop()
 	}
-	t.buf, t.attrs, t.text, t.target, t.name, t.cdata = t.buf[:0], t.attrs[:0], nil, nil, Name{}, false
-	if !t.started {
-		t.started = true
-		if err := t.prologue(); err != nil {
+	if t.source != nil {
+		return t.windowed()
+	}
+	return t.read()
+}
+
+// read reads the token at pos.
+func (t *Tokenizer) read() error {
+	t.buf = t.buf[:0]
+	doc := t.doc
+	if len(t.open) == 0 {
+		if over, err := t.between(); over || err != nil {
 			return err
 		}
 	}
-	doc := t.doc
-	if len(t.open) == 0 {
-		t.pos = t.skipSpace(t.pos)
-		switch {
-		case t.pos == len(doc) && t.rooted:
-			t.kind, t.span = EOF, Span{t.pos, t.pos}
-			return nil
-		case t.pos == len(doc):
-			return t.malformed(t.pos, "no root element")
-		case doc[t.pos] != '<':
-			return t.outside()
-		}
-	}
 	switch {
+	case t.section:
+		return t.characterSection()
 	case t.pos == len(doc):
 		e := t.open[len(t.open)-1]
-		return t.malformed(t.pos, "document ends inside the element %.64q", doc[e.tag.Start:e.tag.End])
+		return t.malformed(t.pos, "document ends inside the element %.64q", e.qname)
 	case doc[t.pos] != '<':
 		return t.characters()
 	case t.pos+1 == len(doc):
@@ -66,6 +63,30 @@ func (t *Tokenizer) read() error {
 		return t.declaration()
 	}
 	return t.startTag()
+}
+
+// between reads what comes before a token outside the root; over is true at the end of the document.
+func (t *Tokenizer) between() (over bool, err error) {
+	if !t.started {
+		if err := t.prologue(); err != nil {
+			return false, err
+		}
+		t.started = true
+	}
+	t.pos = t.skipSpace(t.pos)
+	switch {
+	case t.pos == len(t.doc) && !t.rooted:
+		return false, t.malformed(t.pos, "no root element")
+	case t.pos == len(t.doc):
+		if t.source != nil && !t.exhausted {
+			return false, errMore
+		}
+		t.kind, t.span = EOF, Span{t.pos, t.pos}
+		return true, nil
+	case t.doc[t.pos] != '<':
+		return false, t.outside()
+	}
+	return false, nil
 }
 
 // outside says what is wrong with text outside the root.
@@ -85,82 +106,71 @@ func (t *Tokenizer) skipSpace(pos int) int {
 	return pos
 }
 
-// characters reads character data up to the next '<'.
+// characters reads character data up to the next '<'. References are checked here and resolved when Text is asked for.
 func (t *Tokenizer) characters() error {
 	doc, pos := t.doc, t.pos
-	done := pos // the text up to here is in buf, if it is changed at all
-	changed := false
-	for pos < len(doc) && doc[pos] != '<' {
-		c := doc[pos]
-		if class[c]&stopText == 0 {
-			pos++
-			continue
+	t.shape, t.cdata = Plain, false
+	for {
+		pos = t.stop(&t.index.text, pos)
+		if pos == len(doc) {
+			if pos = t.safeEnd(pos); pos > t.pos {
+				break
+			}
+			return errMore
 		}
-		switch c {
-		case '&':
-			t.buf, changed = append(t.buf, doc[done:pos]...), true
-			var err error
-			if pos, err = t.reference(pos); err != nil {
-				return err
-			}
-			done = pos
-		case '\r':
-			t.buf, changed = append(t.buf, doc[done:pos]...), true
-			pos, done = t.lineEnd(pos)
-		case ']':
-			if bytes.HasPrefix(doc[pos:], []byte("]]>")) {
-				return t.malformed(pos, "]]> in character data")
-			}
-			pos++
-		default:
-			_, size, err := t.char(pos)
-			if err != nil {
-				return err
-			}
-			pos += size
+		if doc[pos] == '<' {
+			break
 		}
+		next, err := t.special(pos)
+		if err != nil {
+			if t.source != nil && !t.exhausted && pos > t.pos {
+				break // what is here may be cut off
+			}
+			return err
+		}
+		pos = next
 	}
-	t.text = doc[done:pos:pos]
-	if changed {
-		t.buf = append(t.buf, doc[done:pos]...)
-		t.text = t.buf
-	}
-	t.kind, t.span, t.pos = Text, Span{t.pos, pos}, pos
+	t.textToken(Span{t.pos, pos}, pos)
 	return nil
 }
 
-// lineEnd turns the CR at pos, with or without LF, into LF (XML 1.0 section 2.11).
-func (t *Tokenizer) lineEnd(pos int) (next, done int) {
-	t.buf = append(t.buf, '\n')
-	if pos++; pos < len(t.doc) && t.doc[pos] == '\n' {
-		pos++
+// special reads what is marked in character data at pos, other than '<', and returns the offset after it.
+func (t *Tokenizer) special(pos int) (next int, err error) {
+	switch doc := t.doc; doc[pos] {
+	case '&':
+		r, end, err := t.reference(pos)
+		if err != nil {
+			return 0, err
+		}
+		if r == '\r' && string(doc[pos:end]) == "&#xD;" || (r == '&' || r == '<' || r == '>') && doc[pos+1] != '#' {
+			t.shape = min(t.shape, Canonical)
+		} else {
+			t.shape = Mixed
+		}
+		t.pending = true
+		return end, nil
+	case '\r':
+		t.shape, t.pending = Mixed, true
+	case '>':
+		t.shape = Mixed
+	case ']':
+		if bytes.HasPrefix(doc[pos:], []byte("]]>")) {
+			return 0, t.malformed(pos, "]]> in character data")
+		}
+	default:
+		_, size, err := t.char(pos)
+		return pos + size, err
 	}
-	return pos, pos
+	return pos + 1, nil
 }
 
-// literal checks the characters of doc[start:end], which holds no references, and returns them with line ends normalised.
-func (t *Tokenizer) literal(start, end int) ([]byte, error) {
-	doc, done, changed := t.doc, start, false
-	for pos := start; pos < end; {
-		switch c := doc[pos]; {
-		case c == '\r':
-			t.buf, changed = append(t.buf, doc[done:pos]...), true
-			pos, done = t.lineEnd(pos)
-		case c >= utf8.RuneSelf || c < ' ' && c != '\t' && c != '\n':
-			_, size, err := t.char(pos)
-			if err != nil {
-				return nil, err
-			}
-			pos += size
-		default:
-			pos++
-		}
+// textToken makes the character data doc[raw.Start:raw.End] the current token, which ends at end.
+func (t *Tokenizer) textToken(raw Span, end int) {
+	t.raw = raw
+	if !t.pending {
+		t.text = t.doc[raw.Start:raw.End:raw.End]
 	}
-	if !changed {
-		return doc[start:end:end], nil
-	}
-	t.buf = append(t.buf, doc[done:end]...)
-	return t.buf, nil
+	t.token(Text, end)
 }
 
 // declaration reads what starts with "<!": a comment or a CDATA section.
@@ -176,18 +186,63 @@ func (t *Tokenizer) declaration() error {
 	case len(t.open) == 0:
 		return t.malformed(t.pos, "CDATA section outside the root element")
 	}
-	start := t.pos + len("<![CDATA[")
-	length := bytes.Index(t.doc[start:], []byte("]]>"))
-	if length < 0 {
-		return t.malformed(len(t.doc), "document ends inside a CDATA section")
+	return t.characterSection()
+}
+
+// characterSection reads a CDATA section, or the next piece of one.
+func (t *Tokenizer) characterSection() error {
+	start := t.pos
+	if !t.section {
+		start += len("<![CDATA[")
 	}
-	text, err := t.literal(start, start+length)
+	length := bytes.Index(t.doc[start:], []byte("]]>"))
+	end, next := start+length, start+length+len("]]>")
+	piece := false
+	if length < 0 {
+		if end = t.safeEnd(len(t.doc)); t.source == nil || t.exhausted || end <= start {
+			return t.malformed(len(t.doc), "document ends inside a CDATA section")
+		}
+		next, piece = end, true
+	}
+	text, err := t.literal(start, end)
 	if err != nil {
 		return err
 	}
-	t.text, t.cdata = text, true
-	t.token(Text, start+length+len("]]>"))
+	t.section = piece
+	t.text, t.cdata, t.shape, t.raw = text, true, Mixed, Span{start, end}
+	t.token(Text, next)
 	return nil
+}
+
+// literal checks the characters of doc[start:end], which holds no references, and returns them with line ends normalised.
+func (t *Tokenizer) literal(start, end int) ([]byte, error) {
+	doc, done, changed := t.doc, start, false
+	for pos := start; pos < end; {
+		if pos = t.stop(&t.index.text, pos); pos >= end {
+			break
+		}
+		switch c := doc[pos]; {
+		case c == '\r':
+			t.buf, changed = append(append(t.buf, doc[done:pos]...), '\n'), true
+			if pos++; pos < len(doc) && doc[pos] == '\n' {
+				pos++
+			}
+			done = pos
+		case class[c]&careful != 0:
+			_, size, err := t.char(pos)
+			if err != nil {
+				return nil, err
+			}
+			pos += size
+		default:
+			pos++
+		}
+	}
+	if !changed {
+		return doc[start:end:end], nil
+	}
+	t.buf = append(t.buf, doc[done:end]...)
+	return t.buf, nil
 }
 
 func (t *Tokenizer) comment() error {

@@ -37,38 +37,87 @@ func blocksGeneric(s *state, p []byte) {
 // g is the compression function g_N(h, m) of RFC 6986 section 8; it replaces h.
 func (h *block) g(n, m *block) {
 	var k block
-	lps(&k, h, n)
+	lps(&k, h, n, &lookup)
 	s := *m
 	for i := range rfc6986.C {
-		lps(&s, &s, &k)
-		lps(&k, &k, (*block)(&rfc6986.C[i]))
+		lps(&s, &s, &k, &lookup)
+		lps(&k, &k, (*block)(&rfc6986.C[i]), &lookup)
 	}
 	for i := range h {
 		h[i] ^= s[i] ^ k[i] ^ m[i]
 	}
 }
 
-// lps sets z = L(P(S(x ⊕ y))). z may alias x or y. Written out: a loop over the octets is slower.
-func lps(z, x, y *block) {
-	a, b, c, d := x[0]^y[0], x[1]^y[1], x[2]^y[2], x[3]^y[3]
-	e, f, g, h := x[4]^y[4], x[5]^y[5], x[6]^y[6], x[7]^y[7]
-	t := &lookup
-	z[0] = t[0][byte(a)] ^ t[1][byte(b)] ^ t[2][byte(c)] ^ t[3][byte(d)] ^
-		t[4][byte(e)] ^ t[5][byte(f)] ^ t[6][byte(g)] ^ t[7][byte(h)]
-	z[1] = t[0][byte(a>>8)] ^ t[1][byte(b>>8)] ^ t[2][byte(c>>8)] ^ t[3][byte(d>>8)] ^
-		t[4][byte(e>>8)] ^ t[5][byte(f>>8)] ^ t[6][byte(g>>8)] ^ t[7][byte(h>>8)]
-	z[2] = t[0][byte(a>>16)] ^ t[1][byte(b>>16)] ^ t[2][byte(c>>16)] ^ t[3][byte(d>>16)] ^
-		t[4][byte(e>>16)] ^ t[5][byte(f>>16)] ^ t[6][byte(g>>16)] ^ t[7][byte(h>>16)]
-	z[3] = t[0][byte(a>>24)] ^ t[1][byte(b>>24)] ^ t[2][byte(c>>24)] ^ t[3][byte(d>>24)] ^
-		t[4][byte(e>>24)] ^ t[5][byte(f>>24)] ^ t[6][byte(g>>24)] ^ t[7][byte(h>>24)]
-	z[4] = t[0][byte(a>>32)] ^ t[1][byte(b>>32)] ^ t[2][byte(c>>32)] ^ t[3][byte(d>>32)] ^
-		t[4][byte(e>>32)] ^ t[5][byte(f>>32)] ^ t[6][byte(g>>32)] ^ t[7][byte(h>>32)]
-	z[5] = t[0][byte(a>>40)] ^ t[1][byte(b>>40)] ^ t[2][byte(c>>40)] ^ t[3][byte(d>>40)] ^
-		t[4][byte(e>>40)] ^ t[5][byte(f>>40)] ^ t[6][byte(g>>40)] ^ t[7][byte(h>>40)]
-	z[6] = t[0][byte(a>>48)] ^ t[1][byte(b>>48)] ^ t[2][byte(c>>48)] ^ t[3][byte(d>>48)] ^
-		t[4][byte(e>>48)] ^ t[5][byte(f>>48)] ^ t[6][byte(g>>48)] ^ t[7][byte(h>>48)]
-	z[7] = t[0][byte(a>>56)] ^ t[1][byte(b>>56)] ^ t[2][byte(c>>56)] ^ t[3][byte(d>>56)] ^
-		t[4][byte(e>>56)] ^ t[5][byte(f>>56)] ^ t[6][byte(g>>56)] ^ t[7][byte(h>>56)]
+// lps sets z = L(P(S(x ⊕ y))). z may alias x or y. t is &lookup: an argument stays in a register, while the address of a
+// variable would be made anew for each octet. Written out, as a loop over the words takes twice as long.
+func lps(z, x, y *block, t *[8][256]uint64) {
+	v := x[0] ^ y[0]
+	z0, z1, z2, z3 := t[0][byte(v)], t[0][byte(v>>8)], t[0][byte(v>>16)], t[0][byte(v>>24)]
+	z4, z5, z6, z7 := t[0][byte(v>>32)], t[0][byte(v>>40)], t[0][byte(v>>48)], t[0][byte(v>>56)]
+	v = x[1] ^ y[1]
+	z0 ^= t[1][byte(v)]
+	z1 ^= t[1][byte(v>>8)]
+	z2 ^= t[1][byte(v>>16)]
+	z3 ^= t[1][byte(v>>24)]
+	z4 ^= t[1][byte(v>>32)]
+	z5 ^= t[1][byte(v>>40)]
+	z6 ^= t[1][byte(v>>48)]
+	z7 ^= t[1][byte(v>>56)]
+	v = x[2] ^ y[2]
+	z0 ^= t[2][byte(v)]
+	z1 ^= t[2][byte(v>>8)]
+	z2 ^= t[2][byte(v>>16)]
+	z3 ^= t[2][byte(v>>24)]
+	z4 ^= t[2][byte(v>>32)]
+	z5 ^= t[2][byte(v>>40)]
+	z6 ^= t[2][byte(v>>48)]
+	z7 ^= t[2][byte(v>>56)]
+	v = x[3] ^ y[3]
+	z0 ^= t[3][byte(v)]
+	z1 ^= t[3][byte(v>>8)]
+	z2 ^= t[3][byte(v>>16)]
+	z3 ^= t[3][byte(v>>24)]
+	z4 ^= t[3][byte(v>>32)]
+	z5 ^= t[3][byte(v>>40)]
+	z6 ^= t[3][byte(v>>48)]
+	z7 ^= t[3][byte(v>>56)]
+	v = x[4] ^ y[4]
+	z0 ^= t[4][byte(v)]
+	z1 ^= t[4][byte(v>>8)]
+	z2 ^= t[4][byte(v>>16)]
+	z3 ^= t[4][byte(v>>24)]
+	z4 ^= t[4][byte(v>>32)]
+	z5 ^= t[4][byte(v>>40)]
+	z6 ^= t[4][byte(v>>48)]
+	z7 ^= t[4][byte(v>>56)]
+	v = x[5] ^ y[5]
+	z0 ^= t[5][byte(v)]
+	z1 ^= t[5][byte(v>>8)]
+	z2 ^= t[5][byte(v>>16)]
+	z3 ^= t[5][byte(v>>24)]
+	z4 ^= t[5][byte(v>>32)]
+	z5 ^= t[5][byte(v>>40)]
+	z6 ^= t[5][byte(v>>48)]
+	z7 ^= t[5][byte(v>>56)]
+	v = x[6] ^ y[6]
+	z0 ^= t[6][byte(v)]
+	z1 ^= t[6][byte(v>>8)]
+	z2 ^= t[6][byte(v>>16)]
+	z3 ^= t[6][byte(v>>24)]
+	z4 ^= t[6][byte(v>>32)]
+	z5 ^= t[6][byte(v>>40)]
+	z6 ^= t[6][byte(v>>48)]
+	z7 ^= t[6][byte(v>>56)]
+	v = x[7] ^ y[7]
+	z0 ^= t[7][byte(v)]
+	z1 ^= t[7][byte(v>>8)]
+	z2 ^= t[7][byte(v>>16)]
+	z3 ^= t[7][byte(v>>24)]
+	z4 ^= t[7][byte(v>>32)]
+	z5 ^= t[7][byte(v>>40)]
+	z6 ^= t[7][byte(v>>48)]
+	z7 ^= t[7][byte(v>>56)]
+	z[0], z[1], z[2], z[3], z[4], z[5], z[6], z[7] = z0, z1, z2, z3, z4, z5, z6, z7
 }
 
 func (z *block) load(p *[BlockSize]byte) {

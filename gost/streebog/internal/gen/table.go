@@ -76,6 +76,9 @@ func table() []byte {
 
 // lookups sets R8 … R15 = LPS of the eight words at offset from in the frame: octet i of word j selects the addend of
 // word i in row j of the table at DI. It uses AX, CX and DX.
+//
+// Octets 2 and 3 of a word come from memory, the others from a register: that shares the work between the ports of the
+// processor that load and those that calculate.
 func (a *asm) lookups(from int) {
 	for j := range 8 {
 		a.op("MOVQ %d(SP), AX", from+8*j)
@@ -84,9 +87,15 @@ func (a *asm) lookups(from int) {
 			op = "MOVQ"
 		}
 		for i := 0; i < 8; i += 2 {
-			a.op("MOVBLZX AL, CX")
-			a.op("MOVBLZX AH, DX")
-			if i < 6 {
+			if i == 2 {
+				a.op("MOVBLZX %d(SP), CX", from+8*j+i)
+				a.op("MOVBLZX %d(SP), DX", from+8*j+i+1)
+				a.op("SHRQ $32, AX")
+			} else {
+				a.op("MOVBLZX AL, CX")
+				a.op("MOVBLZX AH, DX")
+			}
+			if i == 4 {
 				a.op("SHRQ $16, AX")
 			}
 			a.op("%s %d(DI)(CX*8), R%d", op, 2048*j, 8+i)

@@ -34,6 +34,18 @@ func doubleEdwards617ADX(r, u *point)
 //go:noescape
 func addEdwards617ADX(r, u *point, v *entry)
 
+//go:noescape
+func doubleJacobian569ADX(r, u *point)
+
+//go:noescape
+func addJacobian569ADX(r, u *point, v *entry)
+
+//go:noescape
+func doubleEdwards569ADX(r, u *point)
+
+//go:noescape
+func addEdwards569ADX(r, u *point, v *entry)
+
 func mul617(z, x, y *fe) {
 	if adx {
 		mul617ADX(z, x, y)
@@ -69,12 +81,18 @@ func sqr569(z, x *fe) {
 // doubleAssembly sets r = 2·u and reports true, or does nothing and reports false.
 func (c *curve) doubleAssembly(r, u *point) bool {
 	switch {
-	case !adx || c.p.form != special617:
+	case !adx:
 		return false
-	case c.edwards != nil:
+	case c.p.form == special617 && c.edwards != nil:
 		doubleEdwards617ADX(r, u)
-	default:
+	case c.p.form == special617:
 		doubleJacobian617ADX(r, u)
+	case c.p.form == special569 && c.edwards != nil:
+		doubleEdwards569ADX(r, u)
+	case c.p.form == special569:
+		doubleJacobian569ADX(r, u)
+	default:
+		return false
 	}
 	return true
 }
@@ -82,12 +100,18 @@ func (c *curve) doubleAssembly(r, u *point) bool {
 // addAssembly is addUnequal by assembly and reports true, or does nothing and reports false.
 func (c *curve) addAssembly(r, u *point, v *entry) bool {
 	switch {
-	case !adx || c.p.form != special617:
+	case !adx:
 		return false
-	case c.edwards != nil:
+	case c.p.form == special617 && c.edwards != nil:
 		addEdwards617ADX(r, u, v)
-	default:
+	case c.p.form == special617:
 		addJacobian617ADX(r, u, v)
+	case c.p.form == special569 && c.edwards != nil:
+		addEdwards569ADX(r, u, v)
+	case c.p.form == special569:
+		addJacobian569ADX(r, u, v)
+	default:
+		return false
 	}
 	return true
 }

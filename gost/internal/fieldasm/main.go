@@ -1,5 +1,5 @@
 // Command fieldasm writes the assembly of package gost for amd64: arithmetic modulo 2²⁵⁶ − 617 and 2⁵¹² − 569 and the
-// formulas for points over the former. Run it with go generate ./gost; a test compares its output with the file kept.
+// formulas for points over both. Run it with go generate ./gost; a test compares its output with the file kept.
 package main
 
 import (
@@ -28,9 +28,13 @@ func generate() []byte {
 
 #include "textflag.h"
 `)
-	field617(&w)
-	points617(&w)
-	field569(&w)
+	f := &field{writer: &w, limbs: 4, c: c617}
+	f.functions("617")
+	f.points("617")
+	f = &field{writer: &w, limbs: 8, c: c569}
+	subroutines569(f)
+	f.functions("569")
+	f.points("569")
 	return w.Bytes()
 }
 
@@ -45,19 +49,3 @@ func (w *writer) op(format string, args ...any) {
 	fmt.Fprintf(w, format, args...)
 	w.WriteByte('\n')
 }
-
-// function opens a function with a frame of so many octets and the arguments named, all pointers, loaded into registers.
-func (w *writer) function(name, signature string, frame int, arguments []string, registers []string) {
-	fmt.Fprintf(w, "\n// func %s%s\nTEXT ·%s(SB), NOSPLIT, $%d-%d\n", name, signature, name, frame, 8*len(arguments))
-	for i, r := range registers {
-		w.op("MOVQ %s+%d(FP), %s", arguments[i], 8*i, r)
-	}
-}
-
-// operand is an integer in memory, least significant limb first.
-type operand struct {
-	base   string
-	offset int
-}
-
-func (o operand) limb(i int) string { return fmt.Sprintf("%d(%s)", o.offset+8*i, o.base) }

@@ -1,0 +1,111 @@
+package main
+
+// The coordinates of a point or entry of package gost are this many octets apart; with 4 limbs, half of them are in use.
+const stride = 64
+
+// coordinate is one of x, y, z, e, h of a point, or x, y, t of an entry.
+func coordinate(argument string, i int) operand { return operand{argument, i * stride} }
+
+// points writes the formulas for points. r may be u, so a coordinate of r is written when that of u is needed no more.
+func (f *field) points(name string) {
+	f.doubleJacobian(name)
+	f.addJacobian(name)
+	f.doubleEdwards(name)
+	f.addEdwards(name)
+}
+
+// doubleJacobian is dbl-2001-b of the Explicit-Formulas Database, a = −3: 3M + 5S.
+func (f *field) doubleJacobian(name string) {
+	f.begin("doubleJacobian"+name+"ADX", "(r, u *point)", 6*8*f.limbs, "r", "u")
+	x, y, z := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
+	rx, ry, rz := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2)
+	delta, gamma, beta := f.temporary(0), f.temporary(1), f.temporary(2)
+	alpha, t, w := f.temporary(3), f.temporary(4), f.temporary(5)
+	f.sqr(delta, z)
+	f.sqr(gamma, y)
+	f.sum(t, plus(x), plus(delta))
+	f.sum(w, plus(x), minus(delta))
+	f.sum(t, plus(t), plus(t), plus(t))
+	f.mul(alpha, w, t) // α = 3(x − δ)(x + δ)
+	f.sum(t, plus(y), plus(z))
+	f.sqr(rz, t, minus(gamma), minus(delta)) // z = (y + z)² − γ − δ
+	f.sum(gamma, plus(gamma), plus(gamma))
+	f.mul(beta, x, gamma)
+	f.sum(beta, plus(beta), plus(beta)) // 4β = 4x·γ
+	f.sqr(w, gamma)                     // 4γ²
+	f.sqr(rx, alpha, minus(beta), minus(beta))
+	f.sum(t, plus(beta), minus(rx))
+	f.mul(ry, alpha, t, minus(w), minus(w)) // y = α(4β − x) − 8γ²
+	f.end()
+}
+
+// addJacobian is the mixed addition of Cohen, Miyaji and Ono (1998): 8M + 3S. z = 0 when u is zero or has the
+// coordinate x of v.
+func (f *field) addJacobian(name string) {
+	f.begin("addJacobian"+name+"ADX", "(r, u *point, v *entry)", 6*8*f.limbs, "r", "u", "v")
+	x1, y1, z1 := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
+	x2, y2 := coordinate("v", 0), coordinate("v", 1)
+	rx, ry, rz := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2)
+	h, i, zz := f.temporary(0), f.temporary(1), f.temporary(2)
+	w, hhh, t := f.temporary(3), f.temporary(4), f.temporary(5)
+	f.sqr(zz, z1)
+	f.mul(i, z1, y2)
+	f.mul(h, zz, x2, minus(x1))
+	f.mul(i, i, zz, minus(y1))
+	f.sqr(zz, h)
+	f.mul(rz, z1, h)
+	f.mul(hhh, zz, h)
+	f.mul(w, x1, zz)
+	f.sqr(rx, i, minus(hhh), minus(w), minus(w)) // x = i² − h³ − 2w, w = x1·h²
+	f.mul(t, hhh, y1)
+	f.sum(w, plus(w), minus(rx))
+	f.mul(ry, w, i, minus(t)) // y = i(w − x) − y1·h³
+	f.end()
+}
+
+// doubleEdwards is dbl-2008-hwcd of the Explicit-Formulas Database, a = 1, without its product of e and h: 3M + 4S.
+func (f *field) doubleEdwards(name string) {
+	f.begin("doubleEdwards"+name+"ADX", "(r, u *point)", 4*8*f.limbs, "r", "u")
+	x, y, z := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
+	e, h := coordinate("r", 3), coordinate("r", 4)
+	a, b, w, t := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3)
+	f.sqr(a, x)
+	f.sqr(b, y)
+	f.sum(t, plus(x), plus(y))
+	f.sqr(w, z)
+	f.sqr(e, t, minus(a), minus(b)) // e = (x + y)² − x² − y²
+	f.sum(h, plus(a), minus(b))
+	f.sum(a, plus(a), plus(b))            // g = x² + y²
+	f.sum(w, plus(a), minus(w), minus(w)) // f = g − 2z²
+	f.finishEdwards(a, w)
+}
+
+// addEdwards is add-2008-hwcd of the Explicit-Formulas Database, a = 1, with an affine second point that carries
+// d·x·y: 8M.
+func (f *field) addEdwards(name string) {
+	f.begin("addEdwards"+name+"ADX", "(r, u *point, v *entry)", 4*8*f.limbs, "r", "u", "v")
+	x1, y1, z1 := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
+	x2, y2, t2 := coordinate("v", 0), coordinate("v", 1), coordinate("v", 2)
+	e, h := coordinate("r", 3), coordinate("r", 4)
+	a, b, w, t := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3)
+	f.mul(w, coordinate("u", 3), coordinate("u", 4))
+	f.sum(t, plus(x1), plus(y1))
+	f.mul(w, w, t2)
+	f.mul(a, x1, x2)
+	f.mul(b, y1, y2)
+	f.sum(h, plus(x2), plus(y2))
+	f.mul(e, t, h, minus(a), minus(b)) // e = x1·y2 + y1·x2
+	f.sum(h, plus(b), minus(a))
+	f.sum(a, plus(z1), plus(w))  // g = z1 + d·t1·t2
+	f.sum(w, plus(z1), minus(w)) // f = z1 − d·t1·t2
+	f.finishEdwards(a, w)
+}
+
+// finishEdwards sets x = e·f, y = g·h, z = f·g.
+func (f *field) finishEdwards(g, ff operand) {
+	e, h := coordinate("r", 3), coordinate("r", 4)
+	f.mul(coordinate("r", 0), e, ff)
+	f.mul(coordinate("r", 1), g, h)
+	f.mul(coordinate("r", 2), ff, g)
+	f.end()
+}

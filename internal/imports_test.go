@@ -38,7 +38,7 @@ cmd/epov               : api/epovpb gost hsm signer/cms signer/report signer/tru
 internal/oracle        :
 internal/vectors       :
 internal/testpki       : gost
-internal/bench         : canon canon/xmltext gost gost/streebog
+internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog
 internal               :
 `
 

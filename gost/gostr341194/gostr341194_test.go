@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/vectors"
 )
 
@@ -98,6 +99,23 @@ func TestEmpty(t *testing.T) {
 	d.h.store(&letter)
 	if letter != EmptyEngine || !bytes.Equal(EmptyEngine[:], f.Empty.Engine) {
 		t.Errorf("EmptyEngine is %x, RFC 5831 gives %x, the vectors say %x", EmptyEngine, letter, f.Empty.Engine)
+	}
+}
+
+// TestOpenSSL compares with the gost engine, on messages that are not as regular as those of the vectors.
+func TestOpenSSL(t *testing.T) {
+	for _, length := range []int{1, 31, 32, 33, 1000, 50_001} {
+		msg := make([]byte, length)
+		for i := range msg {
+			msg[i] = byte(i*i>>3 + length)
+		}
+		want, err := oracle.OpenSSL(t, msg, "dgst", "-md_gost94", "-binary")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Sum(msg); !bytes.Equal(got[:], want) {
+			t.Errorf("digest of %d octets is %x, OpenSSL says %x", length, got, want)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ func gostComparisons() ([]comparison, error) {
 	message := make([]byte, 1<<20)
 	rand.Read(message)
 	digest256, digest512 := message[:32], message[:64]
-	list := streebogComparisons(message)
+	list := hashComparisons(message)
 	for _, k := range []struct {
 		name, params, peer string
 		algorithm          *gost.Algorithm

@@ -79,7 +79,7 @@ int main(int argc, char **argv) {
 		fclose(f);
 	}
 	int bits = strstr(name, "512") ? 512 : 256;
-	md = EVP_get_digestbyname(bits == 512 ? "md_gost12_512" : "md_gost12_256");
+	md = EVP_get_digestbyname(strstr(name, "94") ? "md_gost94" : bits == 512 ? "md_gost12_512" : "md_gost12_256");
 	if (!md) fail("no digest");
 	digest_len = bits / 8;
 	memset(digest, 0x5a, sizeof digest);

@@ -4,11 +4,12 @@ import (
 	"hash"
 	"slices"
 
+	"github.com/epov-signer/epov/gost/gostr341194"
 	"github.com/epov-signer/epov/gost/streebog"
 )
 
-// streebogComparisons hash message, 1 MiB. Implementations that this processor lacks are left out.
-func streebogComparisons(message []byte) (list []comparison) {
+// hashComparisons hash message, 1 MiB. Implementations that this processor lacks are left out.
+func hashComparisons(message []byte) (list []comparison) {
 	add := func(name, peer string, h hash.Hash) {
 		out := make([]byte, 0, streebog.Size512)
 		list = append(list, comparison{name, func() { h.Reset(); h.Write(message); h.Sum(out) }, peer, message})
@@ -28,5 +29,6 @@ func streebogComparisons(message []byte) (list []comparison) {
 			list = append(list, comparison{"gost/streebog-many", func() { streebog.SumMany256(sums, msgs) }, "hash256", message})
 		}
 	}
+	add("gost/gostr341194", "hash94", gostr341194.New())
 	return list
 }

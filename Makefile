@@ -51,19 +51,14 @@ vet:
 
 lint: tools $(BIN)/staticcheck-$(STATICCHECK)
 	$(BIN)/staticcheck-$(STATICCHECK) ./...
-	shellcheck $$(git ls-files '*.sh' .ci/run)
+	shellcheck $$(git ls-files '*.sh' .ci)
 
 $(BIN)/staticcheck-$(STATICCHECK):
 	GOBIN=$(BIN) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 	mv $(BIN)/staticcheck $@
 
 fuzz: ## every fuzz target for FUZZTIME
-	@mkdir -p $(BUILD); set -e; for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
-		for target in $$(cat $$dir/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
-			echo "fuzz $$dir $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$dir >$(BUILD)/fuzz.log 2>&1 || \
-				{ cat $(BUILD)/fuzz.log; exit 1; }; \
-		done; done
+	@.ci/fuzz $(FUZZTIME)
 
 bench: bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...

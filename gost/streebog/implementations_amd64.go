@@ -24,6 +24,9 @@ func blocksAVX512(s *state, p *byte, n int)
 func blocks2AVX512(s *[2]*state, p *[2]*byte, n int)
 
 //go:noescape
+func blocks3AVX512(s *[3]*state, p *[3]*byte, n int)
+
+//go:noescape
 func blocks4AVX512(s *[4]*state, p *[4]*byte, n int)
 
 // blocks absorbs every block of p.
@@ -43,17 +46,27 @@ func (s *state) blocks(im implementation, p []byte) {
 	}
 }
 
-// blocksMany absorbs n blocks of data[i] into s[i] for each i below active, side by side where the processor can, and
-// possibly for the other lanes too. 1 ≤ n ≤ maxBlocks.
+// blocksMany absorbs n blocks of data[i] into s[i] for each i below active, side by side where the processor can.
+// 1 ≤ active ≤ lanes and 1 ≤ n ≤ maxBlocks.
 func blocksMany(im implementation, s *[lanes]*state, data *[lanes][]byte, active, n int) {
-	switch {
-	case im == avx512 && active == 2:
-		blocks2AVX512((*[2]*state)(s[:]), &[2]*byte{&data[0][0], &data[1][0]}, n)
-	case im == avx512 && active > 2:
-		blocks4AVX512(s, &[4]*byte{&data[0][0], &data[1][0], &data[2][0], &data[3][0]}, n)
-	default:
+	if im != avx512 {
 		for i := range active {
 			s[i].blocks(im, data[i][:n*BlockSize])
 		}
+		return
+	}
+	var p [lanes]*byte
+	for i := range active {
+		p[i] = &data[i][:n*BlockSize][0]
+	}
+	switch active {
+	case 1:
+		blocksAVX512(s[0], p[0], n)
+	case 2:
+		blocks2AVX512((*[2]*state)(s[:]), (*[2]*byte)(p[:]), n)
+	case 3:
+		blocks3AVX512((*[3]*state)(s[:]), (*[3]*byte)(p[:]), n)
+	case 4:
+		blocks4AVX512(s, &p, n)
 	}
 }

@@ -22,6 +22,7 @@ func avx512() []byte {
 	a.data("iterate", "C1 … C12 of RFC 6986 section 6.5, byte-transposed.", iterate())
 	a.kernel("blocksAVX512", 1)
 	a.kernel("blocks2AVX512", 2)
+	a.kernel("blocks3AVX512", 3)
 	a.kernel("blocks4AVX512", 4)
 	return a.Bytes()
 }

@@ -46,6 +46,9 @@ func doubleEdwards569ADX(r, u *point)
 //go:noescape
 func addEdwards569ADX(r, u *point, v *entry)
 
+//go:noescape
+func chooseSSE2(words *[24]uint64, table *uint64, entries, octets, index uint64)
+
 func mul617(z, x, y *fe) {
 	if adx {
 		mul617ADX(z, x, y)
@@ -114,4 +117,13 @@ func (c *curve) addAssembly(r, u *point, v *entry) bool {
 		return false
 	}
 	return true
+}
+
+// chooseWords sets words to the entry with the index, reading all of the table.
+func (t *comb) chooseWords(words *[24]uint64, table []uint64, index uint64) {
+	if adx {
+		chooseSSE2(words, &table[0], uint64(t.size()), uint64(8*t.words), index)
+	} else {
+		t.chooseWordsGeneric(words, table, index)
+	}
 }

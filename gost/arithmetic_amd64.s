@@ -5607,3 +5607,40 @@ TEXT ·addEdwards569ADX(SB), NOSPLIT, $256-24
 	MOVQ R14, 176(SI)
 	MOVQ R15, 184(SI)
 	RET
+
+// func chooseSSE2(words *[24]uint64, table *uint64, entries, octets, index uint64)
+TEXT ·chooseSSE2(SB), NOSPLIT, $0-40
+	MOVQ words+0(FP), DI
+	MOVQ table+8(FP), SI
+	MOVQ octets+24(FP), DX
+	MOVQ index+32(FP), X5
+	PSHUFL $0, X5, X5
+	PCMPEQL X4, X4
+	MOVQ DX, BX
+part:
+	MOVQ entries+16(FP), CX
+	MOVQ SI, AX
+	PXOR X0, X0
+	PXOR X1, X1
+	MOVO X5, X2
+	PXOR X7, X7
+entry:
+	MOVO X2, X3
+	PCMPEQL X7, X3
+	PADDL X4, X2
+	MOVOU (AX), X6
+	PAND X3, X6
+	POR X6, X0
+	MOVOU 16(AX), X6
+	PAND X3, X6
+	POR X6, X1
+	ADDQ DX, AX
+	DECQ CX
+	JNZ entry
+	MOVOU X0, (DI)
+	MOVOU X1, 16(DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	SUBQ $32, BX
+	JNZ part
+	RET

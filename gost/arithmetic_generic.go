@@ -12,3 +12,7 @@ func sqr569(z, x *fe)    { sqr569Generic(z, x) }
 
 func (c *curve) doubleAssembly(r, u *point) bool        { return false }
 func (c *curve) addAssembly(r, u *point, v *entry) bool { return false }
+
+func (t *comb) chooseWords(words *[24]uint64, table []uint64, index uint64) {
+	t.chooseWordsGeneric(words, table, index)
+}

@@ -212,13 +212,20 @@ func (t *comb) choose(e *entry, b *fe, column int) {
 	d := uint64(t.column(b, column))
 	negative := d>>(t.teeth-1) - 1 // all ones or zero
 	d = (d ^ negative) & uint64(t.size()-1)
-	var masks [16]uint64
-	for j := range t.size() {
-		_, masks[j&15] = bits.Sub64(d^uint64(j), 1, 0)
-		masks[j&15] = -masks[j&15]
-	}
 	table := t.table[column*t.size()*t.words:][:t.size()*t.words]
 	var words [24]uint64
+	t.chooseWords(&words, table, d)
+	t.load(e, words[:t.words])
+	t.curve.negate(e, negative)
+}
+
+// chooseWordsGeneric takes each entry under a mask, all ones for the one with the index. There are 16 at most.
+func (t *comb) chooseWordsGeneric(words *[24]uint64, table []uint64, index uint64) {
+	var masks [16]uint64
+	for j := range masks {
+		_, wanted := bits.Sub64(index^uint64(j), 1, 0)
+		masks[j] = -wanted
+	}
 	for w := range t.words {
 		var v uint64
 		for j, place := 0, w; place < len(table); j, place = j+1, place+t.words {
@@ -226,6 +233,4 @@ func (t *comb) choose(e *entry, b *fe, column int) {
 		}
 		words[w] = v
 	}
-	t.load(e, words[:t.words])
-	t.curve.negate(e, negative)
 }

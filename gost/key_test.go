@@ -3,16 +3,20 @@ package gost
 import (
 	"bytes"
 	"crypto"
+	"crypto/hmac"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/cryptobyte"
 	cryptobyte_asn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/epov-signer/epov/gost/streebog"
 )
 
 var _ crypto.Signer = (*PrivateKey)(nil)
@@ -189,17 +193,29 @@ func TestNonces(t *testing.T) {
 	}
 }
 
-// TestNonceGenerator checks the chain of HMAC_DRBG: each output differs, and depends on the seed.
+// TestNonceGenerator: each candidate differs, and is HMAC-Streebog-512 of what the key, the randomness, the digest and the
+// number are.
 func TestNonceGenerator(t *testing.T) {
-	seen := map[string]bool{}
-	for _, seed := range []string{"", "a", "b"} {
-		n := newNonces([]byte(seed))
-		for range 4 {
-			seen[string(n.next())] = true
+	for _, name := range []string{"CryptoPro-A", "tc26-512-A"} {
+		p := ParamSetByName(name)
+		key := mustGenerate(t, p.algorithms[len(p.algorithms)-1], name)
+		fresh, digest := bytes.Repeat([]byte{1}, p.Size()), bytes.Repeat([]byte{2}, p.Size())
+		n := key.newNonces(fresh, digest)
+		seen := map[string]bool{}
+		for i := range 4 {
+			d := make([]byte, p.Size())
+			key.d.putBytes(d)
+			mac := hmac.New(streebog.New512, d)
+			mac.Write(slices.Concat(fresh, digest, []byte{byte(i)}))
+			got := n.next()
+			if !bytes.Equal(got, mac.Sum(nil)[:p.Size()]) {
+				t.Errorf("%s: candidate %d is %x", name, i, got)
+			}
+			seen[string(got)] = true
 		}
-	}
-	if len(seen) != 12 {
-		t.Errorf("%d different outputs out of 12", len(seen))
+		if len(seen) != 4 {
+			t.Errorf("%s: %d different candidates out of 4", name, len(seen))
+		}
 	}
 }
 

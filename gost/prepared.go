@@ -8,7 +8,7 @@ type PreparedKey struct {
 }
 
 // PreparedKeySize bounds the octets of memory that a PreparedKey takes besides its PublicKey.
-const PreparedKeySize = 65<<10 - 512
+const PreparedKeySize = 64<<10 + 256
 
 // Prepare builds the tables of a key, which takes the time of some ten verifications. The first key on each curve also
 // builds those of the base point, as large, and kept for good.

@@ -1,7 +1,6 @@
 package gost
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/hmac"
 	cryptorand "crypto/rand"
@@ -22,7 +21,8 @@ import (
 // and the memory of the process, which is not wiped.
 type PrivateKey struct {
 	public *PublicKey
-	d      fe // 0 < d < q
+	check  *KeyCache // of its own public key alone, which is prepared when it signs often
+	d      fe        // 0 < d < q
 }
 
 // GenerateKey makes a key from the given source of randomness, crypto/rand.Reader when it is nil. It draws whole
@@ -61,7 +61,7 @@ func newPrivateKey(a *Algorithm, p *ParamSet, d *fe, opts []KeyOption) (*Private
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateKey{public: public, d: *d}, nil
+	return &PrivateKey{public: public, check: NewKeyCache(1), d: *d}, nil
 }
 
 // Public returns a *PublicKey.
@@ -75,9 +75,9 @@ func (k *PrivateKey) Equal(x crypto.PrivateKey) bool {
 
 // Sign implements crypto.Signer: digest in wire order, result s ‖ r (RFC 7091 section 6.1). opts may be nil and names
 // no hash: the key's algorithm does. The nonce comes from the key, the digest and as many fresh octets of rand
-// (crypto/rand.Reader when nil) as the key has, by the generator of RFC 6979 with HMAC-Streebog-512, so that a weak
-// source of randomness does not give the key away. The signature is verified before it is returned. GOST2001 keys
-// sign too, for tests and archives; new signatures should not use them.
+// (crypto/rand.Reader when nil) as the key has, so that neither a weak source of randomness nor one that repeats itself
+// gives the key away. The signature is verified before it is returned. GOST2001 keys sign too, for tests and archives;
+// new signatures should not use them.
 func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	a, c := k.public.Algorithm, k.public.Params.curve
 	if opts != nil && opts.HashFunc() != 0 {
@@ -89,18 +89,14 @@ func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts)
 	if rand == nil {
 		rand = cryptorand.Reader
 	}
-	size := c.size()
-	seed := make([]byte, size, 2*size+len(digest))
-	k.d.putBytes(seed)
-	seed = append(seed, digest...)
-	seed = seed[:len(seed)+size]
-	if _, err := io.ReadFull(rand, seed[len(seed)-size:]); err != nil {
+	fresh := make([]byte, c.size())
+	if _, err := io.ReadFull(rand, fresh); err != nil {
 		return nil, fmt.Errorf("gost: signing: %w", err)
 	}
-	nonces := newNonces(seed)
-	for range 1000 { // a candidate is in range with a chance above one half
+	nonces := k.newNonces(fresh, digest)
+	for range 256 { // a candidate is in range with a chance above one half
 		var nonce fe
-		c.candidate(&nonce, nonces.next()[:size])
+		c.candidate(&nonce, nonces.next())
 		if !c.isScalar(&nonce) {
 			continue
 		}
@@ -108,7 +104,7 @@ func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts)
 		if signature == nil {
 			continue
 		}
-		if err := k.public.Verify(digest, signature); err != nil {
+		if err := k.check.Verify(k.public, digest, signature); err != nil {
 			return nil, fmt.Errorf("gost: own signature is bad, a computation went wrong: %w", err)
 		}
 		return signature, nil
@@ -153,43 +149,30 @@ func (c *curve) candidate(z *fe, b []byte) {
 // isScalar checks 0 < z < q.
 func (c *curve) isScalar(z *fe) bool { return !z.isZero() && z.less(&c.q.v) }
 
-// nonces is HMAC_DRBG as in RFC 6979 section 3.2 steps b to h, over HMAC-Streebog-512.
+// nonces are candidates: the first octets of HMAC-Streebog-512 (RFC 7836 section 4.1) under the private key of
+// fresh ‖ digest ‖ number of the candidate, from 0. Whoever does not know the key cannot tell them from random ones, be
+// fresh random or not; if it is, equal messages get different nonces.
 type nonces struct {
-	k, v []byte
-	used bool
+	mac    hash.Hash
+	input  []byte // the last octet is the number
+	output [streebog.Size512]byte
+	size   int
 }
 
-func newNonces(seed []byte) *nonces {
-	n := &nonces{k: make([]byte, streebog.Size512), v: bytes.Repeat([]byte{1}, streebog.Size512)}
-	n.update([]byte{0}, seed)
-	n.update([]byte{1}, seed)
-	return n
-}
-
-func (n *nonces) mac() hash.Hash { return hmac.New(streebog.New512, n.k) }
-
-func (n *nonces) update(parts ...[]byte) {
-	mac := n.mac()
-	mac.Write(n.v)
-	for _, p := range parts {
-		mac.Write(p)
+func (k *PrivateKey) newNonces(fresh, digest []byte) *nonces {
+	var key [64]byte
+	size := k.public.Params.Size()
+	k.d.putBytes(key[:size])
+	return &nonces{
+		mac:   hmac.New(streebog.New512, key[:size]),
+		input: append(append(append(make([]byte, 0, 2*64+1), fresh...), digest...), 0),
+		size:  size,
 	}
-	n.k = mac.Sum(nil)
-	n.step()
 }
 
-func (n *nonces) step() {
-	mac := n.mac()
-	mac.Write(n.v)
-	n.v = mac.Sum(nil)
-}
-
-// next returns 64 octets, as many as the longest q needs.
 func (n *nonces) next() []byte {
-	if n.used {
-		n.update([]byte{0})
-	}
-	n.used = true
-	n.step()
-	return n.v
+	n.mac.Reset()
+	n.mac.Write(n.input)
+	n.input[len(n.input)-1]++
+	return n.mac.Sum(n.output[:0])[:n.size]
 }

@@ -35,6 +35,7 @@ func generate() []byte {
 	subroutines569(f)
 	f.functions("569")
 	f.points("569")
+	choose(&w)
 	return w.Bytes()
 }
 

@@ -1,8 +1,8 @@
 // Package canon turns parts of XML documents into the octets that signatures digest: canonical XML and the transforms of
 // XML signatures.
 //
-// Apply is the whole interface: it runs a chain of transforms, in the order stated, over a document or one element of it.
-// It works on a stream of tokens, so that memory grows with the depth of the document; only what passes from one
+// Apply runs a chain of transforms, in the order stated, over a document or one element of it; ApplyAll serves several
+// references in one scan, and ApplyReader reads the document as it comes. They work on a stream of tokens, so that memory grows with the depth of the document; only what passes from one
 // octet-producing transform to the next is held in memory.
 //
 // Standards: Canonical XML 1.0 (W3C, 15 March 2001), Canonical XML 1.1 (2 May 2008), Exclusive XML Canonicalization 1.0
@@ -23,6 +23,7 @@ const (
 	EnvelopedURI           = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 	SMEVURI                = "urn://smev-gov-ru/xmldsig/transform"
 	XPathURI               = "http://www.w3.org/TR/1999/REC-xpath-19991116"
+	Filter2URI             = "http://www.w3.org/2002/06/xmldsig-filter2"
 )
 
 // form is a canonical form.
@@ -63,14 +64,19 @@ type Transform struct {
 	// Signature is, for EnvelopedURI, the offset of the '<' of the ds:Signature to leave out. It is without effect when it
 	// lies outside of what the chain starts from.
 	Signature int
-	// OmitSignatures says, for XPathURI, that the expression is not(ancestor-or-self::ds:Signature): every ds:Signature is
-	// left out. No other expression is supported.
+	// OmitSignatures says, for XPathURI, that the expression is not(ancestor-or-self::ds:Signature), and for Filter2URI that
+	// //ds:Signature is subtracted: every ds:Signature is left out. No other expression is supported. OmitsSignatures tells
+	// these from others.
 	OmitSignatures bool
 }
 
 // Known reports whether uri names a transform of this package.
 func Known(uri string) bool {
-	return uri == EnvelopedURI || uri == SMEVURI || uri == XPathURI || findForm(uri) != nil
+	switch uri {
+	case EnvelopedURI, SMEVURI, XPathURI, Filter2URI, Base64URI:
+		return true
+	}
+	return findForm(uri) != nil
 }
 
 // IsCanonicalization reports whether uri names a canonicalization method, fit for ds:CanonicalizationMethod.

@@ -342,7 +342,7 @@ func TestApplyAllocations(t *testing.T) {
 			if err := p.apply(io.Discard, doc, Node{Whole: true}, chain, xmltext.Limits{}); err != nil {
 				t.Fatal(err)
 			}
-			p.release()
+			p.clean()
 		})
 		if allocs > 0 {
 			t.Errorf("%d transforms: %v allocations in the steady state", len(chain), allocs)

@@ -2,6 +2,7 @@ package canon
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/epov-signer/epov/canon/xmltext"
@@ -20,7 +21,7 @@ func (c *canonicalizer) inherit() {
 	}
 	for _, a := range c.tok.Attrs() {
 		if string(a.Prefix) == "xml" {
-			a.Value = bytes.Clone(a.Value)
+			a.Value, a.Local = bytes.Clone(a.Value), bytes.Clone(a.Local)
 			c.xml = append(c.xml, inherited{c.tok.Depth(), a})
 		}
 	}
@@ -37,10 +38,9 @@ func (c *canonicalizer) disinherit() {
 // that is the nearest of each xml: attribute that the apex has not; in 1.1 (section 2.4) only xml:lang and xml:space, and
 // xml:base is joined.
 func (c *canonicalizer) inheritTo(attrs []xmltext.Attr) ([]xmltext.Attr, error) {
-	if len(c.xml) == 0 {
-		return attrs, nil
-	}
 	var err error
+	c.merged = append(c.merged[:0], attrs...)
+	attrs = c.merged
 	if c.version11 {
 		if attrs, err = c.joinBase(attrs); err != nil {
 			return nil, err
@@ -53,8 +53,13 @@ func (c *canonicalizer) inheritTo(attrs []xmltext.Attr) ([]xmltext.Attr, error) 
 		}
 	}
 	// The apex's own attributes and then the nearest ancestor's come first among those of one name.
-	slices.SortStableFunc(attrs, compareAttrs)
-	return slices.CompactFunc(attrs, func(a, b xmltext.Attr) bool { return compareAttrs(a, b) == 0 }), nil
+	slices.SortStableFunc(attrs, compareNames)
+	return slices.CompactFunc(attrs, func(a, b xmltext.Attr) bool { return compareNames(a, b) == 0 }), nil
+}
+
+// compareNames orders attributes as compareAttrs does.
+func compareNames(a, b xmltext.Attr) int {
+	return cmp.Or(bytes.Compare(a.Space, b.Space), bytes.Compare(a.Local, b.Local))
 }
 
 const maxBase = 8 << 10 // octets of a joined xml:base
@@ -77,7 +82,7 @@ func (c *canonicalizer) joinBase(attrs []xmltext.Attr) ([]xmltext.Attr, error) {
 		case len(x.attr.Value)+len(joined.Value) > maxBase:
 			return nil, c.refuse("xml:base to join longer than %d octets", maxBase)
 		default:
-			joined.Value = []byte(joinURIReferences(string(x.attr.Value), string(joined.Value)))
+			joined.Value, joined.Plain = []byte(joinURIReferences(string(x.attr.Value), string(joined.Value))), false
 		}
 		changed = true
 	}

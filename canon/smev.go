@@ -4,40 +4,56 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"slices"
+	"hash/maphash"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/epov-signer/epov/canon/xmltext"
 )
 
-// smevTransform is urn://smev-gov-ru/xmldsig/transform: octets to octets. It renames every prefix by a counter, declares a
-// namespace where it is first used, sorts attributes, and drops white space between tags, comments, processing
-// instructions and everything outside the root (methodical recommendations for SMEV 3, rules 1-9; where they leave a
-// choice, what the reference implementation does).
+// smevTransform is urn://smev-gov-ru/xmldsig/transform. It renames every prefix by a counter, declares a namespace where it
+// is first used, sorts attributes, and drops white space between tags, comments, processing instructions and everything
+// outside the root (methodical recommendations for SMEV 3, rules 1-9; where they leave a choice, what the reference
+// implementation does).
 type smevTransform struct {
 	tok *xmltext.Tokenizer
 	out *writer
 
-	counter    int          // of the last prefix given; never goes back
-	namespaces []numbered   // declared by the open elements, in order of creation
-	open       []smevOpened // the open elements
+	counter    int           // of the last prefix given; never goes back
+	namespaces []numbered    // declared by the open elements, in order of creation
+	known      []numberOf    // by index of the declaration in the document
+	open       []smevElement // the open elements
+	sorted     []*xmltext.Attr
+	block      smevBlock
 }
 
-// numbered is a namespace and the K of its prefix nsK.
+// numbered is a namespace with its prefix in the output.
 type numbered struct {
-	uri []byte
-	k   int
+	binding int    // a declaration of it in the document
+	hash    uint64 // of its name
+	prefix  [23]byte
+	length  uint8 // of prefix, which is nsK and a colon
+	k       int
 }
 
-type smevOpened struct {
-	k     int // of the element's prefix
+// numberOf is what is known of a declaration in the document. It holds while namespaces[at] is number k.
+type numberOf struct {
+	at, k int
+	hash  uint64 // 0 if not yet known
+}
+
+type smevElement struct {
+	at    int // its namespace's index
 	frame int // how many namespaces were declared before it
 }
 
-func (s *smevTransform) run(doc []byte, limits xmltext.Limits) error {
-	s.counter, s.namespaces, s.open = 0, s.namespaces[:0], s.open[:0]
-	s.tok.Reset(doc, limits)
+func (s *smevTransform) begin(tok *xmltext.Tokenizer, out *writer) {
+	s.tok, s.out = tok, out
+	s.counter, s.namespaces, s.known, s.open = 0, s.namespaces[:0], s.known[:0], s.open[:0]
+	s.block.reset()
+}
+
+// run transforms the octets that tok reads.
+func (s *smevTransform) run() error {
 	for {
 		kind, err := s.tok.Next()
 		if err != nil {
@@ -47,16 +63,17 @@ func (s *smevTransform) run(doc []byte, limits xmltext.Limits) error {
 		case xmltext.EOF:
 			return s.out.flush()
 		case xmltext.StartElement:
-			if err := s.startTag(); err != nil {
-				return err
-			}
+			err = s.startTag()
 		case xmltext.EndElement:
 			s.endTag()
 		case xmltext.Text:
-			s.block(s.tok.Text())
+			s.whole()
 		}
-		if s.out.err != nil {
-			return s.out.err
+		if err == nil {
+			err = s.out.err
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -66,82 +83,111 @@ func (s *smevTransform) refuse(format string, args ...any) error {
 }
 
 func (s *smevTransform) startTag() error {
-	name, attrs := s.tok.Name(), s.tok.Attrs()
-	if len(name.Space) == 0 {
-		return s.refuse("element %.64q has no namespace", name.Local)
+	if err := s.endBlock(); err != nil {
+		return err
+	}
+	tok, attrs, binding := s.tok, s.tok.Attrs(), s.tok.NameBinding()
+	if binding == xmltext.NoBinding || binding >= 0 && len(tok.Binding(binding).URI) == 0 {
+		return s.refuse("element %.64q has no namespace", tok.Local())
 	}
 	for i := range attrs {
-		if string(attrs[i].Prefix) == "xml" {
-			return s.refuse("attribute xml:%.64s of the element %.64q", attrs[i].Local, name.Local)
+		if attrs[i].Binding == xmltext.XMLBinding {
+			return s.refuse("attribute xml:%.64s of the element %.64q", attrs[i].Local, tok.Local())
 		}
 	}
-	if string(name.Prefix) == "xml" {
-		return s.refuse("element %.64q in the namespace of the prefix xml", name.Local)
+	if binding == xmltext.XMLBinding {
+		return s.refuse("element %.64q in the namespace of the prefix xml", tok.Local())
+	}
+	s.known = s.known[:min(len(s.known), tok.FirstDeclared())]
+	for len(s.known) < tok.Bindings() {
+		s.known = append(s.known, numberOf{})
 	}
 	frame := len(s.namespaces)
-	k := s.number(name.Space)
-	s.open = append(s.open, smevOpened{k, frame})
-	slices.SortFunc(attrs, compareSMEV)
-	for i := range attrs {
-		if len(attrs[i].Space) > 0 {
-			s.number(attrs[i].Space)
+	at := s.number(binding)
+	s.open = append(s.open, smevElement{at, frame})
+	if len(attrs) > 0 {
+		s.sorted = sortAttrs(s.sorted, attrs, compareSMEV)
+		for _, a := range s.sorted {
+			if a.Binding >= 0 {
+				s.number(a.Binding)
+			}
 		}
 	}
-	s.out.octet('<')
-	s.name(k, name.Local)
-	for _, n := range s.namespaces[frame:] {
-		s.out.string(" xmlns:ns")
-		s.decimal(n.k)
-		s.value(n.uri)
+	o := s.out
+	o.octet('<')
+	s.name(at, tok.Local())
+	for i := frame; i < len(s.namespaces); i++ {
+		n := &s.namespaces[i]
+		o.string(" xmlns:")
+		o.octets(n.prefix[:n.length-1])
+		b := tok.Binding(n.binding)
+		o.value(b.URI, b.Plain, &smevValueEscapes)
 	}
-	for i := range attrs {
-		s.out.octet(' ')
-		if len(attrs[i].Space) > 0 {
-			s.name(s.number(attrs[i].Space), attrs[i].Local)
-		} else {
-			s.out.octets(attrs[i].Local)
+	if len(attrs) > 0 {
+		for _, a := range s.sorted {
+			o.octet(' ')
+			if a.Binding >= 0 {
+				s.name(s.number(a.Binding), a.Local)
+			} else {
+				o.octets(a.Local)
+			}
+			o.value(a.Value, a.Plain, &smevValueEscapes)
 		}
-		s.value(attrs[i].Value)
 	}
-	s.out.octet('>')
+	o.octet('>')
 	return nil
 }
 
-func (s *smevTransform) endTag() {
+func (s *smevTransform) endTag() error {
+	if err := s.endBlock(); err != nil {
+		return err
+	}
 	last := s.open[len(s.open)-1]
 	s.out.string("</")
-	s.name(last.k, s.tok.Name().Local)
+	s.name(last.at, s.tok.Local())
 	s.out.octet('>')
 	s.open, s.namespaces = s.open[:len(s.open)-1], s.namespaces[:last.frame]
+	return nil
 }
 
-// number is the K of the prefix of uri, a new one if no open element declares it.
-func (s *smevTransform) number(uri []byte) int {
-	for _, n := range s.namespaces {
-		if bytes.Equal(n.uri, uri) {
-			return n.k
+var hashSeed = maphash.MakeSeed()
+
+// number is the index in namespaces of the namespace of a declaration; it becomes a new one if no open element of the
+// output declares that namespace.
+func (s *smevTransform) number(binding int) int {
+	known := &s.known[binding]
+	if known.k > 0 && known.at < len(s.namespaces) && s.namespaces[known.at].k == known.k {
+		return known.at
+	}
+	uri := s.tok.Binding(binding).URI
+	if known.hash == 0 {
+		known.hash = maphash.Bytes(hashSeed, uri) | 1
+	}
+	for i := range s.namespaces {
+		n := &s.namespaces[i]
+		if n.hash == known.hash && bytes.Equal(s.tok.Binding(n.binding).URI, uri) {
+			known.at, known.k = i, n.k
+			return i
 		}
 	}
 	s.counter++
-	s.namespaces = append(s.namespaces, numbered{uri, s.counter})
-	return s.counter
+	n := numbered{binding: binding, hash: known.hash, k: s.counter}
+	n.length = uint8(len(append(strconv.AppendInt(append(n.prefix[:0], "ns"...), int64(s.counter), 10), ':')))
+	s.namespaces = append(s.namespaces, n)
+	known.at, known.k = len(s.namespaces)-1, s.counter
+	return known.at
 }
 
-func (s *smevTransform) name(k int, local []byte) {
-	s.out.string("ns")
-	s.decimal(k)
-	s.out.octet(':')
+// name writes a name in the namespace with an index.
+func (s *smevTransform) name(at int, local []byte) {
+	n := &s.namespaces[at]
+	s.out.octets(n.prefix[:n.length])
 	s.out.octets(local)
-}
-
-func (s *smevTransform) decimal(n int) {
-	var digits [20]byte
-	s.out.octets(strconv.AppendInt(digits[:0], int64(n), 10))
 }
 
 // compareSMEV orders attributes: those with a namespace first, by URI and local name, then those without, by local name
 // (rules 7 and 8).
-func compareSMEV(a, b xmltext.Attr) int {
+func compareSMEV(a, b *xmltext.Attr) int {
 	if qa, qb := len(a.Space) > 0, len(b.Space) > 0; qa != qb {
 		if qa {
 			return -1
@@ -171,88 +217,3 @@ var (
 	smevTextEscapes  = escapes{'&': "&amp;", '<': "&lt;", '\r': "&#xd;"}
 	smevValueEscapes = escapes{'&': "&amp;", '<': "&lt;", '"': "&quot;", '\t': "&#x9;", '\n': "&#xa;", '\r': "&#xd;"}
 )
-
-func (s *smevTransform) value(v []byte) {
-	s.out.string(`="`)
-	s.out.escaped(v, &smevValueEscapes)
-	s.out.octet('"')
-}
-
-// block writes a run of character data, or a CDATA section, as that; one of only white space and controls is dropped.
-func (s *smevTransform) block(text []byte) {
-	switch {
-	case !slices.ContainsFunc(text, func(c byte) bool { return c > ' ' }):
-	case s.tok.CDATA():
-		s.out.string("<![CDATA[")
-		s.out.octets(text)
-		s.out.string("]]>")
-	default:
-		s.text(text)
-	}
-}
-
-// text writes a block with the escaping of rule 9. How a '>' is written depends on its place: a block shorter than
-// shortBlock is looked at as a whole; a longer one is cut into pieces of smevPiece, in which a '>' is also escaped after
-// whatever was escaped. Lengths are in UTF-16 code units.
-func (s *smevTransform) text(text []byte) {
-	const (
-		shortBlock = 12
-		smevPiece  = 512
-	)
-	long := longer(text, shortBlock-1)
-	var (
-		done    int  // text up to here is written
-		unit    int  // of the current character in the block
-		special bool // a '>' here is written as a reference: first, after ']', or after what was escaped
-	)
-	special = true
-	for i := 0; i < len(text); {
-		c := text[i]
-		if long && unit%smevPiece == 0 {
-			special = true
-		}
-		escape, size, units := smevTextEscapes[c], 1, 1
-		switch {
-		case c == '>' && special:
-			escape = "&gt;"
-		case c == 0x7F:
-			escape = "&#x7f;"
-		case c >= utf8.RuneSelf:
-			var r rune
-			if r, size = utf8.DecodeRune(text[i:]); r <= 0x9F {
-				escape = c1References[r-0x80]
-			} else if r >= 0x10000 {
-				units = 2
-			}
-		}
-		if escape != "" {
-			s.out.octets(text[done:i])
-			s.out.string(escape)
-			done = i + size
-		}
-		special = c == ']' || long && escape != ""
-		i += size
-		unit += units
-	}
-	s.out.octets(text[done:])
-}
-
-// c1References are the references of U+0080..U+009F, which the reference implementation writes in text.
-var c1References = func() (refs [32]string) {
-	for i := range refs {
-		refs[i] = fmt.Sprintf("&#x%x;", 0x80+i)
-	}
-	return refs
-}()
-
-// longer reports whether text has more than n UTF-16 code units.
-func longer(text []byte, n int) bool {
-	for i := 0; i < len(text) && n >= 0; {
-		r, size := utf8.DecodeRune(text[i:])
-		i += size
-		if n--; r >= 0x10000 {
-			n--
-		}
-	}
-	return n < 0
-}

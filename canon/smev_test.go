@@ -20,7 +20,8 @@ var smevChain = []Transform{{URI: ExclusiveURI}, {URI: SMEVURI}}
 func smevOctets(doc []byte) ([]byte, error) {
 	var out bytes.Buffer
 	p := new(processor)
-	err := p.run(&out, bound(len(doc)), doc, &stage{}, xmltext.Limits{})
+	p.stages = make([]stage, 1)
+	err := p.stage(0, doc, &out, xmltext.Limits{})
 	return out.Bytes(), err
 }
 

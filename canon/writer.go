@@ -1,37 +1,20 @@
 package canon
 
-import (
-	"errors"
-	"io"
-
-	"github.com/epov-signer/epov/canon/xmltext"
-)
-
-// errTooLarge ends a transform whose output grows out of proportion: exclusive canonicalization repeats a declaration on
-// each of many siblings, so that without a bound a short document could have an arbitrarily long canonical form.
-var errTooLarge = errors.New("output more than 64 times as large as the document")
-
-// bound is how much output of a document of size octets is accepted.
-func bound(size int) int { return 64*size + 64<<10 }
+import "io"
 
 // writer buffers what goes to w. The first error stays and ends all writing.
 type writer struct {
-	w    io.Writer
-	left int // octets that may still be flushed
-	err  error
-	n    int
-	buf  [8 << 10]byte
+	w   io.Writer
+	err error
+	n   int
+	buf [8 << 10]byte
 }
 
-func (o *writer) reset(w io.Writer, limit int) { o.w, o.left, o.err, o.n = w, limit, nil, 0 }
+func (o *writer) reset(w io.Writer) { o.w, o.err, o.n = w, nil, 0 }
 
 func (o *writer) flush() error {
 	if o.err == nil && o.n > 0 {
-		if o.left -= o.n; o.left < 0 {
-			o.err = errTooLarge
-		} else {
-			_, o.err = o.w.Write(o.buf[:o.n])
-		}
+		_, o.err = o.w.Write(o.buf[:o.n])
 	}
 	o.n = 0
 	return o.err
@@ -46,34 +29,31 @@ func (o *writer) octet(c byte) {
 }
 
 func (o *writer) string(s string) {
-	for {
-		n := copy(o.buf[o.n:], s)
-		o.n += n
-		if s = s[n:]; s == "" {
-			return
-		}
-		o.flush() // the error stays in o.err
+	if len(s) > len(o.buf)-o.n {
+		o.flush() // the error stays in o.err; only short strings come here
 	}
+	o.n += copy(o.buf[o.n:], s)
 }
 
 func (o *writer) octets(s []byte) {
-	for {
-		n := copy(o.buf[o.n:], s)
-		o.n += n
-		if s = s[n:]; len(s) == 0 {
-			return
-		}
-		o.flush() // the error stays in o.err
+	if len(s) > len(o.buf)-o.n {
+		o.large(s)
+		return
 	}
+	copy(o.buf[o.n:], s)
+	o.n += len(s)
 }
 
-// qname writes the name with its prefix.
-func (o *writer) qname(n xmltext.Name) {
-	if len(n.Prefix) > 0 {
-		o.octets(n.Prefix)
-		o.octet(':')
+// large is octets for what the buffer has no room for.
+func (o *writer) large(s []byte) {
+	if len(s) >= len(o.buf)/2 { // not worth a copy
+		if o.flush() == nil {
+			_, o.err = o.w.Write(s)
+		}
+		return
 	}
-	o.octets(n.Local)
+	o.flush() // the error stays in o.err
+	o.n = copy(o.buf[:], s)
 }
 
 // escapes says what stands for an octet in the output; an empty string is the octet itself.
@@ -88,6 +68,9 @@ var (
 func (o *writer) escaped(s []byte, table *escapes) {
 	done := 0
 	for i, c := range s {
+		if c > '>' { // nothing is escaped there, in any table
+			continue
+		}
 		if e := table[c]; e != "" {
 			o.octets(s[done:i])
 			o.string(e)
@@ -95,4 +78,15 @@ func (o *writer) escaped(s []byte, table *escapes) {
 		}
 	}
 	o.octets(s[done:])
+}
+
+// value writes an equals sign and a quoted value; plain says that nothing in it has to be escaped.
+func (o *writer) value(v []byte, plain bool, table *escapes) {
+	o.string(`="`)
+	if plain {
+		o.octets(v)
+	} else {
+		o.escaped(v, table)
+	}
+	o.octet('"')
 }

@@ -42,6 +42,9 @@ func (t *Tokenizer) Binding(i int) *Binding { return &t.bindings[i] }
 // Outer is the index of the declaration of the same prefix that the one with index i overrides, NoBinding for none.
 func (t *Tokenizer) Outer(i int) int { return t.find(t.bindings[:i], t.bindings[i].Prefix) }
 
+// Overridden reports whether an inner element declares the prefix of the declaration with index i anew.
+func (t *Tokenizer) Overridden(i int) bool { return t.lookup(t.bindings[i].Prefix) != i }
+
 // Lookup resolves a prefix at the current token; ok is false when it is not bound. The empty prefix is the default
 // namespace.
 func (t *Tokenizer) Lookup(prefix []byte) (uri []byte, ok bool) {
@@ -129,7 +132,7 @@ func (t *Tokenizer) declare(a *attribute, first int) error {
 		t.uris = append(t.uris, uri...)
 		uri = t.uris[start:len(t.uris):len(t.uris)]
 	}
-	t.bindings = append(t.bindings, Binding{Prefix: prefix, URI: uri})
+	t.bindings = append(t.bindings, Binding{Prefix: prefix, URI: uri, Plain: a.shape == plain})
 	t.keys = append(t.keys, key{value: k})
 	return nil
 }

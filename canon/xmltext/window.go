@@ -118,8 +118,8 @@ func (t *Tokenizer) home() {
 		t.open[i].qname, t.open[i].homed = move(t.open[i].qname), true
 	}
 	for i := bindings; i < len(t.bindings); i++ {
-		t.bindings[i] = Binding{move(t.bindings[i].Prefix), move(t.bindings[i].URI)}
-		t.keys[i].homed = true
+		b := &t.bindings[i]
+		b.Prefix, b.URI, t.keys[i].homed = move(b.Prefix), move(b.URI), true
 	}
 }
 

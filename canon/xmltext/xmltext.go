@@ -49,7 +49,10 @@ type Attr struct {
 
 // Binding is a namespace declaration: xmlns="URI" has an empty Prefix; xmlns="" has an empty URI. The slices are valid as
 // long as the declaration is in scope; with ResetReader, until the next call of Next.
-type Binding struct{ Prefix, URI []byte }
+type Binding struct {
+	Prefix, URI []byte
+	Plain       bool // as in Attr, of URI
+}
 
 // Instead of an index of Tokenizer.Binding.
 const (

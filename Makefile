@@ -65,6 +65,7 @@ bench: bench-gost bench-canon ## hot paths side by side with their peers, as rat
 
 bench-gost bench-canon: bench-%: $(BIN)/peer
 	@go run ./internal/bench $(BIN)/peer $*
+	@[ $* != gost ] || go run -tags purego ./internal/bench $(BIN)/peer gost
 
 $(BIN)/peer: internal/bench/peer/peer.c | tools
 	@mkdir -p $(BIN)

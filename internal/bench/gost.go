@@ -6,12 +6,16 @@ import (
 	"github.com/epov-signer/epov/gost"
 )
 
-// gostComparisons compares with OpenSSL's gost engine.
+// gostComparisons compares with OpenSSL's gost engine. Built with the tag purego, this is the portable code's turn and only
+// what then differs is compared; the hashes show all their implementations in one build.
 func gostComparisons() ([]comparison, error) {
 	message := make([]byte, 1<<20)
 	rand.Read(message)
 	digest256, digest512 := message[:32], message[:64]
-	list := hashComparisons(message)
+	var list []comparison
+	if !portable {
+		list = hashComparisons(message)
+	}
 	for _, k := range []struct {
 		name, params, peer string
 		algorithm          *gost.Algorithm
@@ -30,7 +34,16 @@ func gostComparisons() ([]comparison, error) {
 			return nil, err
 		}
 		public := private.Public().(*gost.PublicKey)
-		list = append(list, comparison{"gost/verify" + k.name + "-cold", func() { must(public.Verify(k.digest, sig)) }, "verify" + k.peer, nil})
+		verify := comparison{"gost/verify" + k.name + "-cold", func() { must(public.Verify(k.digest, sig)) }, "verify" + k.peer, nil}
+		if portable {
+			verify.name = "gost/verify" + k.name + "-portable"
+			list = append(list, verify)
+			continue
+		}
+		prepared := gost.Prepare(public)
+		list = append(list, verify, comparison{"gost/verify" + k.name + "-prepared", func() {
+			must(prepared.Verify(k.digest, sig))
+		}, "verify" + k.peer, nil})
 		if k.name == "256" {
 			list = append(list, comparison{"gost/sign256", func() {
 				_, err := private.Sign(rand.Reader, k.digest, nil)

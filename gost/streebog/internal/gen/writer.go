@@ -35,7 +35,7 @@ func (a *asm) text(name, decl string, frame, size int) {
 	a.line("TEXT ·%s(SB), NOSPLIT, $%d-%d", name, frame, size)
 }
 
-// data writes a read-only object of 64-bit words, aligned to its lines of 64 octets by the linker.
+// data writes a read-only object of 64-bit words, visible in its file only.
 func (a *asm) data(name, about string, words []uint64) {
 	a.line("\n// %s", about)
 	for i, w := range words {

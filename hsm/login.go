@@ -77,7 +77,7 @@ func (g guard) login(ctx context.Context, pin PIN, try func(pin string) error) e
 	now := time.Now().UTC().Truncate(time.Second)
 	rec.Attempt = &now
 	if err := rec.write(path); err != nil {
-		return &Error{Kind: Config, Op: "record the try to log in", Err: err}
+		return &Error{Kind: Internal, Op: "record the try to log in", Err: err} // a full disk may be emptied
 	}
 
 	err = try(string(pin.octets))
@@ -97,7 +97,7 @@ func (g guard) login(ctx context.Context, pin PIN, try func(pin string) error) e
 	}
 	if err == nil || code == p11.UserAlreadyLoggedIn {
 		if kept != nil {
-			return &Error{Kind: Config, Op: "clear the record of tries to log in", Err: kept}
+			return &Error{Kind: Internal, Op: "clear the record of tries to log in", Err: kept}
 		}
 		return nil
 	}

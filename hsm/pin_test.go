@@ -32,6 +32,7 @@ func TestReadPINFile(t *testing.T) {
 	write := func(name, text string, mode os.FileMode) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
+		_ = os.Remove(path) // whoever is not root cannot write over what only may be read
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

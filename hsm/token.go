@@ -114,7 +114,6 @@ func (t *Token) logInAnchor(ctx context.Context, info p11.TokenInfo) error {
 		t.cfg.Trace.Login(t.cfg.Name, err)
 	}
 	if err != nil {
-		t.log.Error("login", "error", err)
 		return t.fail("log in", err, Internal)
 	}
 	t.epoch.Add(1)
@@ -156,6 +155,7 @@ func (t *Token) logInAgain(ctx context.Context, epoch uint64) error {
 	}
 	t.log.Warn("login was lost; logging in again")
 	if err := t.logInAnchor(ctx, info); err != nil {
+		t.log.Error("login", "error", err)
 		if e, ok := errors.AsType[*Error](err); ok && e.Kind == PINRefused {
 			t.refused.Store(e)
 		}

@@ -55,6 +55,11 @@ func (g Grant) Check() error {
 	return errors.Join(errs...)
 }
 
+// Covers reports whether the grant concerns a key, in all its versions.
+func (g Grant) Covers(n KeyName) bool {
+	return slices.ContainsFunc(g.Keys, func(p string) bool { return covers(p, n) })
+}
+
 func validPattern(p string) bool {
 	if p == "keys/*" {
 		return true
@@ -181,8 +186,7 @@ func (c *Caller) can(op Operation, n KeyName) bool {
 		return false
 	}
 	return slices.ContainsFunc(c.grants, func(g Grant) bool {
-		return slices.Contains(g.Operations, op) &&
-			slices.ContainsFunc(g.Keys, func(p string) bool { return covers(p, n) })
+		return slices.Contains(g.Operations, op) && g.Covers(n)
 	})
 }
 

@@ -87,6 +87,9 @@ func serve(config *daemon.Config, stderr *os.File) int {
 			log.Error("configuration", "line", f.Line, "column", f.Column, "path", f.Path, "error", f.Message)
 		}
 		return exitConfig
+	case daemon.Misconfigured(err):
+		log.Error("configuration and machine do not fit each other", "error", err)
+		return exitConfig
 	case daemon.NeedsOperator(err):
 		log.Error("a PIN needs an operator", "error", err)
 		return exitPIN

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -213,7 +214,15 @@ func TestExitCodes(t *testing.T) {
 		}
 	}
 	fail(exitConfig, "{version: 1, token: main}", "{version: 1, token: main, id: EXMP01/ov/9}")
-	fail(exitRuntime, "listen: 127.0.0.1:0", "listen: 127.0.0.1:99999")
+	fail(exitConfig, "pin: {file: pin}", "pin: {descriptor: 199}")
+	fail(exitConfig, "state_dir: state", "state_dir: pin")
+	fail(exitRuntime, "label: ", "serial: gone, label: ")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	fail(exitRuntime, "listen: 127.0.0.1:0", "listen: "+taken.Addr().String())
 	write(t, filepath.Join(filepath.Dir(config), "wrong"), "wrongpin1")
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")

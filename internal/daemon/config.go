@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -23,23 +24,25 @@ import (
 
 // Config is a configuration that has been checked, as far as that can be done without touching a token.
 type Config struct {
-	file     string
-	dir      string // relative paths start here
-	listen   string
-	insecure bool
-	tls      *tlsConfig // nil exactly when insecure
-	tokens   []hsm.TokenConfig
-	keys     []keyConfig
-	access   *signer.Access
-	clients  int
-	trust    *trust.Store
-	smev     *trust.Store
-	message  int // limits.message_bytes, 0: default
-	limits   api.Limits
-	watch    time.Duration // between two looks at the tokens
-	grace    time.Duration // for calls at work when the daemon stops
-	level    slog.Level
-	json     bool
+	file        string
+	dir         string // relative paths start here
+	listen      string
+	insecure    bool
+	tls         *tlsConfig // nil exactly when insecure
+	tokens      []hsm.TokenConfig
+	keys        []keyConfig
+	access      *signer.Access
+	clients     int
+	granted     []grantPlace
+	trust       *trust.Store
+	smev        *trust.Store
+	message     int // limits.message_bytes, 0: default
+	limits      api.Limits
+	connections int           // at once, 0: default
+	watch       time.Duration // between two looks at the tokens
+	grace       time.Duration // for calls at work when the daemon stops
+	level       slog.Level
+	json        bool
 }
 
 type tlsConfig struct {
@@ -128,6 +131,9 @@ func (c *Config) readListen(root value, at func(string) value) {
 		v.fail("must be host:port")
 		return
 	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		v.fail("the port must be a number from 0 to 65535")
+	}
 	if ip := net.ParseIP(host); c.insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		v.fail("without mutual TLS only a loopback address may be listened on, such as 127.0.0.1")
 	}
@@ -161,10 +167,7 @@ func (c *Config) readTLS(root, v value) {
 		c.tls.certificate = c.serverCertificate(certificate, key, chain)
 	}
 	if data := c.pem(at("client_ca"), v); data != nil {
-		c.tls.clientCAs = x509.NewCertPool()
-		if !c.tls.clientCAs.AppendCertsFromPEM(data) {
-			at("client_ca").fail("no certificate of RSA or ECDSA in PEM in it")
-		}
+		c.tls.clientCAs = clientCAs(at("client_ca"), data)
 	}
 }
 
@@ -194,6 +197,31 @@ func (c *Config) serverCertificate(certificate, key value, chain []byte) tls.Cer
 	return out
 }
 
+// clientCAs reads who issues clients' certificates. TLS knows no GOST, and what it does not know it would pass over in
+// silence until the first client is refused.
+func clientCAs(v value, data []byte) *x509.CertPool {
+	pool := x509.NewCertPool()
+	chain, err := parseChain(data)
+	if err != nil {
+		v.fail("%s", err)
+		return pool
+	}
+	for _, der := range chain.Certificate {
+		c, err := x509.ParseCertificate(der)
+		switch {
+		case err != nil:
+			v.fail("%s", err)
+		case c.PublicKeyAlgorithm == x509.UnknownPublicKeyAlgorithm:
+			v.fail("the certificate of %s has no key of RSA, ECDSA or Ed25519", c.Subject)
+		case time.Now().After(c.NotAfter):
+			v.fail("the certificate of %s was valid until %s", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
+		default:
+			pool.AddCert(c)
+		}
+	}
+	return pool
+}
+
 func (c *Config) readTrust(v value) {
 	at := v.mapping("anchors", "intermediates", "smev")
 	anchors, intermediates := c.certificates(at("anchors")), c.certificates(at("intermediates"))
@@ -209,13 +237,14 @@ func (c *Config) readTrust(v value) {
 }
 
 func (c *Config) readLimits(v value) {
-	at := v.mapping("message_bytes", "calls", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds")
+	at := v.mapping("message_bytes", "calls", "connections", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds")
 	c.message = at("message_bytes").number(1024, 1<<30)
 	c.limits = api.Limits{
 		MessageBytes: c.message, Calls: at("calls").number(1, 1<<16), Streams: at("streams").number(1, 1<<16),
 		CallTime:      seconds(at("call_seconds"), 3600, 0),
 		ConnectionAge: seconds(at("connection_age_seconds"), 24*3600, 0),
 	}
+	c.connections = at("connections").number(1, 1<<16)
 	c.grace = seconds(at("stop_seconds"), 3600, 20*time.Second)
 	c.watch = seconds(at("watch_seconds"), 3600, 15*time.Second)
 }

@@ -79,7 +79,17 @@ func TestFindings(t *testing.T) {
 		{"other TLS key", "key: server.key ", "key: other.key ", []string{
 			`key: other: tls.key: private key does not match public key`}},
 		{"not a certificate", "client_ca: clients-ca.pem", "client_ca: server.key", []string{
-			`client_ca:: tls.client_ca: no certificate of RSA or ECDSA in PEM in it`}},
+			`client_ca:: tls.client_ca: no certificate in it`}},
+		{"client CA with GOST", "client_ca: clients-ca.pem", "client_ca: root-ca.pem", []string{
+			`client_ca:: tls.client_ca: the certificate of *`}},
+		{"port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:84430", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
+		{"named port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:https", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
+		{"no names", "san: [monitoring.example.ru]", "san: []", []string{`san: []: clients[1].san: is empty; the client could not be told`}},
+		{"DN for SAN", "san: [monitoring.example.ru]", "san: [CN=monitoring]", []string{
+			`san: [CN: clients[1].san[0]: "CN=monitoring" is neither a DNS name nor a URI`}},
+		{"address for SAN", "san: [monitoring.example.ru]", "san: [\"::1\", 10.0.0.1]", []string{
+			`san: ["::1": clients[1].san[0]: "::1" is neither a DNS name nor a URI`,
+			`san: ["::1": clients[1].san[1]: "10.0.0.1" is neither a DNS name nor a URI`}},
 		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},
 		{"insecure", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\ninsecure: true", []string{
 			`listen:: listen: without mutual TLS only a loopback address may be listened on, such as 127.0.0.1`,

@@ -6,8 +6,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"log/slog"
+	"net"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -217,7 +223,7 @@ func (c *Config) readClients(root, v value) {
 	var clients []signer.Client
 	for _, item := range v.list() {
 		at := item.mapping("name", "san", "anyone", "allow")
-		client := signer.Client{Name: at("name").required(item), SANs: at("san").texts(), Anyone: at("anyone").flag()}
+		client := signer.Client{Name: at("name").required(item), SANs: names(at("san")), Anyone: at("anyone").flag()}
 		switch {
 		case client.Anyone && !c.insecure:
 			at("anyone").fail("is only for insecure: true")
@@ -243,6 +249,7 @@ func (c *Config) readClients(root, v value) {
 				continue
 			}
 			client.Grants = append(client.Grants, out)
+			c.granted = append(c.granted, grantPlace{out, client.Name, grant})
 		}
 		clients = append(clients, client)
 	}
@@ -251,6 +258,53 @@ func (c *Config) readClients(root, v value) {
 		v.fail("%s", err)
 	}
 	c.access, c.clients = access, len(clients)
+}
+
+// names reads the DNS names and URIs of a client. What no certificate can carry would never match, and nobody would say so.
+func names(v value) []string {
+	items := v.list()
+	if v.present() && v.node.Kind == yaml.SequenceNode && len(items) == 0 {
+		v.fail("is empty; the client could not be told")
+	}
+	var out []string
+	for _, item := range items {
+		s := item.text()
+		u, err := url.Parse(s)
+		switch {
+		case s == "":
+			continue
+		case strings.Contains(s, "://") && err == nil && u.Host != "", strings.HasPrefix(s, "urn:") && err == nil:
+		case net.ParseIP(s) == nil && !strings.ContainsFunc(s, notInHost):
+		case strings.Contains(s, "*"): // refused in its own words
+		default:
+			item.fail("%q is neither a DNS name nor a URI", printable(s))
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func notInHost(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_", r)
+}
+
+// grantPlace is a grant with its place.
+type grantPlace struct {
+	signer.Grant
+	client string
+	place  value
+}
+
+// warnOfIdleGrants tells of patterns that cover no configured key: they may be meant for later, or be misspelt.
+func (c *Config) warnOfIdleGrants(log *slog.Logger) {
+	for _, g := range c.granted {
+		for _, pattern := range g.Keys {
+			one := signer.Grant{Keys: []string{pattern}}
+			if !slices.ContainsFunc(c.keys, func(k keyConfig) bool { return one.Covers(k.name) }) {
+				log.Warn("a grant covers no configured key", "client", g.client, "keys", pattern, "line", g.place.node.Line)
+			}
+		}
+	}
 }
 
 // parseChain reads a PEM chain, leaf first.

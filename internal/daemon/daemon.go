@@ -51,7 +51,6 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 			return nil, err
 		}
 		d.lanes[t.Name] = &lane{name: t.Name, token: token}
-		log.Info("token open", "token", t.Name, "label", token.Info().Label, "serial", token.Info().Serial)
 	}
 	keys, err := c.openKeys(ctx, d.lanes, log)
 	if err != nil {
@@ -71,6 +70,10 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
+	if d.listener, err = narrow(d.listener, c.connections, log); err != nil {
+		return nil, err
+	}
+	c.warnOfIdleGrants(log)
 	if c.insecure {
 		log.Warn("INSECURE: listening without TLS; whoever reaches this address may sign as client anyone")
 	}
@@ -83,6 +86,19 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 
 // NeedsOperator reports whether an error of Start is about a PIN, so that starting again may do harm.
 func NeedsOperator(err error) bool { return hsm.KindOf(err) == hsm.PINRefused }
+
+// Misconfigured reports whether an error of Start says that configuration and machine contradict each other, so that
+// starting again does not help.
+func Misconfigured(err error) bool {
+	if _, ok := errors.AsType[*ConfigError](err); ok {
+		return true
+	}
+	switch hsm.KindOf(err) {
+	case hsm.Config, hsm.Ambiguous, hsm.KeyNotFound, hsm.KeyUnusable, hsm.Invalid:
+		return true
+	}
+	return false
+}
 
 // openTLS completes the TLS configuration; nil when the listener is insecure. A key on a token is opened before the token
 // itself, as package hsm asks for.
@@ -195,18 +211,21 @@ func (d *Daemon) watch(ctx context.Context) {
 	}
 }
 
-// look lets the lane's first key sign. A token without keys, and one that is merely busy, is as it was.
+// look lets the lane's first key sign. A token without keys is as it was, and so is one that is merely busy: it has signed
+// for others since the last look. One that has not is taken to hang.
 func (l *lane) look(ctx context.Context, patience time.Duration) error {
 	if l.first == nil {
 		return l.state()
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	digest := make([]byte, l.first.Public().Algorithm.Digest.Size)
+	digest := make([]byte, l.first.hsm.Public().Algorithm.Digest.Size)
 	rand.Read(digest)
-	_, err := l.first.SignDigest(ctx, digest)
-	l.note(err)
-	if err != nil && (hsm.KindOf(err) == hsm.Busy || hsm.KindOf(err) == hsm.Expired) {
+	_, err := l.first.sign(ctx, digest)
+	signed := l.signed.Load()
+	busy := signed != l.seen && (hsm.KindOf(err) == hsm.Busy || hsm.KindOf(err) == hsm.Expired)
+	l.seen = signed
+	if err != nil && busy {
 		return l.state()
 	}
 	return err

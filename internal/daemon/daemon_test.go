@@ -322,6 +322,74 @@ func TestTokenAway(t *testing.T) {
 	}
 }
 
+// A token whose keys vanish while it seems to be there is as bad as one that is away, and the list of keys says so.
+func TestKeysVanish(t *testing.T) {
+	p := newPlant(t)
+	log := &logBuffer{}
+	text := strings.Replace(p.config, "[keys/EXMP01/*]", "[keys/EXMP01/*, keys/EXMP02/ov]", 1)
+	d, err := Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "client=gateway keys=keys/EXMP02/ov line="; strings.Count(log.String(), "covers no configured key") != 1 ||
+		!strings.Contains(log.String(), want) {
+		t.Errorf("the grant of no key is not told of:\n%s", log)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Serve(ctx) }()
+	conn := p.dial(t, d)
+	await(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
+	if err := os.RemoveAll(filepath.Join(filepath.Dir(p.soft.Conf), "tokens")); err != nil {
+		t.Fatal(err)
+	}
+	await(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_NOT_SERVING)
+	keys, err := epovpb.NewKeyServiceClient(conn).ListKeys(t.Context(), &epovpb.ListKeysRequest{})
+	if err != nil || len(keys.Keys) != 3 || keys.Keys[0].State != epovpb.KeyState_KEY_STATE_UNUSABLE {
+		t.Error(keys, err)
+	}
+	if !strings.Contains(log.String(), "token does not sign") {
+		t.Error("the log does not say so")
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// slowKey signs when told to.
+type slowKey struct {
+	tokenKey
+	public *gost.PublicKey
+	err    error
+}
+
+func (k *slowKey) Public() *gost.PublicKey { return k.public }
+
+func (k *slowKey) SignDigest(context.Context, []byte) ([]byte, error) { return nil, k.err }
+
+// A token on which the look's own signature must wait is busy while others' succeed, and hangs when none does.
+func TestLook(t *testing.T) {
+	leaf := testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B").Certificate
+	slow := &slowKey{public: leaf.PublicKey}
+	l := &lane{token: &hsm.Token{}}
+	l.first = &key{hsm: slow, lane: l}
+	for _, kind := range []hsm.Kind{hsm.Busy, hsm.Expired} {
+		slow.err = &hsm.Error{Kind: kind}
+		l.note(nil) // somebody's signature
+		if err := l.look(t.Context(), time.Second); err != nil {
+			t.Errorf("%s, at work: %v", kind, err)
+		}
+		if err := l.look(t.Context(), time.Second); hsm.KindOf(err) != kind {
+			t.Errorf("%s, at a standstill: %v", kind, err)
+		}
+	}
+	slow.err = nil
+	if err := l.look(t.Context(), time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 // What does not fit the token is said at its place; a wrong PIN is told apart, and never repeated.
 func TestStartRefusals(t *testing.T) {
 	p := newPlant(t)
@@ -342,6 +410,8 @@ func TestStartRefusals(t *testing.T) {
 		{"other certificate", "certificate: ov1.pem", "certificate: other.pem",
 			":10:9: keys[0].versions[0]: the certificate from the configuration is of another key"},
 		{"no such key", "{version: 2, token: main}", "{version: 2, token: main, id: EXMP01/ov/7}", ":11:9: keys[0].versions[1]: "},
+		{"chain of another issuer", "certificate: ov1.pem", "certificate: ov1.pem, chain: [other.pem]",
+			":10:9: keys[0].versions[0]: the certificate from the configuration was issued by "},
 		{"no such token", "label: ", "serial: \"0\", label: ", ""},
 		{"other TLS key", "certificate: server.pem", "certificate: otherserver.pem",
 			`:3:6: tls: the certificate is not of the key "tls" on token "main"`},

@@ -31,10 +31,12 @@ func (r *ring) Keys() []signer.Key { return r.order }
 
 // lane is a token with what is known of its state from the work it does.
 type lane struct {
-	name  string
-	token *hsm.Token
-	first *hsm.Key              // signs when the token is looked at
-	down  atomic.Pointer[error] // why the token last failed as a whole; nil while it works
+	name   string
+	token  *hsm.Token
+	first  *key                  // signs when the token is looked at
+	down   atomic.Pointer[error] // why the token last failed as a whole; nil while it works
+	signed atomic.Uint64         // signatures so far
+	seen   uint64                // of them, at the last look
 }
 
 // note keeps the state of the token up to date with the outcome of one signature.
@@ -42,6 +44,7 @@ func (l *lane) note(err error) {
 	switch {
 	case err == nil:
 		l.down.Store(nil)
+		l.signed.Add(1)
 	case hsm.KindOf(err) == hsm.Away || hsm.KindOf(err) == hsm.Closed || hsm.KindOf(err) == hsm.PINRefused:
 		l.down.Store(&err)
 	}
@@ -58,13 +61,21 @@ func (l *lane) state() error {
 	return nil
 }
 
+// tokenKey is what the ring uses of an *hsm.Key.
+type tokenKey interface {
+	Public() *gost.PublicKey
+	SignDigest(ctx context.Context, digest []byte) ([]byte, error)
+	Err() error
+}
+
 // key is a key on a token, as package signer wants it.
 type key struct {
 	name        string
 	lane        *lane
-	hsm         *hsm.Key
+	hsm         tokenKey
 	certificate *gost.Certificate
 	chain       []*gost.Certificate
+	lost        atomic.Pointer[error] // why the token could not use the key when last asked; nil while it can
 }
 
 func (k *key) Name() string                   { return k.name }
@@ -73,12 +84,28 @@ func (k *key) Certificate() *gost.Certificate { return k.certificate }
 func (k *key) Chain() []*gost.Certificate     { return k.chain }
 
 func (k *key) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
-	signature, err := k.hsm.SignDigest(ctx, digest)
-	k.lane.note(err)
+	signature, err := k.sign(ctx, digest)
 	if err != nil {
 		return nil, translate(err)
 	}
 	return signature, nil
+}
+
+// sign keeps the states of key and token up to date.
+func (k *key) sign(ctx context.Context, digest []byte) ([]byte, error) {
+	signature, err := k.hsm.SignDigest(ctx, digest)
+	k.lane.note(err)
+	k.note(err)
+	return signature, err
+}
+
+func (k *key) note(err error) {
+	switch kind := hsm.KindOf(err); {
+	case err == nil:
+		k.lost.Store(nil)
+	case kind == hsm.KeyNotFound || kind == hsm.Ambiguous || kind == hsm.KeyUnusable || kind == hsm.Config:
+		k.lost.Store(&err)
+	}
 }
 
 // Available implements signer.Availability.
@@ -88,6 +115,9 @@ func (k *key) Available() error {
 	}
 	if err := k.lane.state(); err != nil {
 		return translate(err)
+	}
+	if p := k.lost.Load(); p != nil {
+		return translate(*p)
 	}
 	return nil
 }
@@ -147,7 +177,7 @@ func (c *Config) openKeys(ctx context.Context, lanes map[string]*lane, log *slog
 			continue
 		}
 		if l.first == nil {
-			l.first = found
+			l.first = k
 		}
 		r.order = append(r.order, k)
 		r.byName[k.name] = k
@@ -173,6 +203,8 @@ func (k *key) fits(now time.Time, log *slog.Logger) error {
 		return fmt.Errorf("has a key that cannot be used: %w", c.PublicKeyErr)
 	case !c.PublicKey.Equal(k.Public()):
 		return errors.New("is of another key")
+	case len(k.chain) > 0 && !c.Issuer.Equal(k.chain[0].Subject):
+		return fmt.Errorf("was issued by %s; the chain begins with %s", c.Issuer, k.chain[0].Subject)
 	case now.After(c.NotAfter):
 		log.Warn("the certificate is over; the key does not sign", "key", k.name, "until", c.NotAfter)
 	case now.Before(c.NotBefore):

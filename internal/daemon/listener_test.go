@@ -1,0 +1,89 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Connections beyond the bound are closed, the others are kept, and whoever leaves makes room.
+func TestNarrow(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &logBuffer{}
+	l, err := narrow(tcp, 2, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accepted := make(chan net.Conn, 8)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	dial()
+	first := <-accepted
+	dial()
+	defer (<-accepted).Close()
+	refused := dial()
+	_ = refused.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var timeout net.Error
+	if _, err := refused.Read(make([]byte, 1)); err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+		t.Error("the third connection was not closed:", err)
+	}
+	if !strings.Contains(log.String(), "connections=2") {
+		t.Error("nobody was told:", log)
+	}
+	_ = first.Close()
+	_ = first.Close() // makes room once only
+	dial()
+	defer (<-accepted).Close()
+	if n := len(l.(*listener).free); n != 2 {
+		t.Errorf("%d of 2 are taken", n)
+	}
+}
+
+// There are as many connections as the limit of open files allows, and none when it leaves too few for the tokens.
+func TestNarrowByFiles(t *testing.T) {
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) }()
+	for _, tc := range []struct {
+		files      uint64
+		most, want int
+	}{{spared + 40, 0, 40}, {spared + 40, 7, 7}, {spared, 7, 0}} {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: tc.files, Max: before.Max}); err != nil {
+			t.Fatal(err)
+		}
+		l, err := narrow(nil, tc.most, quiet)
+		if tc.want == 0 {
+			if err == nil {
+				t.Error("accepted:", tc)
+			}
+		} else if err != nil || cap(l.(*listener).free) != tc.want {
+			t.Error(tc, l, err)
+		}
+	}
+}

@@ -111,18 +111,19 @@ func BenchmarkInverse(b *testing.B) {
 func BenchmarkPoints(b *testing.B) {
 	for _, name := range benchmarkSets {
 		c := ParamSetByName(name).curve
-		var u point
+		var s sum
 		e := c.baseEntry()
-		c.lift(&u, e)
-		c.double(&u, &u)
+		s.begin(c)
+		s.add(e)
+		s.double()
 		b.Run(name+"/double", func(b *testing.B) {
 			for b.Loop() {
-				c.double(&u, &u)
+				s.double()
 			}
 		})
 		b.Run(name+"/add", func(b *testing.B) {
 			for b.Loop() {
-				c.add(&u, &u, e)
+				s.add(e)
 			}
 		})
 	}

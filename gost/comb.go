@@ -88,12 +88,15 @@ func (c *curve) newComb(pt *entry, s shape) *comb {
 	t.table = make([]uint64, 0, t.tables()*t.size()*t.words)
 	points, entries := make([]point, t.size()), make([]entry, t.size())
 	for column := 0; column < s.columns; column += s.spacing {
-		c.lift(&points[0], &powers[s.bit(s.teeth-1, column)])
+		var first sum
+		first.begin(c)
+		first.add(&powers[s.bit(s.teeth-1, column)])
 		for tooth := range s.teeth - 1 {
 			e := powers[s.bit(tooth, column)]
-			c.negate(&e, ones)
-			c.add(&points[0], &points[0], &e)
+			c.opposite(&e)
+			first.add(&e)
 		}
+		points[0] = *first.point()
 		// A bit set instead of clear adds its power of two twice. No sum is zero: as integers these are odd and below q.
 		for tooth := range s.teeth - 1 {
 			for j := range 1 << tooth {
@@ -134,43 +137,44 @@ func (t *comb) load(e *entry, words []uint64) {
 	}
 }
 
-// signs sets b to the bits that stand for k: Σ (2·bᵢ − 1)·2^i = 2b − (2^length − 1) ≡ k mod q. k is reduced.
-func (t *comb) signs(b, k *fe) {
-	t.curve.q.add(b, k, &t.offset)
-	t.curve.q.half(b, b)
-}
+// columns are the bits of a scalar by columns, those of the first tooth lowest.
+type columns [128]uint8
 
-// column gathers the bits of a column.
-func (t *comb) column(b *fe, column int) (d uint) {
-	place, stride := column, t.columns
-	if !t.interleaved {
-		place, stride = column*t.teeth, 1
-	}
+// cut recodes k, reduced: bits b with Σ (2·bᵢ − 1)·2^i = 2b − (2^length − 1) ≡ k mod q, where i are their places. Its time
+// does not depend on k.
+func (t *comb) cut(k *fe) (d columns) {
+	var b [9]uint64 // above q are zeros
+	c := t.curve.q
+	var bits fe
+	c.add(&bits, k, &t.offset)
+	c.half(&bits, &bits)
+	copy(b[:], bits[:])
 	for tooth := range t.teeth {
-		if place < 64*len(b) { // above are zeros
-			d |= uint(b[place/64]>>(place%64)&1) << tooth
+		for column := range t.columns {
+			place := t.bit(tooth, column)
+			d[column] |= uint8(b[place/64]>>(place%64)&1) << tooth
 		}
-		place += stride
 	}
 	return d
 }
 
-// addColumns adds to r the columns that are i columns right of one with a table, 0 ≤ i < spacing. It branches on
+// addColumns adds to s the columns that are i columns right of one with a table, 0 ≤ i < spacing. It branches on
 // everything and is for public values.
-func (t *comb) addColumns(r *point, b *fe, i int) {
+func (t *comb) addColumns(s *sum, d *columns, i int) {
 	var e entry
 	for ; i < t.columns; i += t.spacing {
-		d := t.column(b, i)
-		negative := d < 1<<(t.teeth-1)
+		index := uint(d[i])
+		negative := index>>(t.teeth-1) == 0
 		if negative {
-			d = ^d
+			index = ^index
 		}
-		index := i/t.spacing*t.size() + int(d)&(t.size()-1)
-		t.load(&e, t.table[index*t.words:][:t.words])
+		index &= uint(t.size() - 1)
+		words := (i/t.spacing*t.size() + int(index)) * t.words
+		t.load(&e, t.table[words:][:t.words])
 		if negative {
-			t.curve.negate(&e, ones)
+			t.curve.opposite(&e)
 		}
-		t.curve.add(r, r, &e)
+		s.add(&e)
 	}
 }
 
@@ -183,16 +187,15 @@ func (t *comb) addColumns(r *point, b *fe, i int) {
 // well. Opposite points, that is k = 0, give the zero that they must.
 func (t *comb) multiply(r *point, k *fe) {
 	c := t.curve
-	var b fe
-	t.signs(&b, k)
+	d := t.cut(k)
 	var e entry
-	t.choose(&e, &b, 0)
+	t.choose(&e, &d, 0)
 	c.lift(r, &e)
 	for i := 1; i < t.columns-1; i++ {
-		t.choose(&e, &b, i)
+		t.choose(&e, &d, i)
 		c.addUnequal(r, r, &e)
 	}
-	t.choose(&e, &b, t.columns-1)
+	t.choose(&e, &d, t.columns-1)
 	if c.edwards != nil {
 		c.addUnequal(r, r, &e)
 		return
@@ -208,13 +211,13 @@ func (t *comb) multiply(r *point, k *fe) {
 }
 
 // choose sets e to the entry for a column, reading the whole table.
-func (t *comb) choose(e *entry, b *fe, column int) {
-	d := uint64(t.column(b, column))
-	negative := d>>(t.teeth-1) - 1 // all ones or zero
-	d = (d ^ negative) & uint64(t.size()-1)
+func (t *comb) choose(e *entry, d *columns, column int) {
+	index := uint64(d[column])
+	negative := index>>(t.teeth-1) - 1 // all ones or zero
+	index = (index ^ negative) & uint64(t.size()-1)
 	table := t.table[column*t.size()*t.words:][:t.size()*t.words]
 	var words [24]uint64
-	t.chooseWords(&words, table, d)
+	t.chooseWords(&words, table, index)
 	t.load(e, words[:t.words])
 	t.curve.negate(e, negative)
 }

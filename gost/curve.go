@@ -79,9 +79,9 @@ func (c *curve) entryOf(pt *affine) (e entry, ok bool) {
 	if e, ok = c.toEdwards(pt); !ok {
 		return e, false
 	}
-	var r point
-	c.multiply(&r, &c.q.v, &e)
-	return e, c.isZero(&r)
+	var r sum
+	c.multiply(&r, nil, &c.q.v, &e)
+	return e, c.isZero(r.point())
 }
 
 // baseEntry is the base point in the form of tables.
@@ -134,17 +134,13 @@ func (c *curve) addUnequal(r, u *point, v *entry) {
 	}
 }
 
-// add sets r = u + v for any points. r may be u. It branches on them.
+// add sets r = u + v for any points. r is not u. It branches on them.
 func (c *curve) add(r, u *point, v *entry) {
-	if c.edwards != nil {
-		c.addUnequal(r, u, v)
+	c.addUnequal(r, u, v)
+	if c.edwards != nil || !c.p.isZero(&r.z) {
 		return
 	}
-	var s point
-	c.addUnequal(&s, u, v)
 	switch {
-	case !c.p.isZero(&s.z):
-		*r = s
 	case c.p.isZero(&u.z):
 		c.lift(r, v)
 	case c.sameOrdinate(u, v) != 0:
@@ -162,6 +158,16 @@ func (c *curve) sameOrdinate(u *point, v *entry) uint64 {
 	c.p.mul(&t, &t, &v.y)
 	c.p.sub(&t, &t, &u.y)
 	return c.p.maskIfZero(&t)
+}
+
+// opposite sets v = −v.
+func (c *curve) opposite(v *entry) {
+	if c.edwards == nil {
+		c.p.neg(&v.y, &v.y)
+		return
+	}
+	c.p.neg(&v.x, &v.x)
+	c.p.neg(&v.t, &v.t)
 }
 
 // negate sets v = −v where mask is all ones, and leaves v where it is zero.
@@ -205,6 +211,29 @@ func (c *curve) normalize(entries []entry, points []point) {
 		f.mul(&square, &square, &inv)
 		f.mul(&e.y, &u.y, &square)
 	}
+}
+
+// sum is a point that grows in place: of its two points one is current, the other takes the next result.
+type sum struct {
+	c       *curve
+	points  [2]point
+	current int
+}
+
+// begin sets s to zero.
+func (s *sum) begin(c *curve) {
+	s.c, s.current = c, 0
+	s.points[0] = c.zero()
+}
+
+func (s *sum) point() *point { return &s.points[s.current] }
+
+func (s *sum) double() { s.c.double(&s.points[s.current], &s.points[s.current]) }
+
+// add adds v. It branches on the points.
+func (s *sum) add(v *entry) {
+	s.c.add(&s.points[1-s.current], &s.points[s.current], v)
+	s.current = 1 - s.current
 }
 
 // coordinates returns the coordinates on y² = x³ + a·x + b of a point other than zero, as reduced integers.

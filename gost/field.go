@@ -175,8 +175,10 @@ func (m *modulus) reduce(z, x *fe) {
 	z.choose(&r, b-1)
 }
 
-// isZero tells whether an element is zero.
-func (m *modulus) isZero(x *fe) bool { return m.maskIfZero(x) != 0 }
+// isZero tells whether an element is zero. It branches on it.
+func (m *modulus) isZero(x *fe) bool {
+	return (x[0] == 0 || x[0] == m.v[0]) && m.maskIfZero(x) != 0
+}
 
 // maskIfZero is all ones for the element zero and else zero.
 func (m *modulus) maskIfZero(x *fe) uint64 {

@@ -28,16 +28,15 @@ func (k *PreparedKey) Verify(digest, signature []byte) error {
 		return err
 	}
 	base := v.c.prepared() // of the same shape
-	var own, key fe
-	base.signs(&own, &v.z1)
-	k.tables.signs(&key, &v.z2)
-	pt := v.c.zero()
+	own, key := base.cut(&v.z1), k.tables.cut(&v.z2)
+	var pt sum
+	pt.begin(v.c)
 	for i := base.spacing - 1; i >= 0; i-- {
 		if i < base.spacing-1 {
-			v.c.double(&pt, &pt)
+			pt.double()
 		}
 		base.addColumns(&pt, &own, i)
 		k.tables.addColumns(&pt, &key, i)
 	}
-	return v.finish(&pt)
+	return v.finish(pt.point())
 }

@@ -22,9 +22,9 @@ func (k *PublicKey) Verify(digest, signature []byte) error {
 	if err := v.start(k, digest, signature); err != nil {
 		return err
 	}
-	var pt point
-	k.Params.curve.sum(&pt, &v.z1, &v.z2, &k.point)
-	return v.finish(&pt)
+	var pt sum
+	k.Params.curve.multiply(&pt, &v.z1, &v.z2, &k.point)
+	return v.finish(pt.point())
 }
 
 // verification is what verifying with and without tables have in common: the signature is good when

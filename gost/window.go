@@ -3,20 +3,17 @@ package gost
 // keyWindow is the width of the windows in which the scalar of a public key is recoded, when it has no tables yet.
 const keyWindow = 5
 
-// multiply sets r = n·pt for an integer n < 2^(64·limbs). It branches on everything and is for public values.
-func (c *curve) multiply(r *point, n *fe, pt *entry) { c.sum(r, nil, n, pt) }
-
-// sum sets r = m·P + n·pt for m < q and n < 2^(64·limbs), with the tables of the base point P; without the former where m is
-// nil. It branches on everything and is for public values.
-func (c *curve) sum(r *point, m, n *fe, pt *entry) {
+// multiply sets s = m·P + n·pt for m < q and n < 2^(64·limbs), with the tables of the base point P; without the former where m
+// is nil. It branches on everything and is for public values.
+func (c *curve) multiply(s *sum, m, n *fe, pt *entry) {
 	var odd [1 << (keyWindow - 2)]entry // pt, 3pt, 5pt, …
 	c.oddMultiples(&odd, pt)
 	var base *comb
-	var columns fe
+	var d columns
 	spacing := 0
 	if m != nil {
 		base = c.prepared()
-		base.signs(&columns, m)
+		d = base.cut(m)
 		spacing = base.spacing
 	}
 	var digits [8*64 + 1]int8
@@ -25,20 +22,20 @@ func (c *curve) sum(r *point, m, n *fe, pt *entry) {
 	for length > spacing && digits[length-1] == 0 {
 		length--
 	}
-	*r = c.zero()
+	s.begin(c)
 	for i := length - 1; i >= 0; i-- {
 		if i < length-1 {
-			c.double(r, r)
+			s.double()
 		}
 		if d := digits[i]; d > 0 {
-			c.add(r, r, &odd[d/2])
+			s.add(&odd[d/2])
 		} else if d < 0 {
 			negative := odd[-d/2]
-			c.negate(&negative, ones)
-			c.add(r, r, &negative)
+			c.opposite(&negative)
+			s.add(&negative)
 		}
 		if i < spacing {
-			base.addColumns(r, &columns, i)
+			base.addColumns(s, &d, i)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func ApplyReader(w io.Writer, r io.Reader, node Node, chain []Transform, limits 
 	}
 	p.tok.ResetReader(r, limits)
 	p.begin(&p.tok, w)
-	p.smev.block.reader = true
+	p.smev.block.reader, p.c14n.reader = true, true
 	err := p.scan()
 	if err != nil || p.fuses() {
 		return err

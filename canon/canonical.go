@@ -26,6 +26,8 @@ type canonicalizer struct {
 	progress
 	shownNamespaces
 
+	run     xmltext.Span   // not yet written, see verbatim.go
+	reader  bool           // the document comes from a reader
 	fused   *smevTransform // takes the place of canonical octets, see fused.go
 	decoder *decoder       // takes the text alone, see base64.go
 	xml     []inherited
@@ -37,6 +39,7 @@ type canonicalizer struct {
 func (c *canonicalizer) begin(tok *xmltext.Tokenizer, out *writer, f *form, s selection) {
 	c.tok, c.out, c.form, c.selection = tok, out, *f, s
 	c.fused, c.decoder, c.xml = nil, nil, c.xml[:0]
+	c.run, c.reader = xmltext.Span{}, false
 	c.shownNamespaces.reset()
 	c.progress = progress{filters: s.signatures || len(s.enveloped) > 0 || len(s.outside) > 0}
 }
@@ -57,7 +60,11 @@ func (c *canonicalizer) startTag() error {
 		if attrs, err = c.inheritTo(attrs); err != nil {
 			return err
 		}
+	} else if c.canonicalTag() {
+		c.verbatim(c.tok.Span())
+		return nil
 	}
+	c.endRun()
 	o := c.out
 	o.octet('<')
 	o.octets(c.tok.QName())
@@ -124,23 +131,29 @@ func (c *canonicalizer) endTag() {
 	case c.fused != nil:
 		c.fused.endTag()
 	default:
+		span, name := c.tok.Span(), c.tok.QName()
+		if span.End-span.Start == len("</>")+len(name) {
+			c.verbatim(span)
+			break
+		}
+		c.endRun()
 		c.out.string("</")
-		c.out.octets(c.tok.QName())
+		c.out.octets(name)
 		c.out.octet('>')
 	}
 	c.leave()
 }
 
 func (c *canonicalizer) text() error {
-	raw, shape := c.tok.Raw()
 	switch {
 	case c.decoder != nil:
 		return c.decoder.write(c.tok.Text())
 	case c.fused != nil:
 		return c.fused.join()
-	case shape != xmltext.Mixed:
-		c.out.octets(raw)
+	case c.tok.Shape() != xmltext.Mixed:
+		c.verbatim(c.tok.Span())
 	default:
+		c.endRun()
 		c.out.escaped(c.tok.Text(), &textEscapes)
 	}
 	return nil
@@ -154,6 +167,7 @@ func (c *canonicalizer) misc(kind xmltext.Kind) error {
 	case c.fused != nil:
 		return c.fused.endBlock()
 	}
+	c.endRun()
 	inside := c.apex > 0
 	if !inside && c.rooted {
 		c.out.octet('\n')

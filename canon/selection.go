@@ -151,6 +151,7 @@ func (c *canonicalizer) finish() error {
 			return err
 		}
 	}
+	c.endRun()
 	return c.out.flush()
 }
 

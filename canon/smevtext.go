@@ -38,11 +38,7 @@ const hold = 64 << 10
 // join adds the current Text to the block.
 func (s *smevTransform) join() error {
 	b := &s.block
-	text, shape := s.tok.Raw()
-	plain := shape == xmltext.Plain
-	if !plain {
-		text = s.tok.Text()
-	}
+	text, plain := s.tok.Text(), s.tok.Shape() == xmltext.Plain // plain text is part of the document
 	switch {
 	case b.flowing:
 		b.write(s.out, text, plain)

@@ -37,12 +37,14 @@ func (t *Tokenizer) forget() {
 // stop returns the offset of the first octet from pos that m marks. When there is none before the document ends or has a
 // character that is not allowed, it returns that place: only there doc[pos] may be an octet that m does not speak of.
 func (t *Tokenizer) stop(m *marks, pos int) int {
-	off := uint(pos - t.block)
-	if x := m[min(off>>6, blockWords)] >> (off & 63); x != 0 {
+	if x := m.from(pos - t.block); x != 0 {
 		return pos + bits.TrailingZeros64(x)
 	}
 	return t.far(m, pos)
 }
+
+// from are the marks from an offset in the block up to the end of the word.
+func (m *marks) from(off int) uint64 { return m[min(uint(off)>>6, blockWords)] >> (uint(off) & 63) }
 
 // far is stop beyond the first word.
 func (t *Tokenizer) far(m *marks, pos int) int {

@@ -1,6 +1,9 @@
 package xmltext
 
-import "unicode/utf8"
+import (
+	"math/bits"
+	"unicode/utf8"
+)
 
 // Classes of octets. Those of multi-octet characters have careful only.
 const (
@@ -95,7 +98,11 @@ func (t *Tokenizer) qname(pos int, what string) (end, colon int, err error) {
 // ncname reads a name without a colon at pos and returns its end.
 func (t *Tokenizer) ncname(pos int, what string) (end int, err error) {
 	if pos < len(t.doc) && class[t.doc[pos]]&nameStart != 0 {
-		end = t.stop(&t.index.name, pos)
+		if x := t.index.name.from(pos - t.block); x != 0 {
+			end = pos + bits.TrailingZeros64(x)
+		} else {
+			end = t.far(&t.index.name, pos)
+		}
 		if end < len(t.doc) && class[t.doc[end]]&careful == 0 && end-pos <= t.limits.NameLength {
 			return end, nil
 		}
@@ -112,6 +119,9 @@ func (t *Tokenizer) anyName(pos int, what string) (end int, err error) {
 				break
 			}
 			i++
+			continue
+		} else if 0xD0 <= c && c < 0xE0 && i >= t.block && i < t.end { // U+0400..U+07FF are all NameStartChar
+			i += 2
 			continue
 		}
 		r, size, err := t.char(i)

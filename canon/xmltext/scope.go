@@ -1,6 +1,9 @@
 package xmltext
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 const (
 	xmlURI   = "http://www.w3.org/XML/1998/namespace"
@@ -64,7 +67,10 @@ type key struct {
 }
 
 func keyOf(prefix []byte) (k uint64) {
-	for i, c := range prefix[:min(len(prefix), 8)] {
+	if len(prefix) >= 8 {
+		return binary.LittleEndian.Uint64(prefix)
+	}
+	for i, c := range prefix {
 		k |= uint64(c) << (8 * i)
 	}
 	return k

@@ -3,6 +3,7 @@ package xmltext
 import (
 	"bytes"
 	"cmp"
+	"math/bits"
 	"slices"
 )
 
@@ -51,32 +52,25 @@ func (t *Tokenizer) startTag() error {
 	if err != nil {
 		return err
 	}
+	bindings, uris := len(t.bindings), len(t.uris)
+	if nameEnd < len(t.doc) && t.doc[nameEnd] == '>' {
+		t.tag, t.tidy, t.pos = t.tag[:0], true, nameEnd+1
+	} else if err := t.attributes(nameEnd, bindings); err != nil {
+		return err
+	}
 	e := element{
-		qname: t.doc[start+1 : nameEnd : nameEnd], colon: -1, bindings: int32(len(t.bindings)), uris: len(t.uris),
+		qname: t.doc[start+1 : nameEnd : nameEnd], colon: -1, binding: NoBinding, bindings: int32(bindings), uris: uris,
 	}
 	if colon >= 0 {
 		e.colon = int32(colon - start - 1)
-	}
-	t.tag = t.tag[:0]
-	if nameEnd < len(t.doc) && t.doc[nameEnd] == '>' {
-		t.pos = nameEnd + 1
-	} else if err := t.attributes(nameEnd); err != nil {
-		return err
-	}
-	for i := range t.tag {
-		if a := &t.tag[i]; a.declares {
-			if err := t.declare(a, int(e.bindings)); err != nil {
-				return err
-			}
+		binding, err := t.resolve(e.qname[:e.colon], start+1)
+		if err != nil {
+			return err
 		}
+		e.binding = int32(binding)
+	} else if len(t.bindings) > 0 {
+		e.binding = int32(t.lookup(nil))
 	}
-	binding := NoBinding
-	if colon < 0 {
-		binding = t.lookup(nil)
-	} else if binding, err = t.resolve(e.qname[:e.colon], start+1); err != nil {
-		return err
-	}
-	e.binding = int32(binding)
 	if len(t.tag) > 0 {
 		if err := t.resolveAttributes(start); err != nil {
 			return err
@@ -96,8 +90,14 @@ func (t *Tokenizer) resolveAttributes(start int) error {
 		if a.declares {
 			continue
 		}
-		t.attrs = append(t.attrs, Attr{Value: t.value(a), Binding: NoBinding, Plain: a.shape == plain})
+		if len(t.attrs) < cap(t.attrs) {
+			t.attrs = t.attrs[:len(t.attrs)+1]
+		} else {
+			t.attrs = append(t.attrs, Attr{})
+		}
 		attr := &t.attrs[len(t.attrs)-1]
+		attr.Value, attr.Binding, attr.Plain = t.value(a), NoBinding, a.shape == plain
+		attr.Prefix, attr.Space = nil, nil
 		attr.Local = doc[a.local():a.nameEnd:a.nameEnd]
 		if a.colon >= 0 { // the default namespace does not apply to attributes
 			var err error
@@ -114,25 +114,30 @@ func (t *Tokenizer) resolveAttributes(start int) error {
 	return t.unique(start)
 }
 
-// attributes reads from the end of the element's name up to the end of the tag into t.tag.
-func (t *Tokenizer) attributes(pos int) error {
+// attributes reads from the end of the element's name up to the end of the tag into t.tag, and declares the namespaces,
+// of which the first will have the index given.
+func (t *Tokenizer) attributes(pos, first int) error {
 	doc := t.doc
+	t.tag = t.tag[:0]
+	declarations, tidy := 0, true
 	for {
-		spaced := pos < len(doc) && isSpace(doc[pos])
+		gap := pos
 		pos = t.skipSpace(pos)
-		switch {
-		case pos == len(doc):
+		if pos == len(doc) {
 			return t.malformed(pos, "document ends inside a start tag")
-		case doc[pos] == '>':
-			t.pos = pos + 1
-			return nil
-		case doc[pos] == '/':
+		}
+		if c := doc[pos]; c == '>' {
+			t.pos, t.tidy = pos+1, tidy && gap == pos
+			break
+		} else if c == '/' {
 			if pos+1 == len(doc) || doc[pos+1] != '>' {
 				return t.malformed(pos, "/ without > in a start tag")
 			}
-			t.pos, t.emptyTag = pos+2, true
-			return nil
-		case !spaced:
+			t.pos, t.tidy, t.emptyTag = pos+2, false, true
+			break
+		}
+		switch {
+		case gap == pos:
 			return t.malformed(pos, "no white space before an attribute")
 		case len(t.tag) >= t.limits.Attributes:
 			return t.fail(Limit, pos, "more than %d attributes and namespace declarations", t.limits.Attributes)
@@ -147,20 +152,48 @@ func (t *Tokenizer) attributes(pos int) error {
 		if a.colon >= 0 {
 			end = a.colon
 		}
-		a.declares = string(doc[pos:end]) == "xmlns"
-		if pos = a.nameEnd; pos == len(doc) || doc[pos] != '=' {
-			if pos = t.skipSpace(pos); pos == len(doc) || doc[pos] != '=' {
-				return t.malformed(pos, "no = after the name of an attribute")
+		if a.declares = string(doc[pos:end]) == "xmlns"; a.declares {
+			if declarations++; declarations < len(t.tag) {
+				tidy = false
 			}
 		}
-		pos = t.skipSpace(pos + 1)
-		if pos == len(doc) || doc[pos] != '"' && doc[pos] != '\'' {
-			return t.malformed(pos, "value of an attribute without quotes")
+		tidy = tidy && pos == gap+1 && doc[gap] == ' '
+		pos = a.nameEnd
+		if pos+1 < len(doc) && doc[pos] == '=' && doc[pos+1] == '"' {
+			pos++
+		} else if pos, err = t.equals(pos); err != nil {
+			return err
+		} else {
+			tidy = false
 		}
 		if pos, err = t.attributeValue(pos, a); err != nil {
 			return err
 		}
+		tidy = tidy && a.shape == plain
 	}
+	if declarations > 0 {
+		for i := range t.tag {
+			if a := &t.tag[i]; a.declares {
+				if err := t.declare(a, first); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// equals reads the equals sign at pos with white space about it, and returns where the quotes of the value start.
+func (t *Tokenizer) equals(pos int) (int, error) {
+	doc := t.doc
+	if pos = t.skipSpace(pos); pos == len(doc) || doc[pos] != '=' {
+		return 0, t.malformed(pos, "no = after the name of an attribute")
+	}
+	pos = t.skipSpace(pos + 1)
+	if pos == len(doc) || doc[pos] != '"' && doc[pos] != '\'' {
+		return 0, t.malformed(pos, "value of an attribute without quotes")
+	}
+	return pos, nil
 }
 
 // attributeValue reads the quoted value at pos; it is normalised when it is asked for.
@@ -169,7 +202,12 @@ func (t *Tokenizer) attributeValue(pos int, a *attribute) (end int, err error) {
 	pos++
 	a.value = pos
 	for {
-		if pos = t.stop(&t.index.value, pos); pos == len(doc) {
+		if x := t.index.value.from(pos - t.block); x != 0 {
+			pos += bits.TrailingZeros64(x)
+		} else {
+			pos = t.far(&t.index.value, pos)
+		}
+		if pos == len(doc) {
 			return 0, t.malformed(pos, "document ends inside the value of an attribute")
 		}
 		switch c := doc[pos]; c {

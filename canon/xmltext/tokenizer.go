@@ -124,6 +124,7 @@ func (t *Tokenizer) characters() error {
 		next, err := t.special(pos)
 		if err != nil {
 			if t.source != nil && !t.exhausted && pos > t.pos {
+				t.forget()
 				break // what is here may be cut off
 			}
 			return err

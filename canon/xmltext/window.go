@@ -11,7 +11,7 @@ import (
 // doubles the octets of a token that it has to hold, so that reading again does not cost more than reading did. Runs of
 // text are not held: what there is of one is a token.
 
-const firstWindow = 64 << 10
+var firstWindow = 64 << 10 // octets; less in tests
 
 // window is the part of a Tokenizer that is used with ResetReader only.
 type window struct {
@@ -166,6 +166,7 @@ func (t *Tokenizer) safeEnd(end int) int {
 	if t.source == nil || t.exhausted {
 		return end
 	}
+	t.forget() // the next token starts before what has been classified
 	for n := 0; n < 2 && end > t.pos && t.doc[end-1] == ']'; n++ {
 		end--
 	}

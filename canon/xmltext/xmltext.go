@@ -79,6 +79,7 @@ type Tokenizer struct {
 	rooted   bool // the root's start tag is read
 	closing  bool // the current token is an EndElement: its element leaves the stack at the next call of Next
 	emptyTag bool // the current token is an empty-element tag: its EndElement comes next
+	tidy     bool // see Tidy
 	cdata    bool
 	section  bool // within a CDATA section, of which a piece has been read
 	pending  bool // text is doc[raw.Start:raw.End], not yet resolved
@@ -167,6 +168,14 @@ func (t *Tokenizer) Local() []byte {
 // Tokenizer.Binding, or NoBinding or XMLBinding.
 func (t *Tokenizer) NameBinding() int { return int(t.open[len(t.open)-1].binding) }
 
+// Tidy says of the current StartElement that its tag is written as canonical XML would write it, but for the choice and the
+// order of declarations and attributes: declarations come first, all values are Plain and quoted by '"', white space is one
+// space before each, and it is no empty-element tag.
+func (t *Tokenizer) Tidy() bool { return t.tidy }
+
+// Octets are the document's octets in a part of the current token, or, with Reset, in any part of the document.
+func (t *Tokenizer) Octets(s Span) []byte { return t.doc[s.Start-t.base : s.End-t.base] }
+
 // Attrs of the current StartElement in document order, without namespace declarations. The slice is the caller's until
 // the next call of Next, who may reorder it.
 func (t *Tokenizer) Attrs() []Attr { return t.attrs }
@@ -189,8 +198,8 @@ const (
 	Plain           // the same, and there are no references
 )
 
-// Raw is the document's text of the current Text, and its shape; valid until the next call of Next.
-func (t *Tokenizer) Raw() ([]byte, Shape) { return t.doc[t.raw.Start:t.raw.End], t.shape }
+// Shape of the current Text.
+func (t *Tokenizer) Shape() Shape { return t.shape }
 
 // CDATA reports whether the current Text is a CDATA section.
 func (t *Tokenizer) CDATA() bool { return t.cdata }

@@ -51,7 +51,7 @@ static void op_verify(void) {
 
 static void op_c14n(void) {
 	xmlChar *out = NULL;
-	xmlDocPtr doc = xmlReadMemory((char *)input, (int)input_len, NULL, NULL, XML_PARSE_NONET);
+	xmlDocPtr doc = xmlReadMemory((char *)input, (int)input_len, NULL, NULL, XML_PARSE_NONET | XML_PARSE_HUGE);
 	if (!doc || xmlC14NDocDumpMemory(doc, NULL, XML_C14N_EXCLUSIVE_1_0, NULL, 0, &out) < 0) fail("c14n");
 	xmlFree(out);
 	xmlFreeDoc(doc);

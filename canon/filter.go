@@ -15,7 +15,7 @@ func OmitsSignatures(uri, filter, expression string, lookup func(prefix string) 
 		if !ok {
 			return false
 		}
-		if name, ok = strings.CutSuffix(rest, ")"); !ok {
+		if name, ok = strings.CutSuffix(strings.TrimRight(rest, xpathSpace), ")"); !ok {
 			return false
 		}
 	case Filter2URI:

@@ -194,6 +194,42 @@ func TestInverse(t *testing.T) {
 	}
 }
 
+// TestDivide62 compares the steps, made in two halves with packed factors, with those made one by one.
+func TestDivide62(t *testing.T) {
+	r := source()
+	for i := range 20000 {
+		f, g, zeta := r.Uint64()|1, r.Uint64(), int64(r.IntN(41)-20)
+		switch k := uint(r.IntN(64)); i % 4 { // chances of many steps of one kind
+		case 1:
+			g &= 1<<k - 1
+		case 2:
+			g = f + uint64(i%5)<<k
+		case 3:
+			g = -f + uint64(i%3)<<k
+		}
+		gotZeta, got := divide62(zeta, f, g)
+		want, delta, ff, gg := steps{u: 1, r: 1}, -2*zeta-1, f, g // δ doubled
+		for range 62 {
+			switch {
+			case delta > 0 && gg&1 == 1:
+				delta, ff, gg = 2-delta, gg, gg-ff
+				want = steps{want.q, want.r, want.q - want.u, want.r - want.v}
+			case gg&1 == 1:
+				gg += ff
+				want.q, want.r = want.q+want.u, want.r+want.v
+				delta += 2
+			default:
+				delta += 2
+			}
+			gg = uint64(int64(gg) >> 1)
+			want.u, want.v = 2*want.u, 2*want.v
+		}
+		if got != want || -2*gotZeta-1 != delta {
+			t.Fatalf("steps of %x, %x at %d: %v, want %v", f, g, zeta, got, want)
+		}
+	}
+}
+
 func TestRecode(t *testing.T) {
 	r := source()
 	for name, c := range curves() {
@@ -244,7 +280,8 @@ func entryOfReference(c *curve, u *refPoint) (*entry, bool) {
 	}
 	pt := lower(c, u)
 	if c.edwards == nil {
-		return &entry{x: pt.x, y: pt.y}, true
+		e := c.toJacobian(pt)
+		return &e, true
 	}
 	e, ok := c.toEdwards(pt)
 	return &e, ok
@@ -271,6 +308,7 @@ func (c *curve) scaled(u *refPoint, z fe) (r point, ok bool) {
 	}
 	c.p.sqr(&r.x, &z)
 	c.p.mul(&r.y, &r.x, &z)
+	r.e = r.x
 	c.p.mul(&r.x, &r.x, &e.x)
 	c.p.mul(&r.y, &r.y, &e.y)
 	return r, true
@@ -287,7 +325,12 @@ func (c *curve) isPoint(u *point, want *refPoint) bool {
 		return c.p.isZero(&u.x) && !c.p.equal(&u.y, &u.z)
 	}
 	c.normalize(got[:], []point{*u})
-	if c.edwards != nil { // e·h = x·y/z
+	if c.edwards == nil {
+		var square fe
+		if c.p.sqr(&square, &u.z); !c.p.equal(&square, &u.e) {
+			return false
+		}
+	} else { // e·h = x·y/z
 		var t, w fe
 		c.p.mul(&t, &u.e, &u.h)
 		c.p.mul(&t, &t, &u.z)

@@ -39,6 +39,16 @@ func (c *curve) preparedShape() shape {
 	}
 }
 
+// baseShape is the comb of the base point that goes with it: as many doublings, and fewer additions with tables of up to
+// 384 KiB, which exist once.
+func (c *curve) baseShape() shape {
+	s := shape{10, 26, true, c.preparedShape().spacing}
+	if c.p.limbs == 8 {
+		s.columns = 52
+	}
+	return s
+}
+
 // windowShape is the comb that signs: short tables, because each is read whole, and no doublings.
 func (c *curve) windowShape() shape {
 	if c.p.limbs == 4 {
@@ -138,7 +148,7 @@ func (t *comb) load(e *entry, words []uint64) {
 }
 
 // columns are the bits of a scalar by columns, those of the first tooth lowest.
-type columns [128]uint8
+type columns [128]uint16
 
 // cut recodes k, reduced: bits b with Σ (2·bᵢ − 1)·2^i = 2b − (2^length − 1) ≡ k mod q, where i are their places. Its time
 // does not depend on k.
@@ -152,7 +162,7 @@ func (t *comb) cut(k *fe) (d columns) {
 	for tooth := range t.teeth {
 		for column := range t.columns {
 			place := t.bit(tooth, column)
-			d[column] |= uint8(b[place/64]>>(place%64)&1) << tooth
+			d[column] |= uint16(b[place/64]>>(place%64)&1) << tooth
 		}
 	}
 	return d
@@ -207,6 +217,7 @@ func (t *comb) multiply(r *point, k *fe) {
 	sum.x.choose(&twice.x, equal)
 	sum.y.choose(&twice.y, equal)
 	sum.z.choose(&twice.z, equal)
+	sum.e.choose(&twice.e, equal)
 	*r = sum
 }
 

@@ -24,11 +24,12 @@ type curve struct {
 // affine is a point other than zero of y² = x³ + a·x + b; any x, 0 included, is an ordinary coordinate.
 type affine struct{ x, y fe }
 
-// point is in Jacobian coordinates (x/z², y/z³), zero when z = 0; or, on the Edwards form, (x/z, y/z), zero when x = 0
-// and y = z, and then e·h = x·y/z. There e and h stay apart, because doubling needs no product and addition just one.
+// point is in Jacobian coordinates (x/z², y/2z³) with e = z², zero when z = 0; or, on the Edwards form, (x/z, y/z), zero
+// when x = 0 and y = z, with e·h = x·y/z. There e and h stay apart, because doubling needs no product and addition just
+// one.
 type point struct{ x, y, z, e, h fe }
 
-// entry is a point other than zero as tables keep it: (x, y), and on the Edwards form t = d·x·y too.
+// entry is a point other than zero as tables keep it: (x, y/2), or on the Edwards form (x, y) with t = d·x·y.
 type entry struct{ x, y, t fe }
 
 // newCurve takes big-endian hexadecimal constants of size octets.
@@ -40,7 +41,7 @@ func newCurve(size, cofactor int, p, a, b, q, x, y string) *curve {
 	c.p.add(&t, &t, &c.p.one)
 	c.p.add(&t, &t, &c.a)
 	c.minus3 = c.p.isZero(&t)
-	c.prepared = sync.OnceValue(func() *comb { return c.newComb(c.baseEntry(), c.preparedShape()) })
+	c.prepared = sync.OnceValue(func() *comb { return c.newComb(c.baseEntry(), c.baseShape()) })
 	c.windows = sync.OnceValue(func() *comb { return c.newComb(c.baseEntry(), c.windowShape()) })
 	return c
 }
@@ -74,7 +75,7 @@ func (c *curve) contains(pt *affine) bool {
 // order q.
 func (c *curve) entryOf(pt *affine) (e entry, ok bool) {
 	if c.edwards == nil {
-		return entry{x: pt.x, y: pt.y}, true
+		return c.toJacobian(pt), true
 	}
 	if e, ok = c.toEdwards(pt); !ok {
 		return e, false
@@ -86,11 +87,19 @@ func (c *curve) entryOf(pt *affine) (e entry, ok bool) {
 
 // baseEntry is the base point in the form of tables.
 func (c *curve) baseEntry() *entry {
+	var e entry
 	if c.edwards == nil {
-		return &entry{x: c.base.x, y: c.base.y}
+		e = c.toJacobian(&c.base)
+	} else {
+		e, _ = c.toEdwards(&c.base)
 	}
-	e, _ := c.toEdwards(&c.base)
 	return &e
+}
+
+func (c *curve) toJacobian(pt *affine) (e entry) {
+	e.x = pt.x
+	c.p.add(&e.y, &pt.y, &pt.y)
+	return e
 }
 
 // zero returns the neutral point.
@@ -109,7 +118,12 @@ func (c *curve) isZero(u *point) bool {
 }
 
 // lift sets r = v.
-func (c *curve) lift(r *point, v *entry) { *r = point{v.x, v.y, c.p.one, v.x, v.y} }
+func (c *curve) lift(r *point, v *entry) {
+	*r = point{x: v.x, y: v.y, z: c.p.one, e: c.p.one}
+	if c.edwards != nil {
+		r.e, r.h = v.x, v.y
+	}
+}
 
 // double sets r = 2·u. r may be u.
 func (c *curve) double(r, u *point) {
@@ -153,8 +167,7 @@ func (c *curve) add(r, u *point, v *entry) {
 // sameOrdinate is all ones where u in Jacobian coordinates has the y of v, else zero.
 func (c *curve) sameOrdinate(u *point, v *entry) uint64 {
 	var t fe
-	c.p.sqr(&t, &u.z)
-	c.p.mul(&t, &t, &u.z)
+	c.p.mul(&t, &u.e, &u.z)
 	c.p.mul(&t, &t, &v.y)
 	c.p.sub(&t, &t, &u.y)
 	return c.p.maskIfZero(&t)
@@ -247,6 +260,8 @@ func (c *curve) coordinates(u *point) (x, y fe) {
 		c.p.mul(&x, &u.x, &t)
 		c.p.mul(&t, &t, &inv)
 		c.p.mul(&y, &u.y, &t)
+		c.p.reduce(&y, &y)
+		c.p.half(&y, &y)
 	}
 	c.p.decode(&x, &x)
 	c.p.decode(&y, &y)

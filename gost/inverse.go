@@ -85,27 +85,43 @@ func (m *divisor) inverse(z, x *fe) {
 // |q| + |r| are at most 2^62.
 type steps struct{ u, v, q, r int64 }
 
-// divide62 takes the low words of f and g. A step is: where δ > 0 and g is odd, (δ, f, g) = (1 − δ, g, (g − f)/2), else
-// (1 + δ, f, (g + (g mod 2)·f)/2). It keeps zeta = −δ − 1/2.
+// divide62 takes the low words of f and g, and zeta = −δ − 1/2.
 func divide62(zeta int64, f, g uint64) (int64, steps) {
-	var u, v, q, r uint64 = 1, 0, 0, 1
-	for range 62 {
+	zeta, a, f, g := divide31(zeta, f, g)
+	zeta, b, _, _ := divide31(zeta, f, g)
+	return zeta, steps{
+		b.u*a.u + b.v*a.q, b.u*a.v + b.v*a.r,
+		b.q*a.u + b.r*a.q, b.q*a.v + b.r*a.r,
+	}
+}
+
+// divide31 makes 31 steps. A step is: where δ > 0 and g is odd, (δ, f, g) = (1 − δ, g, (g − f)/2), else
+// (1 + δ, f, (g + (g mod 2)·f)/2). The factors of a row are computed as one word, u + v·2^32.
+func divide31(zeta int64, f, g uint64) (_ int64, t steps, _, _ uint64) {
+	var uv, qr uint64 = 1, 1 << 32
+	for range 31 {
 		positive := uint64(zeta >> 63) // all ones where δ > 0
 		odd := -(g & 1)
 		swap := positive & odd
 		zeta = zeta ^ int64(swap) - 1
-		// g ± f, likewise below
-		g += (f ^ positive - positive) & odd
-		q += (u ^ positive - positive) & odd
-		r += (v ^ positive - positive) & odd
+		g += (f ^ positive - positive) & odd // g ± f
+		qr += (uv ^ positive - positive) & odd
 		f += g & swap
-		u += q & swap
-		v += r & swap
+		uv += qr & swap
 		g >>= 1
-		u <<= 1
-		v <<= 1
+		uv <<= 1
 	}
-	return zeta, steps{int64(u), int64(v), int64(q), int64(r)}
+	t.u, t.v = split(uv)
+	t.q, t.r = split(qr)
+	return zeta, t, f, g
+}
+
+// split takes u + v·2^32 apart, both above −2^31 and at most 2^31. No factor is −2^31: that would be all of its row, and
+// the determinant of the 31 steps, 2^31, would leave an odd number to the row that was doubled last.
+func split(x uint64) (u, v int64) {
+	const most = 1<<31 - 1
+	u = int64(uint32(x)+most) - most
+	return u, int64(uint32((x-uint64(u))>>32)+most) - most
 }
 
 // sum128 is a signed integer of 128 bits.

@@ -11,7 +11,7 @@ type PreparedKey struct {
 const PreparedKeySize = 64<<10 + 256
 
 // Prepare builds the tables of a key, which takes the time of some ten verifications. The first key on each curve also
-// builds those of the base point, as large, and kept for good.
+// builds those of the base point, of up to 384 KiB, which are kept for good.
 func Prepare(k *PublicKey) *PreparedKey {
 	c := k.Params.curve
 	c.prepared()
@@ -27,7 +27,7 @@ func (k *PreparedKey) Verify(digest, signature []byte) error {
 	if err := v.start(k.public, digest, signature); err != nil {
 		return err
 	}
-	base := v.c.prepared() // of the same shape
+	base := v.c.prepared() // with as many doublings
 	own, key := base.cut(&v.z1), k.tables.cut(&v.z2)
 	var pt sum
 	pt.begin(v.c)

@@ -86,8 +86,7 @@ func (c *curve) scalarOf(e *fe, digest []byte) {
 func (c *curve) matchesX(pt *point, r *fe) bool {
 	var m, n, x fe
 	if c.edwards == nil {
-		m = pt.x
-		c.p.sqr(&n, &pt.z)
+		m, n = pt.x, pt.e
 	} else { // x − t = s(z + y)/(z − y)
 		c.p.sub(&n, &pt.z, &pt.y)
 		c.p.add(&m, &pt.z, &pt.y)

@@ -1,68 +1,64 @@
 package gost
 
-// Jacobian coordinates. The formulas are those that gost/internal/fieldasm writes in assembly for p = 2²⁵⁶ − 617.
+// Jacobian coordinates with two changes that shorten the chains of products: y is kept doubled, also in tables, and e is
+// z². So a point is (x/z², y/2z³). The formulas are those that gost/internal/fieldasm writes in assembly for the special
+// primes.
 
-// doubleJacobian is dbl-2001-b of the Explicit-Formulas Database where a = −3, else its like with 3x² + a·z⁴. A point
-// with y = 0 has order 2 and gives z = 0 as it must.
+// doubleJacobian is dbl-2001-b of the Explicit-Formulas Database where a = −3, else its like with 3x² + a·z⁴, with γ and β
+// four times as large. A point with y = 0 has order 2 and gives z = 0 as it must.
 func (c *curve) doubleJacobian(r, u *point) {
 	f := c.p
-	var delta, gamma, beta, alpha, t fe
-	f.sqr(&delta, &u.z)
+	var gamma, beta, alpha, t, w fe
 	f.sqr(&gamma, &u.y)
 	f.mul(&beta, &u.x, &gamma)
-	if c.minus3 { // α = 3(x − δ)(x + δ)
-		f.sub(&t, &u.x, &delta)
-		f.add(&alpha, &u.x, &delta)
+	if c.minus3 { // α = 3(x − e)(x + e)
+		f.sub(&t, &u.x, &u.e)
+		f.add(&alpha, &u.x, &u.e)
 		f.mul(&alpha, &alpha, &t)
 		f.add(&t, &alpha, &alpha)
 		f.add(&alpha, &alpha, &t)
-	} else { // α = 3x² + a·δ²
+	} else { // α = 3x² + a·e²
 		f.sqr(&t, &u.x)
-		f.sqr(&alpha, &delta)
+		f.sqr(&alpha, &u.e)
 		f.mul(&alpha, &alpha, &c.a)
 		f.add(&alpha, &alpha, &t)
 		f.add(&t, &t, &t)
 		f.add(&alpha, &alpha, &t)
 	}
-	f.add(&t, &u.y, &u.z)
-	f.sqr(&t, &t)
-	f.sub(&t, &t, &gamma)
-	f.sub(&r.z, &t, &delta) // z = (y + z)² − γ − δ
-	f.add(&beta, &beta, &beta)
-	f.add(&beta, &beta, &beta) // 4β
+	f.mul(&r.z, &u.y, &u.z)
+	f.mul(&r.e, &gamma, &u.e)
 	f.sqr(&t, &alpha)
 	f.sub(&t, &t, &beta)
-	f.sub(&r.x, &t, &beta) // x = α² − 8β
-	f.sqr(&gamma, &gamma)
-	f.sub(&beta, &beta, &r.x)
-	f.mul(&t, &alpha, &beta)
-	f.add(&gamma, &gamma, &gamma)
-	f.add(&gamma, &gamma, &gamma)
-	f.add(&gamma, &gamma, &gamma)
-	f.sub(&r.y, &t, &gamma) // y = α(4β − x) − 8γ²
+	f.sub(&r.x, &t, &beta) // x = α² − 2β
+	f.sqr(&w, &gamma)
+	f.sub(&t, &beta, &r.x)
+	f.add(&t, &t, &t)
+	f.mul(&t, &alpha, &t)
+	f.sub(&r.y, &t, &w) // 2y = 2α(β − x) − γ²
 }
 
-// addJacobian is the mixed addition of Cohen, Miyaji and Ono, "Efficient elliptic curve exponentiation using mixed
-// coordinates" (1998).
+// addJacobian is madd-2007-bl of the Explicit-Formulas Database.
 func (c *curve) addJacobian(r, u *point, v *entry) {
 	f := c.p
-	var h, i, zz, w, hhh, t fe
-	f.sqr(&zz, &u.z)
-	f.mul(&i, &u.z, &v.y)
-	f.mul(&h, &zz, &v.x)
-	f.mul(&i, &i, &zz)
+	var h, i, j, t, w fe
+	f.mul(&h, &u.e, &v.x)
 	f.sub(&h, &h, &u.x) // h = x2·z1² − x1
-	f.sub(&i, &i, &u.y) // i = y2·z1³ − y1
-	f.sqr(&zz, &h)
-	f.mul(&r.z, &u.z, &h)
-	f.mul(&hhh, &zz, &h)
-	f.mul(&w, &u.x, &zz)
+	f.mul(&i, &u.z, &v.y)
+	f.mul(&i, &i, &u.e)
+	f.sub(&i, &i, &u.y) // i = 2(y2·z1³ − y1)
+	f.add(&t, &h, &h)
+	f.sqr(&w, &t)
+	f.mul(&r.z, &u.z, &t) // z = 2z1·h
+	f.mul(&j, &w, &h)     // j = 4h³
+	f.mul(&r.e, &u.e, &w)
+	f.mul(&w, &u.x, &w) // w = 4x1·h²
 	f.sqr(&t, &i)
-	f.sub(&t, &t, &hhh)
+	f.sub(&t, &t, &j)
 	f.sub(&t, &t, &w)
-	f.mul(&hhh, &hhh, &u.y)
-	f.sub(&r.x, &t, &w) // x = i² − h³ − 2w, w = x1·h²
-	f.sub(&w, &w, &r.x)
-	f.mul(&w, &w, &i)
-	f.sub(&r.y, &w, &hhh) // y = i(w − x) − y1·h³
+	f.mul(&j, &j, &u.y)
+	f.sub(&r.x, &t, &w) // x = i² − j − 2w
+	f.sub(&t, &w, &r.x)
+	f.mul(&t, &t, &i)
+	f.sub(&t, &t, &j)
+	f.add(&r.y, &t, &t) // y = i(w − x) − 2y1·j
 }

@@ -14,52 +14,49 @@ func (f *field) points(name string) {
 	f.addEdwards(name)
 }
 
-// doubleJacobian is dbl-2001-b of the Explicit-Formulas Database, a = −3: 3M + 5S.
+// doubleJacobian doubles in coordinates (x, 2y, z, z²), a = −3: 5M + 3S. See doubleJacobian in package gost.
 func (f *field) doubleJacobian(name string) {
 	f.begin("doubleJacobian"+name+"ADX", "(r, u *point)", 6*8*f.limbs, "r", "u")
-	x, y, z := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
-	rx, ry, rz := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2)
-	delta, gamma, beta := f.temporary(0), f.temporary(1), f.temporary(2)
-	alpha, t, w := f.temporary(3), f.temporary(4), f.temporary(5)
-	f.sqr(delta, z)
+	x, y, z, e := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2), coordinate("u", 3)
+	rx, ry, rz, re := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2), coordinate("r", 3)
+	gamma, beta, alpha := f.temporary(0), f.temporary(1), f.temporary(2)
+	t, w := f.temporary(3), f.temporary(4)
 	f.sqr(gamma, y)
-	f.sum(t, plus(x), plus(delta))
-	f.sum(w, plus(x), minus(delta))
+	f.sum(t, plus(x), plus(e))
+	f.sum(w, plus(x), minus(e))
 	f.sum(t, plus(t), plus(t), plus(t))
-	f.mul(alpha, w, t) // α = 3(x − δ)(x + δ)
-	f.sum(t, plus(y), plus(z))
-	f.sqr(rz, t, minus(gamma), minus(delta)) // z = (y + z)² − γ − δ
-	f.sum(gamma, plus(gamma), plus(gamma))
+	f.mul(alpha, w, t) // α = 3(x − e)(x + e)
 	f.mul(beta, x, gamma)
-	f.sum(beta, plus(beta), plus(beta)) // 4β = 4x·γ
-	f.sqr(w, gamma)                     // 4γ²
-	f.sqr(rx, alpha, minus(beta), minus(beta))
-	f.sum(t, plus(beta), minus(rx))
-	f.mul(ry, alpha, t, minus(w), minus(w)) // y = α(4β − x) − 8γ²
+	f.mul(rz, y, z)
+	f.mul(re, gamma, e)
+	f.sqr(rx, alpha, minus(beta), minus(beta)) // x = α² − 2β
+	f.sqr(w, gamma)
+	f.sum(t, plus(beta), plus(beta), minus(rx), minus(rx))
+	f.mul(ry, alpha, t, minus(w)) // 2y = 2α(β − x) − γ²
 	f.end()
 }
 
-// addJacobian is the mixed addition of Cohen, Miyaji and Ono (1998): 8M + 3S. z = 0 when u is zero or has the
-// coordinate x of v.
+// addJacobian is madd-2007-bl of the Explicit-Formulas Database in coordinates (x, 2y, z, z²): 9M + 2S. z = 0 when u is
+// zero or has the coordinate x of v. See addJacobian in package gost.
 func (f *field) addJacobian(name string) {
 	f.begin("addJacobian"+name+"ADX", "(r, u *point, v *entry)", 6*8*f.limbs, "r", "u", "v")
-	x1, y1, z1 := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
+	x1, y1, z1, e1 := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2), coordinate("u", 3)
 	x2, y2 := coordinate("v", 0), coordinate("v", 1)
-	rx, ry, rz := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2)
-	h, i, zz := f.temporary(0), f.temporary(1), f.temporary(2)
-	w, hhh, t := f.temporary(3), f.temporary(4), f.temporary(5)
-	f.sqr(zz, z1)
+	rx, ry, rz, re := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2), coordinate("r", 3)
+	h, i, t, w, j := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3), f.temporary(4)
+	f.mul(h, e1, x2, minus(x1))
 	f.mul(i, z1, y2)
-	f.mul(h, zz, x2, minus(x1))
-	f.mul(i, i, zz, minus(y1))
-	f.sqr(zz, h)
-	f.mul(rz, z1, h)
-	f.mul(hhh, zz, h)
-	f.mul(w, x1, zz)
-	f.sqr(rx, i, minus(hhh), minus(w), minus(w)) // x = i² − h³ − 2w, w = x1·h²
-	f.mul(t, hhh, y1)
-	f.sum(w, plus(w), minus(rx))
-	f.mul(ry, w, i, minus(t)) // y = i(w − x) − y1·h³
+	f.sum(t, plus(h), plus(h))
+	f.mul(i, i, e1, minus(y1))
+	f.sqr(w, t) // 4h²
+	f.mul(rz, z1, t)
+	f.mul(j, w, h)
+	f.mul(re, e1, w)
+	f.mul(w, x1, w)
+	f.sqr(rx, i, minus(j), minus(w), minus(w)) // x = i² − j − 2w
+	f.mul(j, j, y1)
+	f.sum(t, plus(w), plus(w), minus(rx), minus(rx))
+	f.mul(ry, t, i, minus(j), minus(j)) // 2y = 2i(w − x) − 2j·y1
 	f.end()
 }
 

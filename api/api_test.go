@@ -237,6 +237,9 @@ func TestWhoMayConnect(t *testing.T) {
 			}
 		})
 	}
+	if !strings.Contains(w.log.String(), "names=[stranger.example.ru]") {
+		t.Error("the log does not name the names of whom it refuses")
+	}
 	if _, err := New(Config{Service: w.server.signing, TLS: &tls.Config{}}); err == nil {
 		t.Error("TLS without client certificates is accepted")
 	}

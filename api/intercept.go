@@ -65,8 +65,8 @@ func callerOf(ctx context.Context) *signer.Caller {
 	return c
 }
 
-// admit finds out who calls, takes one of the slots for calls, and bounds the call's time. Health is for everybody who got
-// through TLS: it must answer when all slots are taken.
+// admit finds out who calls and takes places for the work. Health is for everybody who got through TLS: it must answer when
+// all places are taken.
 func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if strings.HasPrefix(info.FullMethod, healthPrefix) {
 		return handler(ctx, req)
@@ -74,18 +74,16 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	caller, err := s.identify(ctx)
 	if err != nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "caller refused", slog.String("method", info.FullMethod),
-			slog.String("peer", address(ctx)), slog.String("error", err.Error()))
+			slog.String("peer", address(ctx)), slog.Any("names", namesOf(ctx)), slog.String("error", err.Error()))
 		return nil, statusOf(err, "", "").Err()
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	default:
-		return nil, statusOf(report.Errorf(report.Overload, report.Place{}, "%d calls are at work", cap(s.slots)), "", "").Err()
+	// A call that its peer has given up leaves its first place while it is still at work.
+	size := s.work.size(req)
+	if !s.work.take(size) {
+		return nil, overload(s.work.most)
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callerKey{}, caller), s.limits.CallTime)
-	defer cancel()
-	return handler(ctx, req)
+	defer s.work.leave(size)
+	return handler(context.WithValue(ctx, callerKey{}, caller), req)
 }
 
 // identify recognises the caller by the DNS names and URIs of its verified certificate. The subject is not looked at.
@@ -93,20 +91,29 @@ func (s *Server) identify(ctx context.Context) (*signer.Caller, error) {
 	if s.plain {
 		return s.signing.Access().Anyone()
 	}
+	names := namesOf(ctx)
+	if names == nil {
+		return nil, report.Errorf(report.AccessDenied, report.Place{}, "a client certificate is needed")
+	}
+	return s.signing.Access().Caller(names)
+}
+
+// namesOf gives the DNS names and URIs of the caller's verified certificate, nil when there is none.
+func namesOf(ctx context.Context) []string {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return nil, errors.New("no peer")
+		return nil
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok || len(info.State.VerifiedChains) == 0 {
-		return nil, report.Errorf(report.AccessDenied, report.Place{}, "a client certificate is needed")
+		return nil
 	}
 	leaf := info.State.VerifiedChains[0][0]
-	names := append([]string(nil), leaf.DNSNames...)
+	names := append([]string{}, leaf.DNSNames...)
 	for _, u := range leaf.URIs {
 		names = append(names, u.String())
 	}
-	return s.signing.Access().Caller(names)
+	return names
 }
 
 // fail renders an error for the caller and logs what the caller is not told.

@@ -21,11 +21,15 @@ import (
 )
 
 // Limits bound what callers can ask for. The zero value of a field means its default.
+//
+// They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of the health service as much
+// again. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
+// there a call takes a place of Calls for itself and one more for every MiB of its request.
 type Limits struct {
 	MessageBytes  int           // octets of a request's contents together, default signer.DefaultMessageBytes
-	Calls         int           // calls at work at once, over all connections, default 256
+	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256
 	Streams       int           // calls at once on one connection, default 128
-	CallTime      time.Duration // time a call may take, whatever its own deadline, default a minute
+	CallTime      time.Duration // time a call may take, its request's arrival included, whatever its own deadline, default a minute
 	ConnectionAge time.Duration // after which a connection is asked to reconnect, default 30 minutes
 }
 
@@ -71,7 +75,9 @@ type Server struct {
 	log     *slog.Logger
 	limits  Limits
 	plain   bool
-	slots   chan struct{} // one per call at work
+	calls   places // of calls from their first octet on
+	probes  places // the same for the health service
+	work    places // of calls at work
 }
 
 // MutualTLS is the one TLS configuration there is: version 1.3, and a client certificate that leads to one of the CAs.
@@ -100,7 +106,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		health: health.NewServer(), signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil,
-		slots: make(chan struct{}, limits.Calls),
+		calls: places{most: int64(limits.Calls)}, probes: places{most: int64(limits.Calls)}, work: places{most: int64(limits.Calls)},
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -110,6 +116,7 @@ func New(c Config) (*Server, error) {
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(uint32(limits.Streams)),
 		grpc.MaxHeaderListSize(16 << 10),
+		grpc.InTapHandle(s.enter),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: limits.ConnectionAge, MaxConnectionAgeGrace: limits.CallTime,
@@ -120,7 +127,7 @@ func New(c Config) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.guardStream),
 	}
 	if c.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(c.TLS)))
+		options = append(options, grpc.Creds(newRefusals(credentials.NewTLS(c.TLS), s.log)))
 	}
 	s.grpc = grpc.NewServer(options...)
 	epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})

@@ -562,3 +562,14 @@ func TestTrace(t *testing.T) {
 		t.Error(signed.Load(), opened.Load(), logins.Load(), broken.Load())
 	}
 }
+
+// Erasing a token takes the security officer's PIN, which is not brought nearer to its lock either.
+func TestInitTokenSparesThePIN(t *testing.T) {
+	for _, flag := range []uint{p11.FlagSOPINFinalTry, p11.FlagSOPINLocked} {
+		f := newStand(t)
+		f.SetFlags(p11.FlagTokenInitialised | p11.FlagUserPINSet | flag)
+		pin := NewPIN([]byte("12345678"))
+		_, err := initToken(f.Fake, InitOptions{Label: "new", Serial: "0f00", SOPIN: pin, UserPIN: pin, Erase: true})
+		wantKind(t, err, PINRefused)
+	}
+}

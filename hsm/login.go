@@ -30,6 +30,12 @@ func checkFlags(flags uint, allowFinalTry bool) error {
 	return nil
 }
 
+// fitsPIN tells whether the token would take a PIN of this length. No upper bound is given as 0.
+func fitsPIN(info p11.TokenInfo, pin PIN) bool {
+	n := uint(len(pin.octets))
+	return n > 0 && n >= info.MinPIN && (info.MaxPIN == 0 || n <= info.MaxPIN)
+}
+
 // guard makes one try with a PIN under the rules that keep a token from being locked: flags first, no PIN that this token
 // has refused before, a durable mark around the call, and one process at a time.
 type guard struct {
@@ -45,7 +51,7 @@ func (g guard) login(ctx context.Context, pin PIN, try func(pin string) error) e
 	if err := checkFlags(g.info.Flags, g.allowFinalTry); err != nil {
 		return err
 	}
-	if n := uint(len(pin.octets)); n == 0 || n < g.info.MinPIN || g.info.MaxPIN != 0 && n > g.info.MaxPIN {
+	if !fitsPIN(g.info, pin) {
 		return &Error{Kind: Config, Op: "log in", Err: fmt.Errorf("the PIN's length is outside the token's %d to %d",
 			g.info.MinPIN, g.info.MaxPIN)}
 	}

@@ -287,6 +287,12 @@ func TestInitToken(t *testing.T) {
 	soft := softhsm.New(t)
 	so, pin := hsm.NewPIN([]byte("so-secret")), hsm.NewPIN([]byte("user-secret"))
 	o := hsm.InitOptions{Label: "fresh", SOPIN: so, UserPIN: pin}
+	for _, short := range []hsm.InitOptions{
+		{Label: "fresh", SOPIN: so, UserPIN: hsm.NewPIN([]byte("12"))}, {Label: "fresh", SOPIN: hsm.NewPIN([]byte("12")), UserPIN: pin},
+	} {
+		_, err := hsm.InitToken(soft.Module, short)
+		wantKind(t, err, hsm.Invalid) // and the token is as it was
+	}
 	info, err := hsm.InitToken(soft.Module, o)
 	if err != nil {
 		t.Fatal(err)

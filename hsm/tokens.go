@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
@@ -125,6 +126,15 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 		return t.Initialised && t.Label == o.Label && t.Slot != chosen.Slot
 	}) {
 		return refuse(Exists, "another token has this label")
+	}
+	// Whatever is wrong with a PIN is found out before the token has been erased.
+	switch raw := chosen.raw; {
+	case chosen.Initialised && raw.Flags&p11.FlagSOPINLocked != 0: // an empty token may say so, and means nothing by it
+		return refuse(PINRefused, "the security officer's PIN is locked")
+	case chosen.Initialised && raw.Flags&p11.FlagSOPINFinalTry != 0:
+		return refuse(PINRefused, "one try of the security officer's PIN is left; it is not spent")
+	case !fitsPIN(raw, o.UserPIN), !fitsPIN(raw, o.SOPIN):
+		return refuse(Invalid, fmt.Sprintf("a PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN))
 	}
 	if err := m.InitToken(chosen.Slot, string(o.SOPIN.octets), o.Label); err != nil {
 		return TokenInfo{}, err

@@ -84,6 +84,9 @@ func (c *certImportCmd) Run(ctx context.Context, con *console) error {
 		_, err := fmt.Fprintf(con.out, "stored the certificate of %s\n  subject  %s\n  issuer   %s\n  valid    %s to %s\n", name,
 			printable(cert.Subject.String()), printable(cert.Issuer.String()),
 			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+		if now := time.Now(); now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
+			fmt.Fprintln(con.err, "warning: the certificate is not valid now; the daemon does not sign with it")
+		}
 		return err
 	})
 }

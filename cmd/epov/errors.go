@@ -125,8 +125,12 @@ func describeTransport(s *status.Status) string {
 	switch s.Code() {
 	case codes.Unavailable:
 		help := "is epovd running, and is --address right?"
-		if strings.Contains(s.Message(), "tls: ") {
+		switch m := s.Message(); {
+		case strings.Contains(m, "tls: "):
 			help = "is --tls-ca the authority of the daemon's certificate, and --tls-cert of an authority that the daemon knows?"
+		case strings.Contains(m, "broken pipe"), strings.Contains(m, "connection reset"), strings.Contains(m, "EOF"):
+			// The refusal of a client certificate follows the handshake (TLS 1.3), and may be overtaken by the end.
+			help = "the daemon ended the connection: is --tls-cert of an authority that it knows? Its log may say more"
 		}
 		return "the daemon cannot be reached: " + s.Message() + asides(help)
 	case codes.DeadlineExceeded:
@@ -198,6 +202,10 @@ func tokenHint(err error) string {
 		return "no further try is made with this PIN; check it before you give another one"
 	case hsm.Exists:
 		return "nothing was changed"
+	case hsm.Config:
+		if errors.Is(err, fs.ErrNotExist) {
+			return "--module names the vendor's PKCS#11 library"
+		}
 	}
 	return ""
 }

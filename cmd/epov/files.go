@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -33,7 +34,7 @@ func (con *console) read(name string) ([]byte, error) {
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
+		return nil, usageError{fmt.Errorf("reading %s: %w", name, err)}
 	}
 	if len(data) > maxInput {
 		return nil, usagef("%s is larger than %d MiB", name, maxInput>>20)
@@ -61,6 +62,9 @@ func writeFile(name string, data []byte) (err error) {
 	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:8])
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			e.Path = name // the other name means nothing to anybody
+		}
 		return err
 	}
 	defer func() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -50,7 +51,7 @@ func newPIN(file, what string) (hsm.PIN, error) {
 func ask(what string) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, usagef("no terminal to ask for the %s on: give it in a file of mode 0600", what)
+		return nil, usagef("no terminal to ask for the %s on: give it in a file of mode 0600", strings.ToLower(what[:1])+what[1:])
 	}
 	defer tty.Close()
 	fd := int(tty.Fd())

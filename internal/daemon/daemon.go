@@ -45,6 +45,9 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
+	if c.tls != nil {
+		warnOfValidity(log, "TLS certificate", c.tls.certificate.Leaf.NotBefore, c.tls.certificate.Leaf.NotAfter, time.Now())
+	}
 	for _, t := range c.tokens {
 		token, err := hsm.Open(ctx, t, log)
 		if err != nil {

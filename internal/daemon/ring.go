@@ -193,6 +193,18 @@ func (c *Config) openKeys(ctx context.Context, lanes map[string]*lane, log *slog
 	return r, nil
 }
 
+// warnOfValidity tells of certificates that are not valid, or will not be for long.
+func warnOfValidity(log *slog.Logger, of string, from, until, now time.Time) {
+	switch {
+	case now.After(until):
+		log.Warn("the certificate is over", "of", of, "until", until)
+	case now.Before(from):
+		log.Warn("the certificate has not begun; is the clock right?", "of", of, "from", from)
+	case now.AddDate(0, 0, 30).After(until):
+		log.Warn("the certificate ends soon", "of", of, "until", until)
+	}
+}
+
 // fits checks the certificate against the key, and warns about what makes the key unusable today.
 func (k *key) fits(now time.Time, log *slog.Logger) error {
 	c := k.certificate
@@ -205,12 +217,8 @@ func (k *key) fits(now time.Time, log *slog.Logger) error {
 		return errors.New("is of another key")
 	case len(k.chain) > 0 && !c.Issuer.Equal(k.chain[0].Subject):
 		return fmt.Errorf("was issued by %s; the chain begins with %s", c.Issuer, k.chain[0].Subject)
-	case now.After(c.NotAfter):
-		log.Warn("the certificate is over; the key does not sign", "key", k.name, "until", c.NotAfter)
-	case now.Before(c.NotBefore):
-		log.Warn("the certificate has not begun; the key does not sign", "key", k.name, "from", c.NotBefore)
-	case now.AddDate(0, 0, 30).After(c.NotAfter):
-		log.Warn("the certificate ends soon", "key", k.name, "until", c.NotAfter)
+	default:
+		warnOfValidity(log, k.name, c.NotBefore, c.NotAfter, now)
 	}
 	for _, other := range k.chain {
 		if c != nil && string(other.Raw) == string(c.Raw) {

@@ -57,6 +57,8 @@ const (
 	FlagPINFinalTry      uint = pkcs11.CKF_USER_PIN_FINAL_TRY
 	FlagPINLocked        uint = pkcs11.CKF_USER_PIN_LOCKED
 	FlagPINToBeChanged   uint = pkcs11.CKF_USER_PIN_TO_BE_CHANGED
+	FlagSOPINFinalTry    uint = pkcs11.CKF_SO_PIN_FINAL_TRY
+	FlagSOPINLocked      uint = pkcs11.CKF_SO_PIN_LOCKED
 	User                 uint = pkcs11.CKU_USER
 	SecurityOfficer      uint = pkcs11.CKU_SO
 	ClassCertificate     uint = pkcs11.CKO_CERTIFICATE

@@ -71,7 +71,7 @@ func open(path string) (*library, error) {
 	}
 	ctx := pkcs11.New(path)
 	if ctx == nil {
-		return nil, fmt.Errorf("%s is no PKCS#11 module that can be loaded", path)
+		return nil, fmt.Errorf("%s is no PKCS#11 module that can be loaded (ldd tells which libraries it lacks)", path)
 	}
 	lib := loaded[path]
 	if err := code(ctx.Initialize()); err != nil && !(lib != nil && err == CryptokiInitialized) {

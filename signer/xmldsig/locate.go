@@ -2,9 +2,11 @@ package xmldsig
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/signer/report"
 )
 
 // An outline is what one pass over the tokens keeps of a document: the elements that signatures are concerned with, those
@@ -14,6 +16,7 @@ type outline struct {
 	doc        []byte
 	nodes      []node           // in document order
 	signatures []int            // ds:Signature elements, in document order
+	includes   []int            // xop:Include elements, in document order
 	bearers    map[string]id    // Id -> the first element that has it
 	twice      map[string]clash // Ids on more than one element
 	names      map[string]string
@@ -83,7 +86,9 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 			o.enter()
 			return o, nil
 		case xmltext.StartElement:
-			open = o.start(t, open)
+			if open = o.start(t, open); open == maxElements {
+				return nil, o.fail(report.XMLLimit, open, "more than %d elements that signatures are concerned with", maxElements)
+			}
 		case xmltext.EndElement:
 			n := &o.nodes[open]
 			n.end = t.Span()
@@ -145,11 +150,13 @@ func (o *outline) start(t *xmltext.Tokenizer, parent int) int {
 	if parent >= 0 {
 		p := &o.nodes[parent]
 		p.children++
-		n.kept = n.kept || p.sym == "b:MessagePrimaryContent"
+		n.kept = n.kept || p.sym == "b:MessagePrimaryContent" && p.children == 1 // a second one is refused by its number
 	}
 	switch n.sym {
 	case "ds:Signature":
 		o.signatures = append(o.signatures, index)
+	case "xop:Include":
+		o.includes = append(o.includes, index)
 	case "wsse:Security":
 		// The actor tells Security headers apart: it is part of their name here.
 		switch actor, _ := n.attr(nsSOAP, "actor"); actor {
@@ -252,16 +259,37 @@ func (o *outline) named(n int, sym string) []int {
 	return out
 }
 
-// path renders the way from the root, with names as written.
+// include finds the first xop:Include in an element.
+func (o *outline) include(n int) (int, bool) {
+	span := o.nodes[n].span()
+	i, _ := slices.BinarySearchFunc(o.includes, span.Start, func(n, at int) int { return o.nodes[n].tag.Start - at })
+	if i == len(o.includes) || o.nodes[o.includes[i]].tag.Start >= span.End {
+		return 0, false
+	}
+	return o.includes[i], true
+}
+
+// maxPathText bounds the octets of a path; a report may hold thousands.
+const maxPathText = 512
+
+// path renders the way from the root, with names as written. Of a long one the end is shown.
 func (o *outline) path(n int) string {
 	var steps []string
+	length := 0
 	for ; n >= 0; n = o.nodes[n].parent {
-		steps = append(steps, o.nodes[n].qname)
+		step := quote(o.nodes[n].qname)
+		if length += 1 + len(step); length > maxPathText {
+			steps = append(steps, "…")
+			break
+		}
+		steps = append(steps, step)
 	}
 	var b strings.Builder
-	for i := len(steps) - 1; i >= 0; i-- {
-		b.WriteByte('/')
-		b.WriteString(steps[i])
+	for i, step := range slices.Backward(steps) {
+		if i < len(steps)-1 || step != "…" {
+			b.WriteByte('/')
+		}
+		b.WriteString(step)
 	}
 	return b.String()
 }

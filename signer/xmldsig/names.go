@@ -11,6 +11,7 @@ const (
 	nsWSU   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 	nsXAdES = "http://uri.etsi.org/01903/v1.3.2#"
 	nsETSI  = "http://uri.etsi.org/01903/v" // other versions of XAdES
+	nsXOP   = "http://www.w3.org/2004/08/xop/include"
 	nsXML   = "http://www.w3.org/XML/1998/namespace"
 
 	nsSMEV2 = "http://smev.gosuslugi.ru/rev"                                   // and a revision, such as 120315
@@ -26,10 +27,11 @@ const (
 	tokenBase64 = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#Base64Binary"
 
 	typeSignedProperties = "http://uri.etsi.org/01903#SignedProperties"
+	typeManifest         = nsDS + "Manifest"
 )
 
 // vocabulary is a namespace this package knows: its symbol, and the version where the namespace names one. SMEV 3 uses one
-// version throughout a message.
+// version throughout a message; its symbols have a question mark in a version that is not understood.
 type vocabulary struct{ symbol, version string }
 
 // vocabularyOf classifies a namespace; ok is false for a foreign one.
@@ -45,6 +47,8 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 		return vocabulary{symbol: "wsse"}, true
 	case nsXAdES:
 		return vocabulary{symbol: "xades"}, true
+	case nsXOP:
+		return vocabulary{symbol: "xop"}, true
 	}
 	if strings.HasPrefix(space, nsETSI) {
 		return vocabulary{symbol: "etsi"}, true
@@ -54,9 +58,11 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 		if basic, ok := strings.CutPrefix(rest, "basic/"); ok {
 			symbol, rest = "b", basic
 		}
-		switch rest {
-		case "1.1", "1.2", "1.3":
+		switch {
+		case rest == "1.1", rest == "1.2", rest == "1.3":
 			return vocabulary{symbol, rest}, true
+		case !strings.Contains(rest, "/"):
+			return vocabulary{symbol + "?", rest}, true
 		}
 		return vocabulary{}, false
 	}

@@ -17,9 +17,11 @@ const (
 	maxTransforms   = 5
 	maxCertificates = 16
 	maxPrefixes     = 64
-	maxDigested     = 256 // references of all signatures together
-	maxOctets       = 64  // octets digested per octet of the document
-	maxOperations   = 8   // children of soap:Body that are looked at, when there is more than the one there must be
+	maxDigested     = 256     // references of all signatures together
+	maxElements     = 1 << 18 // elements kept: of known namespaces, or with an Id
+	maxWork         = 32      // octets read and written for digests, per octet of the document and
+	maxWorkAtLeast  = 64 << 20
+	maxOperations   = 8 // children of soap:Body that are looked at, when there is more than the one there must be
 )
 
 // signature is a ds:Signature as written.
@@ -124,6 +126,9 @@ func (o *outline) parseReference(n int) (reference, *report.Error) {
 		return r, err
 	}
 	r.method, _ = o.nodes[method].attr("", "Algorithm")
+	if o.nodes[method].children > 0 {
+		return r, o.fail(report.ReferenceMethod, method, "the digest method takes no parameters")
+	}
 	return r, nil
 }
 

@@ -201,7 +201,7 @@ func (s *scope) choose(base, uri string, unprefixed bool) (prefix, declaration s
 // appData plans an official's signature in smev:AppData.
 func (pl *plan) appData(p *Profile, o *outline, in *Input) error {
 	want := strings.TrimPrefix(in.Target, "#")
-	r := &rules[slices.IndexFunc(rules, func(r rule) bool { return r.profile == p })]
+	r := officials
 	target := -1
 	for i := range o.nodes {
 		if !o.fits(r, i) || want != "" && !o.bears(i, want) {

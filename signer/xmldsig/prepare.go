@@ -123,7 +123,28 @@ func (pl *plan) make(p *Profile, o *outline, in *Input) error {
 	if err != nil {
 		return err
 	}
+	if err := pl.inlined(o); err != nil {
+		return err
+	}
 	return pl.spare(o)
+}
+
+// inlined refuses to sign an xop:Include: the digest belongs to the octets that it stands for (XOP section 3.1), and these
+// are not in the document.
+func (pl *plan) inlined(o *outline) error {
+	for _, r := range pl.draft.references {
+		target := 0
+		switch {
+		case r.inside == "properties":
+			continue
+		case r.inside == "" && !r.whole:
+			target, _ = slices.BinarySearchFunc(o.nodes, r.target, func(n node, at int) int { return n.tag.Start - at })
+		}
+		if n, ok := o.include(target); ok {
+			return o.fail(report.RequestInvalid, n, "what is to be signed holds an xop:Include: put the octets in its place")
+		}
+	}
+	return nil
 }
 
 // spare refuses what would change content that another signature covers: the order of signing is from the inside out.

@@ -1,6 +1,8 @@
 package xmldsig
 
 import (
+	"slices"
+
 	"github.com/epov-signer/epov/canon"
 )
 
@@ -29,6 +31,11 @@ const (
 	around                      // the root, with the signed content in its Object
 	apart                       // last child of the root, or a document of its own
 )
+
+// tabled tells whether the places and the coverage of a profile are in rules.
+func (p *Profile) tabled() bool {
+	return p.place == inWrapper || p.place == inSecurity || p.place == firstChild
+}
 
 // Chains of transforms.
 var (
@@ -168,3 +175,16 @@ var rules = []rule{
 
 // appData stands for the smev:AppData that holds the Signature, wherever the service puts it under soap:Body.
 const appData = "smev:AppData"
+
+// officials is the row of an official's signature in SMEV 2.
+var officials = &rules[slices.IndexFunc(rules, func(r rule) bool { return r.wrapper == appData })]
+
+// wrappers are the elements in which rules have signatures.
+var wrappers = func() map[string]bool {
+	all := map[string]bool{}
+	for _, r := range rules {
+		_, name := split(r.wrapper)
+		all[name] = true
+	}
+	return all
+}()

@@ -51,11 +51,14 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 		return e.fail(report.ReferenceMethod, r.node, "GOST R 34.11-94 is not accepted beside a key of GOST R 34.10-2012")
 	}
 	want, err := decode(e.nodes[r.value].text)
-	if err != nil || e.nodes[r.value].children > 0 {
+	switch {
+	case err != nil || e.nodes[r.value].children > 0:
 		return e.fail(report.ReferenceDigest, r.value, "the digest value is not base64")
+	case len(want) != digest.Size:
+		return e.fail(report.ReferenceDigest, r.value, "the digest value has %d octets, not %d", len(want), digest.Size)
 	}
-	if e.digested++; e.digested > maxDigested || e.octets > maxOctets*int64(len(e.doc)) {
-		return e.fail(report.ReferenceLimit, r.node, "the signatures of the document cover too much")
+	if e.digested++; e.digested > maxDigested {
+		return e.fail(report.ReferenceLimit, r.node, "more than %d references in the document", maxDigested)
 	}
 	h := digest.New()
 	var octets int64
@@ -77,11 +80,10 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 		if !f.whole {
 			node.Element = e.nodes[f.node].tag.Start
 		}
-		if octets, problem = e.apply(h, node, chain, trace); problem != nil {
+		if octets, problem = e.apply(h, f.node, node, chain, trace); problem != nil {
 			return problem
 		}
 	}
-	e.octets += octets
 	got := h.Sum(nil)
 	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(want), Got: base64Of(got)}
 	if f.holds = bytes.Equal(want, got); !f.holds {
@@ -105,6 +107,10 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 		}
 	}
 	out.Coverage = append(out.Coverage, covered)
+	if n, ok := e.include(max(f.node, 0)); ok && !f.outside {
+		out.Add(report.Check{Code: report.CoverageWrong, Status: report.NotChecked, Place: e.place(n),
+			Message: "an xop:Include is covered as it is written: the octets that it stands for are not here and not covered"})
+	}
 	return nil
 }
 
@@ -200,15 +206,14 @@ func (e *examiner) chainForm(p *Profile, f finding, form func(at int, format str
 	}
 }
 
-// shape holds a signature against a profile that has no table: enveloped, enveloping, detached, XAdES.
-func (e *examiner) shape(p *Profile, s *signature, found []finding, out *report.Signature) {
-	ok, demand := false, ""
+// shape tells whether a signature follows a profile that has no table: enveloped, enveloping, detached, XAdES. demand says
+// what such a signature must do.
+func (e *examiner) shape(p *Profile, s *signature, found []finding) (ok bool, demand string) {
 	target, named := 0, e.policy.Target != ""
 	if named {
 		b, known := e.bearers[strings.TrimPrefix(e.policy.Target, "#")]
 		if target = b.node; !known {
-			out.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no element has the Id that must be covered")))
-			return
+			return false, "no element has the Id that must be covered"
 		}
 	}
 	for _, f := range found {
@@ -227,9 +232,50 @@ func (e *examiner) shape(p *Profile, s *signature, found []finding, out *report.
 			ok = ok || f.outside && !named || apart && (!named || f.node == target)
 		}
 	}
-	check := report.Check{Code: report.CoverageWrong, Message: "the signature covers what the profile says", Place: e.place(s.node)}
-	if !ok {
-		check.Status, check.Message = report.Failed, demand
+	return ok, demand
+}
+
+// objects looks for what a Signature carries and does not cover: content of its own Objects that no Reference means, and the
+// references of a ds:Manifest, which XMLDSig (section 5.1) leaves to the application and nobody follows here.
+func (e *examiner) objects(s *signature, profile *Profile, found []finding, out *report.Signature) {
+	referred := func(n int) bool {
+		return slices.ContainsFunc(found, func(f finding) bool { return f.node == n && !f.whole })
 	}
-	out.Add(check)
+	status := report.NotChecked
+	if profile != nil {
+		status = report.Failed
+	}
+	manifest := -1
+	for _, object := range s.objects {
+		if !referred(object) && !e.onlyKids(object, func(kid int) bool {
+			return referred(kid) || e.nodes[kid].sym == "etsi:QualifyingProperties" ||
+				e.nodes[kid].sym == "xades:QualifyingProperties" && e.onlyKids(kid, func(part int) bool {
+					return e.nodes[part].sym == "xades:SignedProperties" || e.nodes[part].sym == "xades:UnsignedProperties"
+				})
+		}) {
+			out.Add(report.Check{Code: report.CoverageWrong, Status: status, Place: e.place(object),
+				Message: "the Signature carries an Object that it does not cover"})
+		}
+		for n := object; n < len(e.nodes) && e.nodes[n].tag.Start < e.nodes[object].end.Start && manifest < 0; n++ {
+			if e.nodes[n].sym == "ds:Manifest" {
+				manifest = n
+			}
+		}
+	}
+	for _, f := range found {
+		if manifest < 0 && (f.typ == typeManifest || f.node >= 0 && e.nodes[f.node].sym == "ds:Manifest") {
+			manifest = f.reference.node
+		}
+	}
+	if manifest >= 0 {
+		out.Add(report.Check{Code: report.ReferenceDigest, Status: report.NotChecked, Place: e.place(manifest),
+			Message: "the references of a ds:Manifest are not followed: what they mean is not covered"})
+	}
+}
+
+// onlyKids tells whether an element holds nothing but elements of a kind.
+func (e *examiner) onlyKids(n int, kind func(kid int) bool) bool {
+	kids := e.children(n)
+	return !e.nodes[n].filled && len(kids) == e.nodes[n].children &&
+		!slices.ContainsFunc(kids, func(kid int) bool { return !kind(kid) })
 }

@@ -18,9 +18,13 @@ import (
 type Policy struct {
 	// Profile that the document must follow. Nil: messages of SMEV 3 and SMEV 2 are recognised and held against their tables,
 	// any other signature is examined as plain XMLDSig and its coverage reported.
+	//
+	// A profile replaces recognition: at least one signature must follow it, and what else a message of SMEV needs is not
+	// demanded. Every other signature of the document is examined all the same, those in the places of SMEV against their
+	// tables; one that is broken makes the document invalid.
 	Profile *Profile
 	// Target is the Id of the element that profiles enveloped, xades-bes and detached must cover; empty: the root (detached:
-	// anything).
+	// anything). For smev2-sp, the smev:AppData that must be signed; empty: every one.
 	Target string
 	// Trust decides about signers; nil: trust is reported as not checked.
 	Trust *trust.Store
@@ -44,10 +48,11 @@ type examiner struct {
 	*outline
 	policy   Policy
 	report   *report.Report
-	matched  map[*rule]int // signatures found per row
-	profiles map[*Profile]int
-	digested int   // references
-	octets   int64 // of them
+	matched  map[*rule]int    // signatures found per row
+	profiles map[*Profile]int // signatures that follow it
+	missed   []report.Check   // why others do not follow the profile demanded
+	digested int              // references
+	work     int64            // octets read and written for digests
 }
 
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
@@ -89,13 +94,11 @@ func (e *examiner) examine(index, n int) report.Signature {
 	profile := e.policy.Profile
 	if rule != nil {
 		out.Name, profile = rule.name, rule.profile
-		e.matched[rule]++
-	} else if profile != nil && (profile.place == inWrapper || profile.place == inSecurity || profile.place == firstChild) {
-		profile = nil // a place of this profile would have had a row
-	}
-	if profile != nil {
 		out.Profile = profile.Name
+		e.matched[rule]++
 		e.profiles[profile]++
+	} else if profile != nil && profile.tabled() {
+		profile = nil // a place of this profile would have had a row
 	}
 	pass := func(code report.Code, at int, format string, args ...any) {
 		out.Add(report.Check{Code: code, Message: fmt.Sprintf(format, args...), Place: e.place(at)})
@@ -107,6 +110,9 @@ func (e *examiner) examine(index, n int) report.Signature {
 		return out
 	}
 	pass(report.SignatureStructure, n, "the signature is built as XMLDSig says")
+	if rule == nil {
+		e.astray(n, &out)
+	}
 
 	algorithm := gost.AlgorithmByURI(s.method)
 	switch {
@@ -130,11 +136,20 @@ func (e *examiner) examine(index, n int) report.Signature {
 	}
 
 	found := e.references(index, s, algorithm, &out)
+	if rule == nil && profile != nil {
+		if ok, demand := e.shape(profile, s, found); ok {
+			pass(report.CoverageWrong, n, "the signature covers what the profile says")
+			out.Profile = profile.Name
+			e.profiles[profile]++
+		} else { // one more signature than the one that counts
+			e.missed = append(e.missed, failed(e.fail(report.CoverageWrong, n, "%s", demand)))
+			profile = nil
+		}
+	}
 	if rule != nil {
 		e.cover(rule, s, found, &out)
-	} else if profile != nil {
-		e.shape(profile, s, found, &out)
 	}
+	e.objects(s, profile, found, &out)
 	e.qualifying(s, profile, found, leaf, &out)
 	if leaf != nil {
 		out.Signer = signer(leaf)
@@ -171,15 +186,28 @@ func (e *examiner) signedInfo(index int, s *signature, algorithm *gost.Algorithm
 	h := algorithm.Digest.New()
 	node := canon.Node{Element: e.nodes[s.signedInfo].tag.Start, Comments: true}
 	chain := []canon.Transform{{URI: s.c14n.uri, PrefixList: s.c14n.prefixes}}
-	if _, err := e.apply(h, node, chain, fmt.Sprintf("signature-%d/signed-info", index)); err != nil {
-		out.Add(report.Check{Code: report.SignatureC14N, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
+	if _, err := e.apply(h, s.signedInfo, node, chain, fmt.Sprintf("signature-%d/signed-info", index)); err != nil {
+		code := err.Code
+		if code == report.ReferenceTransform {
+			code = report.SignatureC14N
+		}
+		out.Add(report.Check{Code: code, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
 		return nil
 	}
 	return h.Sum(nil)
 }
 
-// apply canonicalizes into w and counts the octets.
-func (e *examiner) apply(w io.Writer, node canon.Node, chain []canon.Transform, trace string) (int64, *report.Error) {
+// apply canonicalizes into w and counts the octets. The document is read from its start to the end of node, and what one
+// transform makes of it by the next: signatures that want more than a fair share of that are refused.
+func (e *examiner) apply(w io.Writer, n int, node canon.Node, chain []canon.Transform, trace string) (int64, *report.Error) {
+	if e.work > maxWorkAtLeast+maxWork*int64(len(e.doc)) {
+		return 0, e.fail(report.ReferenceLimit, n, "the signatures of the document cover too much")
+	}
+	end := len(e.doc)
+	if !node.Whole {
+		end = e.nodes[n].span().End
+	}
+	e.work += int64(end) * int64(max(1, len(chain)))
 	var octets bytes.Buffer
 	count := &counter{to: w}
 	if e.policy.Trace != nil {
@@ -191,6 +219,7 @@ func (e *examiner) apply(w io.Writer, node canon.Node, chain []canon.Transform, 
 	if e.policy.Trace != nil {
 		e.policy.Trace(trace, octets.Bytes())
 	}
+	e.work += count.n
 	return count.n, nil
 }
 
@@ -247,73 +276,6 @@ func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte,
 		}
 	}
 	return wrong("the signature value does not verify with the key in the certificate: SignedInfo was changed or another key signed")
-}
-
-// demand checks what the document as a whole must have.
-func (e *examiner) demand() {
-	operations := e.smev3()
-	if e.body >= 0 && e.nodes[e.body].children > 1 && len(operations) > 0 {
-		e.report.Add(failed(e.fail(report.ProfileForm, e.body, "soap:Body of a SMEV 3 message holds more than one element")))
-	}
-	if e.nodes[0].sym == "soap:Envelope" && len(e.named(0, "soap:Body")) > 1 {
-		e.report.Add(failed(e.fail(report.CoverageWrong, 0, "soap:Envelope holds more than one soap:Body")))
-	}
-	profile := e.policy.Profile
-	for _, operation := range operations[:min(len(operations), maxOperations)] {
-		for i := range rules {
-			r := &rules[i]
-			path, _ := split(r.wrapper)
-			if !r.required || profile != nil && profile != r.profile {
-				continue // a message may be on its way to being signed by the next
-			}
-			holder, n := e.find(e.base(r), e.nodes[operation].version, path)
-			if n == 0 || n == 1 && !e.within(holder, operation) {
-				continue
-			}
-			switch {
-			case n > 1:
-				e.report.Add(failed(e.fail(report.CoverageWrong, operation, "more than one %s", path)))
-			case e.matched[r] == 0:
-				e.report.Add(failed(e.fail(report.SignatureNone, holder, "there is no %s", r.name)))
-			}
-		}
-	}
-	for i := range rules {
-		r := &rules[i]
-		if r.wrapper != appData && e.matched[r] > 1 {
-			e.report.Add(failed(report.Errorf(report.ProfileForm, report.Place{}, "more than one %s", r.name)))
-		}
-	}
-	if e.nodes[0].sym == "soap:Envelope" && (profile == nil || profile == SMEV2) {
-		e.headers()
-	}
-	if profile != nil && e.profiles[profile] == 0 {
-		e.report.Add(failed(report.Errorf(report.SignatureNone, report.Place{}, "no signature follows profile %s", profile.Name)))
-	}
-}
-
-// headers reports Security headers of SMEV 2 without a signature; one says enough.
-func (e *examiner) headers() {
-	for _, h := range e.named(0, "soap:Header") {
-		for _, security := range e.children(h) {
-			ours := e.nodes[security].sym == "wsse:Security[smev]" || e.nodes[security].sym == "wsse:Security[recipient]"
-			if ours && len(e.named(security, "ds:Signature")) == 0 {
-				e.report.Add(failed(e.fail(report.SignatureNone, security, "there is no signature in this header")))
-				return
-			}
-		}
-	}
-}
-
-// smev3 are the operations of SMEV 3 in the document.
-func (o *outline) smev3() []int {
-	var out []int
-	for _, n := range o.operations {
-		if o.nodes[n].version != "" && o.nodes[n].sym != "" && o.nodes[n].sym[0] == 't' {
-			out = append(out, n)
-		}
-	}
-	return out
 }
 
 // base64Of renders a digest for a report.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -75,6 +76,25 @@ func parseAttributes(r reader, what string) (attributes, error) {
 		set = append(set, a)
 	}
 	return set, nil
+}
+
+// isSignedAttributes reports whether content is what a signature covers when there are signed attributes: a SET OF them with
+// those that are required. A signature has no mark that tells the two cases of RFC 5652 section 5.4 apart, so whoever leaves
+// the attributes of a message away and puts them where the content was keeps its signature.
+func isSignedAttributes(content []byte) bool {
+	r := reader{message: content, end: len(content), depth: 1, limit: maxNesting}
+	e, err := r.expect(tagSet, "")
+	if err != nil || !r.empty() {
+		return false
+	}
+	set, err := parseAttributes(r.inside(e), "")
+	if err != nil {
+		return false
+	}
+	has := func(oid asn1.ObjectIdentifier) bool {
+		return slices.ContainsFunc(set, func(a attribute) bool { return a.oid.Equal(oid) })
+	}
+	return has(oidContentType) && has(oidMessageDigest)
 }
 
 // value returns the only value of the only attribute with this identifier, nil otherwise.

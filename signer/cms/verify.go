@@ -146,6 +146,10 @@ func (v *verifier) contentDigests(d *gost.Digest) [][]byte {
 func (v *verifier) signer(si *signerInfo) report.Signature {
 	s := report.Signature{Name: fmt.Sprintf("SignerInfo %d", si.index+1), Place: si.place}
 	si.checkAttributes(&s, v.message.contentType)
+	if si.signed == nil && isSignedAttributes(v.content) {
+		s.Add(report.Check{Code: report.CMSAttributes, Status: report.Failed, Place: v.message.contentPlace,
+			Message: "the content is the signed attributes of another message: its signer has not signed them as content"})
+	}
 	covered := si.signed == nil ||
 		si.checkMessageDigest(&s, v.contentDigests(gost.DigestByOID(si.digestAlgorithm.oid)))
 	if v.policy.Trace != nil {

@@ -69,7 +69,7 @@ func moment(t *timestamppb.Timestamp, field string) (time.Time, error) {
 	if t == nil {
 		return time.Time{}, nil
 	}
-	if err := t.CheckValid(); err != nil {
+	if err := t.CheckValid(); err != nil || t.AsTime().IsZero() { // the zero time stands for a time that is left out
 		return time.Time{}, report.Errorf(report.RequestInvalid, report.Place{Path: field}, "not a time of the years 1 to 9999")
 	}
 	return t.AsTime(), nil

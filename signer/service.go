@@ -87,7 +87,7 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 	level, outcome := slog.LevelInfo, "signed"
 	attrs := []slog.Attr{
 		slog.String("caller", a.caller.Name()), slog.String("operation", string(a.op)),
-		slog.String("key", a.name), slog.String("profile", a.profile),
+		slog.String("key", printable(a.name)), slog.String("profile", printable(a.profile)),
 		slog.Duration("duration", s.now().Sub(a.begun)),
 	}
 	if a.digest != nil {

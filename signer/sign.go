@@ -190,9 +190,9 @@ func unknownProfile(name string, known []string) error {
 		"no profile %q; the profiles are %s", printable(name), strings.Join(known, ", "))
 }
 
-// printable cuts what a caller sent to a length that fits into an error.
+// printable cuts what a caller sent to a length that fits into an error and into the log.
 func printable(s string) string {
-	const most = 64
+	const most = 160 // longer than any name of a key version
 	if len(s) <= most {
 		return s
 	}

@@ -249,6 +249,15 @@ func (s *sum) add(v *entry) {
 	s.current = 1 - s.current
 }
 
+// addScaled adds v, on the Edwards form v divided by the scale: z1 stands in the formula where z1·z2 would.
+func (s *sum) addScaled(v *entry, scale *fe) {
+	if s.c.edwards != nil {
+		z := &s.points[s.current].z
+		s.c.p.mul(z, z, scale)
+	}
+	s.add(v)
+}
+
 // coordinates returns the coordinates on y² = x³ + a·x + b of a point other than zero, as reduced integers.
 func (c *curve) coordinates(u *point) (x, y fe) {
 	if c.edwards != nil {

@@ -21,8 +21,7 @@ import (
 // and the memory of the process, which is not wiped.
 type PrivateKey struct {
 	public *PublicKey
-	check  *KeyCache // of its own public key alone, which is prepared when it signs often
-	d      fe        // 0 < d < q
+	d      fe // 0 < d < q
 }
 
 // GenerateKey makes a key from the given source of randomness, crypto/rand.Reader when it is nil. It draws whole
@@ -61,7 +60,7 @@ func newPrivateKey(a *Algorithm, p *ParamSet, d *fe, opts []KeyOption) (*Private
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateKey{public: public, check: NewKeyCache(1), d: *d}, nil
+	return &PrivateKey{public: public, d: *d}, nil
 }
 
 // Public returns a *PublicKey.
@@ -76,8 +75,8 @@ func (k *PrivateKey) Equal(x crypto.PrivateKey) bool {
 // Sign implements crypto.Signer: digest in wire order, result s ‖ r (RFC 7091 section 6.1). opts may be nil and names
 // no hash: the key's algorithm does. The nonce comes from the key, the digest and as many fresh octets of rand
 // (crypto/rand.Reader when nil) as the key has, so that neither a weak source of randomness nor one that repeats itself
-// gives the key away. The signature is verified before it is returned. GOST2001 keys sign too, for tests and archives;
-// new signatures should not use them.
+// gives the key away. Whoever must not release a wrong signature even when the machine errs verifies it. GOST2001 keys
+// sign too, for tests and archives; new signatures should not use them.
 func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	a, c := k.public.Algorithm, k.public.Params.curve
 	if opts != nil && opts.HashFunc() != 0 {
@@ -100,32 +99,30 @@ func (k *PrivateKey) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts)
 		if !c.isScalar(&nonce) {
 			continue
 		}
-		signature := k.signWithNonce(digest, &nonce)
-		if signature == nil {
-			continue
+		if signature := k.signWithNonce(digest, &nonce); signature != nil {
+			return signature, nil
 		}
-		if err := k.check.Verify(k.public, digest, signature); err != nil {
-			return nil, fmt.Errorf("gost: own signature is bad, a computation went wrong: %w", err)
-		}
-		return signature, nil
 	}
 	return nil, errors.New("gost: signing: no nonce found")
 }
 
-// signWithNonce returns nil where the standard asks for another nonce: r = 0 or s = 0.
+// signWithNonce returns nil where the standard asks for another nonce, r = 0 or s = 0, and where a fault of the machine
+// took the point of the nonce off the curve.
 func (k *PrivateKey) signWithNonce(digest []byte, nonce *fe) []byte {
 	c := k.public.Params.curve
 	var e, r, s, t fe
 	c.scalarOf(&e, digest)
 	var pt point
 	c.windows().multiply(&pt, nonce)
-	r, _ = c.coordinates(&pt)
-	c.q.encode(&r, &r) // x mod q
+	x, y := c.coordinates(&pt)
+	c.q.encode(&r, &x) // x mod q
 	c.q.mul(&s, &r, &k.d)
 	c.q.mul(&t, &e, nonce)
 	c.q.add(&s, &s, &t) // r·d + k·e, no longer in Montgomery form
 	c.q.decode(&r, &r)
-	if r.isZero() || s.isZero() {
+	c.p.encode(&x, &x)
+	c.p.encode(&y, &y)
+	if r.isZero() || s.isZero() || !c.contains(&affine{x, y}) {
 		return nil
 	}
 	signature := make([]byte, 2*c.size())

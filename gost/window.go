@@ -6,7 +6,7 @@ const keyWindow = 5
 // multiply sets s = m·P + n·pt for m < q and n < 2^(64·limbs), with the tables of the base point P; without the former where m
 // is nil. It branches on everything and is for public values.
 func (c *curve) multiply(s *sum, m, n *fe, pt *entry) {
-	var odd [1 << (keyWindow - 2)]entry // pt, 3pt, 5pt, …
+	var odd oddMultiples
 	c.oddMultiples(&odd, pt)
 	var base *comb
 	var d columns
@@ -27,12 +27,13 @@ func (c *curve) multiply(s *sum, m, n *fe, pt *entry) {
 		if i < length-1 {
 			s.double()
 		}
-		if d := digits[i]; d > 0 {
-			s.add(&odd[d/2])
-		} else if d < 0 {
-			negative := odd[-d/2]
-			c.opposite(&negative)
-			s.add(&negative)
+		if d := digits[i]; d != 0 {
+			index := max(d, -d) / 2
+			e := odd.entries[index]
+			if d < 0 {
+				c.opposite(&e)
+			}
+			s.addScaled(&e, &odd.scales[index])
 		}
 		if i < spacing {
 			base.addColumns(s, &d, i)
@@ -40,10 +41,17 @@ func (c *curve) multiply(s *sum, m, n *fe, pt *entry) {
 	}
 }
 
-// oddMultiples sets odd to pt, 3pt, 5pt, …: 2k and 2k + 1 times pt are made of k times.
-func (c *curve) oddMultiples(odd *[1 << (keyWindow - 2)]entry, pt *entry) {
-	var points [1 << (keyWindow - 2)]point
-	var even [1 << (keyWindow - 2)]point // 2pt, 4pt, 6pt, …
+// oddMultiples are pt, 3pt, 5pt, …. On the Edwards form coordinates are to be divided by the scale, which saves an inversion
+// and costs a product at each use; there is no such thing in Jacobian coordinates.
+type oddMultiples struct {
+	entries [1 << (keyWindow - 2)]entry
+	scales  [1 << (keyWindow - 2)]fe
+}
+
+// oddMultiples makes 2k and 2k + 1 times pt of k times pt.
+func (c *curve) oddMultiples(odd *oddMultiples, pt *entry) {
+	var points [len(odd.entries)]point
+	var even [len(odd.entries)]point // 0, 2pt, 4pt, …
 	c.lift(&points[0], pt)
 	for i := 1; i < len(points); i++ {
 		if i%2 == 1 {
@@ -53,7 +61,16 @@ func (c *curve) oddMultiples(odd *[1 << (keyWindow - 2)]entry, pt *entry) {
 		}
 		c.add(&points[i], &even[i], pt)
 	}
-	c.normalize(odd[:], points[:])
+	if c.edwards == nil {
+		c.normalize(odd.entries[:], points[:])
+		return
+	}
+	for i := range points {
+		e, u := &odd.entries[i], &points[i]
+		e.x, e.y, odd.scales[i] = u.x, u.y, u.z
+		c.p.mul(&e.t, &u.e, &u.h)
+		c.p.mul(&e.t, &e.t, &c.edwards.d)
+	}
 }
 
 // recode writes k as a sum of digits[i]·2^i with odd digits below 2^(width−1) in magnitude, at most one among width

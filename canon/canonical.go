@@ -66,10 +66,13 @@ func (c *canonicalizer) startTag() error {
 	}
 	c.endRun()
 	o := c.out
-	o.octet('<')
-	o.octets(c.tok.QName())
+	o.after('<', c.tok.QName())
 	for _, i := range c.fresh {
 		b := c.tok.Binding(i)
+		if b.Source != nil {
+			o.after(' ', b.Source)
+			continue
+		}
 		if len(b.Prefix) > 0 {
 			o.string(" xmlns:")
 			o.octets(b.Prefix)
@@ -81,8 +84,11 @@ func (c *canonicalizer) startTag() error {
 	if len(attrs) > 0 {
 		c.sorted = sortAttrs(c.sorted, attrs, compareAttrs)
 		for _, a := range c.sorted {
-			o.octet(' ')
-			if len(a.Prefix) > 0 {
+			if a.Source != nil {
+				o.after(' ', a.Source)
+				continue
+			}
+			if o.octet(' '); len(a.Prefix) > 0 {
 				o.octets(a.Prefix)
 				o.octet(':')
 			}

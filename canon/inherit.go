@@ -21,7 +21,7 @@ func (c *canonicalizer) inherit() {
 	}
 	for _, a := range c.tok.Attrs() {
 		if string(a.Prefix) == "xml" {
-			a.Value, a.Local = bytes.Clone(a.Value), bytes.Clone(a.Local)
+			a.Value, a.Local, a.Source = bytes.Clone(a.Value), bytes.Clone(a.Local), nil
 			c.xml = append(c.xml, inherited{c.tok.Depth(), a})
 		}
 	}
@@ -83,6 +83,7 @@ func (c *canonicalizer) joinBase(attrs []xmltext.Attr) ([]xmltext.Attr, error) {
 			return nil, c.refuse("xml:base to join longer than %d octets", maxBase)
 		default:
 			joined.Value, joined.Plain = []byte(joinURIReferences(string(x.attr.Value), string(joined.Value))), false
+			joined.Source = nil
 		}
 		changed = true
 	}

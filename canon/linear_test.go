@@ -1,6 +1,7 @@
 package canon
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -97,20 +98,20 @@ func spent() time.Duration {
 // long, where a quadratic part would show as sixteen.
 func TestLinearTime(t *testing.T) {
 	limits := xmltext.Limits{Attributes: 1 << 20}
-	routes := map[string]func(doc string) error{
-		"exclusive": func(doc string) error {
-			return Apply(io.Discard, []byte(doc), Node{Whole: true}, smevChain[:1], limits)
+	routes := map[string]func(doc []byte) error{
+		"exclusive": func(doc []byte) error {
+			return Apply(io.Discard, doc, Node{Whole: true}, smevChain[:1], limits)
 		},
-		"SMEV": func(doc string) error { return Apply(io.Discard, []byte(doc), Node{Whole: true}, smevChain, limits) },
-		"inclusive, from a reader": func(doc string) error {
-			return ApplyReader(io.Discard, strings.NewReader(doc), Node{Whole: true}, []Transform{{URI: InclusiveURI}}, limits)
+		"SMEV": func(doc []byte) error { return Apply(io.Discard, doc, Node{Whole: true}, smevChain, limits) },
+		"inclusive, from a reader": func(doc []byte) error {
+			return ApplyReader(io.Discard, bytes.NewReader(doc), Node{Whole: true}, []Transform{{URI: InclusiveURI}}, limits)
 		},
 	}
 	const size, times = 128 << 10, 4
 	for _, h := range hostile {
-		small, large := h.make(size), h.make(times*size)
+		small, large := []byte(h.make(size)), []byte(h.make(times*size))
 		for name, route := range routes {
-			measure := func(doc string) time.Duration {
+			measure := func(doc []byte) time.Duration {
 				var all []time.Duration
 				for range 3 {
 					start := spent()
@@ -121,9 +122,15 @@ func TestLinearTime(t *testing.T) {
 				}
 				return slices.Min(all)
 			}
-			a, b := measure(small), measure(large)
-			if growth := float64(b) / float64(a+200*time.Microsecond); growth > 2.5 {
-				t.Errorf("%s, %s: %v for each octet at %d times the size (%v, %v)", h.name, name, growth, times, a, b)
+			growth := 0.0
+			for range 4 { // a busy machine may be slow for a while, not for long
+				growth = float64(measure(large)) / float64(measure(small)+200*time.Microsecond)
+				if growth < 2.5 {
+					break
+				}
+			}
+			if growth >= 2.5 {
+				t.Errorf("%s, %s: at %d times the size each octet takes %.1f times as long", h.name, name, times, growth)
 			}
 		}
 	}

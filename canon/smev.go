@@ -180,9 +180,15 @@ func (s *smevTransform) number(binding int) int {
 
 // name writes a name in the namespace with an index.
 func (s *smevTransform) name(at int, local []byte) {
-	n := &s.namespaces[at]
-	s.out.octets(n.prefix[:n.length])
-	s.out.octets(local)
+	n, o := &s.namespaces[at], s.out
+	if room := o.buf[o.n:]; len(room) >= len(n.prefix)+len(local) {
+		copy(room, n.prefix[:]) // all of it, which is quicker
+		copy(room[n.length:], local)
+		o.n += int(n.length) + len(local)
+		return
+	}
+	o.octets(n.prefix[:n.length])
+	o.octets(local)
 }
 
 // compareSMEV orders attributes: those with a namespace first, by URI and local name, then those without, by local name

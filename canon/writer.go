@@ -28,6 +28,18 @@ func (o *writer) octet(c byte) {
 	o.n++
 }
 
+// after writes an octet and a string.
+func (o *writer) after(c byte, s []byte) {
+	if room := o.buf[o.n:]; len(s) < len(room) {
+		room[0] = c
+		copy(room[1:], s)
+		o.n += 1 + len(s)
+		return
+	}
+	o.octet(c)
+	o.octets(s)
+}
+
 func (o *writer) string(s string) {
 	if len(s) > len(o.buf)-o.n {
 		o.flush() // the error stays in o.err; only short strings come here
@@ -82,6 +94,13 @@ func (o *writer) escaped(s []byte, table *escapes) {
 
 // value writes an equals sign and a quoted value; plain says that nothing in it has to be escaped.
 func (o *writer) value(v []byte, plain bool, table *escapes) {
+	if room := o.buf[o.n:]; plain && len(v)+3 <= len(room) {
+		room[0], room[1] = '=', '"'
+		copy(room[2:], v)
+		room[2+len(v)] = '"'
+		o.n += len(v) + 3
+		return
+	}
 	o.string(`="`)
 	if plain {
 		o.octets(v)

@@ -78,12 +78,35 @@ func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\
 
 // qname reads a qualified name at pos: its end, and the offset of its colon or -1.
 func (t *Tokenizer) qname(pos int, what string) (end, colon int, err error) {
-	end, err = t.ncname(pos, what)
+	doc := t.doc
+	end, colon = pos, -1
+	for part := pos; part < len(doc) && class[doc[part]]&nameStart != 0; part = end + 1 {
+		if x := t.index.name.from(part - t.block); x != 0 {
+			end = part + bits.TrailingZeros64(x)
+		} else {
+			end = t.far(&t.index.name, part)
+		}
+		switch {
+		case end == len(doc) || class[doc[end]]&careful != 0 || end-pos > t.limits.NameLength:
+			return t.anyQName(pos, what)
+		case doc[end] != ':':
+			return end, colon, nil
+		case colon >= 0:
+			return t.anyQName(pos, what)
+		}
+		colon = end
+	}
+	return t.anyQName(pos, what)
+}
+
+// anyQName is qname for names with other than ASCII characters, and says what is wrong with one.
+func (t *Tokenizer) anyQName(pos int, what string) (end, colon int, err error) {
+	end, err = t.anyName(pos, what)
 	if err != nil || end == len(t.doc) || t.doc[end] != ':' {
 		return end, -1, err
 	}
 	colon = end
-	if end, err = t.ncname(colon+1, what); err != nil {
+	if end, err = t.anyName(colon+1, what); err != nil {
 		return 0, 0, err
 	}
 	if end < len(t.doc) && t.doc[end] == ':' {
@@ -98,11 +121,7 @@ func (t *Tokenizer) qname(pos int, what string) (end, colon int, err error) {
 // ncname reads a name without a colon at pos and returns its end.
 func (t *Tokenizer) ncname(pos int, what string) (end int, err error) {
 	if pos < len(t.doc) && class[t.doc[pos]]&nameStart != 0 {
-		if x := t.index.name.from(pos - t.block); x != 0 {
-			end = pos + bits.TrailingZeros64(x)
-		} else {
-			end = t.far(&t.index.name, pos)
-		}
+		end = t.stop(&t.index.name, pos)
 		if end < len(t.doc) && class[t.doc[end]]&careful == 0 && end-pos <= t.limits.NameLength {
 			return end, nil
 		}

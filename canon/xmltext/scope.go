@@ -43,7 +43,7 @@ func (t *Tokenizer) FirstDeclared() int { return int(t.open[len(t.open)-1].bindi
 func (t *Tokenizer) Binding(i int) *Binding { return &t.bindings[i] }
 
 // Outer is the index of the declaration of the same prefix that the one with index i overrides, NoBinding for none.
-func (t *Tokenizer) Outer(i int) int { return t.find(t.bindings[:i], t.bindings[i].Prefix) }
+func (t *Tokenizer) Outer(i int) int { return t.find(t.keys[i].value, t.bindings[i].Prefix, i) }
 
 // Overridden reports whether an inner element declares the prefix of the declaration with index i anew.
 func (t *Tokenizer) Overridden(i int) bool { return t.lookup(t.bindings[i].Prefix) != i }
@@ -76,14 +76,22 @@ func keyOf(prefix []byte) (k uint64) {
 	return k
 }
 
-// lookup returns the index of the innermost binding of prefix, NoBinding for none.
-func (t *Tokenizer) lookup(prefix []byte) int { return t.find(t.bindings, prefix) }
+// keyAt is keyOf for the prefix doc[start:end].
+func (t *Tokenizer) keyAt(start, end int) uint64 {
+	if start+8 > len(t.doc) || end-start >= 8 {
+		return keyOf(t.doc[start:end])
+	}
+	return binary.LittleEndian.Uint64(t.doc[start:]) & (1<<(8*(end-start)) - 1)
+}
 
-// find returns the index of the last of the first bindings that is of prefix.
-func (t *Tokenizer) find(bindings []Binding, prefix []byte) int {
-	k, keys := keyOf(prefix), t.keys
-	for i := len(bindings) - 1; i >= 0; i-- {
-		if keys[i].value == k && (len(prefix) < 8 || bytes.Equal(bindings[i].Prefix, prefix)) {
+// lookup returns the index of the innermost binding of prefix, NoBinding for none.
+func (t *Tokenizer) lookup(prefix []byte) int { return t.find(keyOf(prefix), prefix, len(t.bindings)) }
+
+// find returns the index of the last of the first n bindings that is of prefix, which has the key k.
+func (t *Tokenizer) find(k uint64, prefix []byte, n int) int {
+	keys := t.keys[:n]
+	for i := len(keys) - 1; i >= 0; i-- {
+		if keys[i].value == k && (len(prefix) < 8 || bytes.Equal(t.bindings[i].Prefix, prefix)) {
 			return i // no name holds U+0000, so that a shorter prefix is its key
 		}
 	}
@@ -138,7 +146,7 @@ func (t *Tokenizer) declare(a *attribute, first int) error {
 		t.uris = append(t.uris, uri...)
 		uri = t.uris[start:len(t.uris):len(t.uris)]
 	}
-	t.bindings = append(t.bindings, Binding{Prefix: prefix, URI: uri, Plain: a.shape == plain})
+	t.bindings = append(t.bindings, Binding{Prefix: prefix, URI: uri, Source: t.source(a), Plain: a.shape == plain})
 	t.keys = append(t.keys, key{value: k})
 	return nil
 }
@@ -154,16 +162,17 @@ func (t *Tokenizer) declareXML(a *attribute) error {
 	return nil
 }
 
-// resolve returns the index of the binding of a prefix that stands at offset in the document.
-func (t *Tokenizer) resolve(prefix []byte, offset int) (int, error) {
-	if i := t.lookup(prefix); i >= 0 {
+// resolve returns the index of the binding of the prefix doc[start:end].
+func (t *Tokenizer) resolve(start, end int) (int, error) {
+	prefix := t.doc[start:end]
+	if i := t.find(t.keyAt(start, end), prefix, len(t.keys)); i >= 0 {
 		return i, nil
 	}
 	switch string(prefix) {
 	case "xml":
 		return XMLBinding, nil
 	case "xmlns":
-		return 0, t.malformed(offset, "element name with the prefix xmlns")
+		return 0, t.malformed(start, "element name with the prefix xmlns")
 	}
-	return 0, t.malformed(offset, "namespace prefix %.64q is not declared", prefix)
+	return 0, t.malformed(start, "namespace prefix %.64q is not declared", prefix)
 }

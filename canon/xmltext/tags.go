@@ -13,6 +13,7 @@ type attribute struct {
 	value, valueEnd      int // offsets in doc
 	shape                valueShape
 	declares             bool // is xmlns or xmlns:something
+	direct               bool // name, '=' and '"' stand side by side
 }
 
 // valueShape says how an attribute value relates to the octets of the document.
@@ -39,6 +40,14 @@ func (t *Tokenizer) value(a *attribute) []byte {
 	return t.doc[a.value:a.valueEnd:a.valueEnd]
 }
 
+// source of a, if canonical XML would write it so.
+func (t *Tokenizer) source(a *attribute) []byte {
+	if a.direct && a.shape == plain {
+		return t.doc[a.name : a.valueEnd+1 : a.valueEnd+1]
+	}
+	return nil
+}
+
 // startTag reads the start tag or empty-element tag at pos.
 func (t *Tokenizer) startTag() error {
 	start := t.pos
@@ -63,7 +72,7 @@ func (t *Tokenizer) startTag() error {
 	}
 	if colon >= 0 {
 		e.colon = int32(colon - start - 1)
-		binding, err := t.resolve(e.qname[:e.colon], start+1)
+		binding, err := t.resolve(start+1, colon)
 		if err != nil {
 			return err
 		}
@@ -96,13 +105,13 @@ func (t *Tokenizer) resolveAttributes(start int) error {
 			t.attrs = append(t.attrs, Attr{})
 		}
 		attr := &t.attrs[len(t.attrs)-1]
-		attr.Value, attr.Binding, attr.Plain = t.value(a), NoBinding, a.shape == plain
+		attr.Value, attr.Source, attr.Binding, attr.Plain = t.value(a), t.source(a), NoBinding, a.shape == plain
 		attr.Prefix, attr.Space = nil, nil
 		attr.Local = doc[a.local():a.nameEnd:a.nameEnd]
 		if a.colon >= 0 { // the default namespace does not apply to attributes
 			var err error
 			attr.Prefix = doc[a.name:a.colon:a.colon]
-			if attr.Binding, err = t.resolve(attr.Prefix, a.name); err != nil {
+			if attr.Binding, err = t.resolve(a.name, a.colon); err != nil {
 				return err
 			}
 			attr.Space = t.space(attr.Binding)
@@ -160,6 +169,7 @@ func (t *Tokenizer) attributes(pos, first int) error {
 		tidy = tidy && pos == gap+1 && doc[gap] == ' '
 		pos = a.nameEnd
 		if pos+1 < len(doc) && doc[pos] == '=' && doc[pos+1] == '"' {
+			a.direct = true
 			pos++
 		} else if pos, err = t.equals(pos); err != nil {
 			return err

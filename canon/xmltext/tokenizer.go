@@ -2,6 +2,7 @@ package xmltext
 
 import (
 	"bytes"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -28,7 +29,7 @@ func (t *Tokenizer) next() error {
 		t.closing = false
 		t.pop()
 	}
-	if t.source != nil {
+	if t.reader != nil {
 		return t.windowed()
 	}
 	return t.read()
@@ -37,24 +38,24 @@ func (t *Tokenizer) next() error {
 // read reads the token at pos.
 func (t *Tokenizer) read() error {
 	t.buf = t.buf[:0]
-	doc := t.doc
 	if len(t.open) == 0 {
 		if over, err := t.between(); over || err != nil {
 			return err
 		}
 	}
+	doc, pos := t.doc, t.pos
 	switch {
 	case t.section:
 		return t.characterSection()
-	case t.pos == len(doc):
+	case pos >= len(doc):
 		e := t.open[len(t.open)-1]
-		return t.malformed(t.pos, "document ends inside the element %.64q", e.qname)
-	case doc[t.pos] != '<':
+		return t.malformed(pos, "document ends inside the element %.64q", e.qname)
+	case doc[pos] != '<':
 		return t.characters()
-	case t.pos+1 == len(doc):
+	case pos+1 >= len(doc):
 		return t.malformed(len(doc), "document ends inside a tag")
 	}
-	switch doc[t.pos+1] {
+	switch doc[pos+1] {
 	case '/':
 		return t.endTag()
 	case '?':
@@ -78,7 +79,7 @@ func (t *Tokenizer) between() (over bool, err error) {
 	case t.pos == len(t.doc) && !t.rooted:
 		return false, t.malformed(t.pos, "no root element")
 	case t.pos == len(t.doc):
-		if t.source != nil && !t.exhausted {
+		if t.reader != nil && !t.exhausted {
 			return false, errMore
 		}
 		t.kind, t.span = EOF, Span{t.pos, t.pos}
@@ -111,8 +112,12 @@ func (t *Tokenizer) characters() error {
 	doc, pos := t.doc, t.pos
 	t.shape, t.cdata = Plain, false
 	for {
-		pos = t.stop(&t.index.text, pos)
-		if pos == len(doc) {
+		if x := t.index.text.from(pos - t.block); x != 0 {
+			pos += bits.TrailingZeros64(x)
+		} else {
+			pos = t.far(&t.index.text, pos)
+		}
+		if pos >= len(doc) {
 			if pos = t.safeEnd(pos); pos > t.pos {
 				break
 			}
@@ -123,7 +128,7 @@ func (t *Tokenizer) characters() error {
 		}
 		next, err := t.special(pos)
 		if err != nil {
-			if t.source != nil && !t.exhausted && pos > t.pos {
+			if t.reader != nil && !t.exhausted && pos > t.pos {
 				t.forget()
 				break // what is here may be cut off
 			}
@@ -200,7 +205,7 @@ func (t *Tokenizer) characterSection() error {
 	end, next := start+length, start+length+len("]]>")
 	piece := false
 	if length < 0 {
-		if end = t.safeEnd(len(t.doc)); t.source == nil || t.exhausted || end <= start {
+		if end = t.safeEnd(len(t.doc)); t.reader == nil || t.exhausted || end <= start {
 			return t.malformed(len(t.doc), "document ends inside a CDATA section")
 		}
 		next, piece = end, true

@@ -15,7 +15,7 @@ var firstWindow = 64 << 10 // octets; less in tests
 
 // window is the part of a Tokenizer that is used with ResetReader only.
 type window struct {
-	source    io.Reader
+	reader    io.Reader
 	exhausted bool   // the window holds the rest of the document
 	base      int    // offset in the document of doc[0]
 	lines     int    // line ends before base
@@ -24,8 +24,8 @@ type window struct {
 	buffer    []byte // behind doc
 }
 
-func (w *window) reset(source io.Reader) {
-	*w = window{source: source, buffer: w.buffer}
+func (w *window) reset(reader io.Reader) {
+	*w = window{reader: reader, buffer: w.buffer}
 }
 
 // errMore asks for more of the document where no error is at hand.
@@ -74,7 +74,7 @@ func (t *Tokenizer) more(keep int) error {
 	n := copy(buffer, rest)
 	t.buffer, t.pos = buffer, 0
 	for n < len(buffer) {
-		k, err := t.source.Read(buffer[n:])
+		k, err := t.reader.Read(buffer[n:])
 		n += k
 		if err == io.EOF {
 			t.exhausted = true
@@ -119,7 +119,7 @@ func (t *Tokenizer) home() {
 	}
 	for i := bindings; i < len(t.bindings); i++ {
 		b := &t.bindings[i]
-		b.Prefix, b.URI, t.keys[i].homed = move(b.Prefix), move(b.URI), true
+		b.Prefix, b.URI, b.Source, t.keys[i].homed = move(b.Prefix), move(b.URI), nil, true
 	}
 }
 
@@ -163,7 +163,7 @@ func (t *Tokenizer) position(offset int) (line, column int) {
 // safeEnd returns the end of the piece of text that may be taken from a window whose text reaches to end: without the
 // start of what may become "]]>" or a line end of two octets.
 func (t *Tokenizer) safeEnd(end int) int {
-	if t.source == nil || t.exhausted {
+	if t.reader == nil || t.exhausted {
 		return end
 	}
 	t.forget() // the next token starts before what has been classified

@@ -45,13 +45,16 @@ type Attr struct {
 	Binding int    // of the prefix, for Tokenizer.Binding; or NoBinding or XMLBinding
 	// Plain says that Value holds neither '&', '<', '"' nor white space other than spaces. Other values may be so too.
 	Plain bool
+	// Source is name="value" as the document has it, if that is how canonical XML would write the attribute; else nil.
+	Source []byte
 }
 
 // Binding is a namespace declaration: xmlns="URI" has an empty Prefix; xmlns="" has an empty URI. The slices are valid as
 // long as the declaration is in scope; with ResetReader, until the next call of Next.
 type Binding struct {
 	Prefix, URI []byte
-	Plain       bool // as in Attr, of URI
+	Source      []byte // as in Attr
+	Plain       bool   // as in Attr, of URI
 }
 
 // Instead of an index of Tokenizer.Binding.

@@ -10,8 +10,15 @@ func TestSelfTest(t *testing.T) {
 		t.Fatal(err)
 	}
 	covered := map[*Algorithm]bool{}
+	arithmetics := map[[3]any]bool{}
 	for _, v := range signatureAnswers {
 		covered[v.algorithm] = true
+		arithmetics[arithmeticOf(ParamSetByName(v.params))] = true
+	}
+	for _, p := range ParamSets {
+		if !p.TestOnly && !arithmetics[arithmeticOf(p)] {
+			t.Errorf("the self-test leaves out the arithmetic of %s", p.Name)
+		}
 	}
 	for _, a := range Algorithms {
 		if !covered[a] {
@@ -27,6 +34,11 @@ func TestSelfTest(t *testing.T) {
 			t.Errorf("the self-test leaves out %s", d.Name)
 		}
 	}
+}
+
+// arithmeticOf tells which code computes on a curve.
+func arithmeticOf(p *ParamSet) [3]any {
+	return [3]any{p.curve.p.form, p.curve.edwards != nil, p.curve.minus3}
 }
 
 // TestSelfTestNotices breaks what the self-test looks at, one thing at a time.
@@ -48,6 +60,10 @@ func TestSelfTestNotices(t *testing.T) {
 		if selfTestVerify(v.algorithm, v.params, bad[0], bad[1], bad[2]) == nil {
 			t.Errorf("a wrong %s goes unnoticed", name)
 		}
+	}
+	if selfTestSign(v.algorithm, v.params, v.d, v.k, v.digest, v.signature) != nil ||
+		selfTestSign(v.algorithm, v.params, v.d, v.k[:62]+"00", v.digest, v.signature) == nil {
+		t.Error("a wrong nonce goes unnoticed")
 	}
 }
 

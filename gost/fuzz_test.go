@@ -55,6 +55,83 @@ func FuzzParsePrivateKey(f *testing.F) {
 	})
 }
 
+// FuzzField compares the paths of the special primes' arithmetic, and them with math/big, on any limbs.
+func FuzzField(f *testing.F) {
+	for _, c := range []*curve{curveA, curve512A} {
+		for _, x := range append(edges(c.p), unreduced(c.p)...) {
+			var b [64]byte
+			x.putBytes(b[:])
+			f.Add(b[:], bytes.Repeat([]byte{0xff}, 64))
+		}
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var octets [2][64]byte
+		copy(octets[0][:], a)
+		copy(octets[1][:], b)
+		for _, m := range []*modulus{curveA.p, curve512A.p} {
+			var x, y fe
+			x.setBytes(octets[0][:m.size()])
+			y.setBytes(octets[1][:m.size()])
+			v, bigX, bigY := bigOf(&m.v), bigOf(&x), bigOf(&y)
+			paths(t, func(t *testing.T) {
+				for name, op := range map[string]struct {
+					f    func(z *fe)
+					want *big.Int
+				}{
+					"product":    {func(z *fe) { m.mul(z, &x, &y) }, new(big.Int).Mul(bigX, bigY)},
+					"square":     {func(z *fe) { m.sqr(z, &x) }, new(big.Int).Mul(bigX, bigX)},
+					"sum":        {func(z *fe) { m.add(z, &x, &y) }, new(big.Int).Add(bigX, bigY)},
+					"difference": {func(z *fe) { m.sub(z, &x, &y) }, new(big.Int).Sub(bigX, bigY)},
+				} {
+					var z fe
+					op.f(&z)
+					m.reduce(&z, &z)
+					if want := op.want.Mod(op.want, v); bigOf(&z).Cmp(want) != 0 {
+						t.Errorf("%s of %x and %x is %x, want %x", name, bigX, bigY, bigOf(&z), want)
+					}
+				}
+			})
+		}
+	})
+}
+
+// FuzzPoints compares the paths of the formulas for points on any limbs, points of the curve or not: the paths evaluate the
+// same polynomials.
+func FuzzPoints(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{0xff}, 512))
+	f.Add([]byte{1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if !adx {
+			t.Skip("one path only")
+		}
+		var octets [8 * 64]byte
+		copy(octets[:], data)
+		for _, c := range []*curve{curveA, curve256A, curve512A, curve512C} {
+			size := c.size()
+			number := func(i int) (z fe) {
+				z.setBytes(octets[64*i:][:size])
+				return z
+			}
+			u := point{number(0), number(1), number(2), number(3), number(4)}
+			v := entry{number(5), number(6), number(7)}
+			var fast, slow [2]point
+			c.double(&fast[0], &u)
+			c.addUnequal(&fast[1], &u, &v)
+			adx = false
+			c.double(&slow[0], &u)
+			c.addUnequal(&slow[1], &u, &v)
+			adx = true
+			for i := range fast {
+				a, b := &fast[i], &slow[i]
+				if !c.p.equal(&a.x, &b.x) || !c.p.equal(&a.y, &b.y) || !c.p.equal(&a.z, &b.z) ||
+					!c.p.equal(&a.e, &b.e) || c.edwards != nil && !c.p.equal(&a.h, &b.h) {
+					t.Errorf("the paths differ: %x and %x", *a, *b)
+				}
+			}
+		}
+	})
+}
+
 // FuzzVerify compares signer and verifier with the reference: for the key d·P, either the octets as they come are judged,
 // or a signature is made with the nonce k and must be the same and verify.
 func FuzzVerify(f *testing.F) {
@@ -91,19 +168,27 @@ func FuzzVerify(f *testing.F) {
 		digest = fixed(digest, a.Digest.Size)
 		if !sign {
 			signature = fixed(signature, a.SignatureSize())
-			if got := key.public.Verify(digest, signature) == nil; got != ref.verify(public, digest, signature) {
-				t.Errorf("%s: verdict on %x over %x is %v", p.Name, signature, digest, got)
-			}
+			paths(t, func(t *testing.T) {
+				good := ref.verify(public, digest, signature)
+				if got := key.public.Verify(digest, signature) == nil; got != good {
+					t.Errorf("%s: verdict on %x over %x is %v", p.Name, signature, digest, got)
+				}
+				if got := Prepare(key.public).Verify(digest, signature) == nil; got != good {
+					t.Errorf("%s: verdict on %x over %x with tables is %v", p.Name, signature, digest, got)
+				}
+			})
 			return
 		}
 		k, nonce := scalar(kOctets)
 		want := ref.sign(d, k, digest, p.Size())
-		got := key.signWithNonce(digest, &nonce)
-		if !bytes.Equal(got, want) {
-			t.Errorf("%s: signature is %x, want %x", p.Name, got, want)
-		}
-		if got != nil && key.public.Verify(digest, got) != nil {
-			t.Errorf("%s: own signature %x over %x does not verify", p.Name, got, digest)
-		}
+		paths(t, func(t *testing.T) {
+			got := key.signWithNonce(digest, &nonce)
+			if !bytes.Equal(got, want) {
+				t.Errorf("%s: signature is %x, want %x", p.Name, got, want)
+			}
+			if got != nil && (key.public.Verify(digest, got) != nil || Prepare(key.public).Verify(digest, got) != nil) {
+				t.Errorf("%s: own signature %x over %x does not verify", p.Name, got, digest)
+			}
+		})
 	})
 }

@@ -22,6 +22,9 @@ type Key struct {
 	certificate *gost.Certificate
 	broken      atomic.Pointer[Error]
 
+	prepare  sync.Once
+	prepared *gost.PreparedKey // public with tables, from the first signature on
+
 	mutex  sync.Mutex // guards the handle, which is valid in its epoch only
 	handle p11.Object
 	epoch  uint64
@@ -204,7 +207,8 @@ func (k *Key) forget(epoch uint64) {
 
 // checked lets a signature out only when it verifies.
 func (k *Key) checked(digest, signature []byte) ([]byte, error) {
-	err := k.public.Verify(digest, signature)
+	k.prepare.Do(func() { k.prepared = gost.Prepare(k.public) })
+	err := k.prepared.Verify(digest, signature)
 	if err == nil {
 		return signature, nil
 	}

@@ -1,19 +1,26 @@
 # Everything is built below .build and, for the demonstration, .demo; both can be deleted at any time.
 
-BUILD := $(CURDIR)/.build
+# Relative, for make divides absolute paths at their blanks.
+BUILD := .build
 BIN   := $(BUILD)/bin
 FUZZTIME ?= 10s
 STATICCHECK := v0.8.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./cmd/...
 
+# Go keeps its caches below it; services and containers may lack it.
+ifndef HOME
+export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
+endif
+
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm demo run test unit race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
+.PHONY: build deps tools softhsm demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
 
 deps: ## Debian packages: installs what is missing, or says with which command to
+	@command -v go >/dev/null || { echo "Go is missing; any from 1.21 on fetches the version that go.mod names" >&2; exit 1; }
 	@deploy/packages.sh
 
 tools: ## the same for what only the further checks need
@@ -28,11 +35,15 @@ demo: softhsm build ## sign one message of each kind on a token, verify with Ope
 run: softhsm build ## leave the daemon running with the demonstration's configuration
 	@deploy/demo/demo.sh run
 
-test: softhsm ## all tests, with the real token; nothing may be missing
+test: softhsm vectors ## all tests, with the real token; nothing may be missing
 	EPOV_REQUIRE=1 go test ./...
 
-unit: ## tests that need neither token nor tools; the others skip and say so
+unit: vectors ## tests that need neither token nor tools; the others skip, and say so with go test -v
 	go test ./...
+
+vectors: # go test does not tell of what it skips
+	@test -d "$${EPOV_VECTORS:-../shared/vectors}" || \
+		echo "The vectors of others are absent (EPOV_VECTORS names their folder): the tests that need them are skipped."
 
 race: softhsm ## the race detector on the packages that use goroutines
 	EPOV_REQUIRE=1 go test -race $(CONCURRENT)
@@ -54,7 +65,7 @@ lint: tools $(BIN)/staticcheck-$(STATICCHECK)
 	shellcheck $$(git ls-files '*.sh' .ci)
 
 $(BIN)/staticcheck-$(STATICCHECK):
-	GOBIN=$(BIN) go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+	GOBIN="$(CURDIR)/$(BIN)" go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 	mv $(BIN)/staticcheck $@
 
 fuzz: ## every fuzz target for FUZZTIME

@@ -15,6 +15,11 @@ stamp=$prefix/stamp
 # What the result depends on: this recipe, the version, and the place, which the module has compiled in.
 key=$(printf '%s %s %s' "$version" "$prefix" "$(sha256sum <"${BASH_SOURCE[0]}")" | sha256sum)
 
+# One build at a time; whatever an interrupted one left at work ends first, for it holds the lock too.
+mkdir -p "$root/.build"
+exec 9>"$root/.build/softhsm.lock"
+flock 9
+
 if [[ ${SOFTHSM_FORCE:-} != 1 && -f $module && -f $stamp && $(<"$stamp") == "$key" ]]; then
     exit 0
 fi
@@ -39,7 +44,7 @@ if ((${#missing[@]})); then
 fi
 
 rm -rf "$work" "$prefix"
-mkdir -p "$work" "$root/.build"
+mkdir -p "$work"
 : >"$log"
 
 step() {
@@ -103,12 +108,14 @@ fetch() {
 
 build() {
     cd "$work/src"
-    ./configure --prefix="$prefix" --sysconfdir="$prefix/etc" --localstatedir="$prefix/var" \
+    ./configure --prefix="$prefix" --sysconfdir="$prefix/etc" --localstatedir="$prefix/var" --enable-shared \
         --disable-dependency-tracking --disable-static \
         --with-crypto-backend=openssl --enable-gost --disable-non-paged-memory --disable-p11-kit \
         CFLAGS='-O2' CXXFLAGS='-O2 -w'
     make -j"$(nproc)" -C src
-    make -C src install
+    # By hand: SoftHSM's own install trips over blanks in the path.
+    install -D src/lib/.libs/libsofthsm2.so "$module"
+    install -D src/bin/util/softhsm2-util "$prefix/bin/softhsm2-util"
 }
 
 check() {

@@ -93,20 +93,20 @@ func TestCommandLine(t *testing.T) {
 	wrong := filepath.Join(t.TempDir(), "wrong.yaml")
 	write(t, wrong, "listen: 127.0.0.1:0\ncolour: red\n")
 	for _, tc := range []struct {
-		args string
+		args []string
 		code int
 		want string
 	}{
-		{"-version", exitOK, "epovd "},
-		{"-help", exitOK, "-check"},
-		{"-colour", exitConfig, "-colour"},
-		{"serve", exitConfig, `unexpected argument "serve"`},
-		{"-check -config /nonexistent/epovd.yaml", exitConfig, "/nonexistent/epovd.yaml: open"},
-		{"-check -config " + wrong, exitConfig, wrong + `:2:1: unknown setting "colour"`},
-		{"-config " + wrong, exitConfig, wrong + ":1:1: tokens: is missing"},
+		{[]string{"-version"}, exitOK, "epovd "},
+		{[]string{"-help"}, exitOK, "-check"},
+		{[]string{"-colour"}, exitConfig, "-colour"},
+		{[]string{"serve"}, exitConfig, `unexpected argument "serve"`},
+		{[]string{"-check", "-config", "/nonexistent/epovd.yaml"}, exitConfig, "/nonexistent/epovd.yaml: open"},
+		{[]string{"-check", "-config", wrong}, exitConfig, wrong + `:2:1: unknown setting "colour"`},
+		{[]string{"-config", wrong}, exitConfig, wrong + ":1:1: tokens: is missing"},
 	} {
-		t.Run(tc.args, func(t *testing.T) {
-			out, err := epovd(t, strings.Fields(tc.args)...).CombinedOutput()
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			out, err := epovd(t, tc.args...).CombinedOutput()
 			if code := exitCode(t, err); code != tc.code || !strings.Contains(string(out), tc.want) {
 				t.Errorf("exit code %d, want %d; said %s", code, tc.code, out)
 			}

@@ -1,6 +1,7 @@
 package xmldsig
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/epov-signer/epov/signer/report"
@@ -62,7 +63,7 @@ func (e *examiner) operation(operation int) {
 		if !strings.HasPrefix(path, "t:") || e.policy.Profile != nil && e.policy.Profile != r.profile {
 			continue // of another protocol; or the message may be on its way to being signed by the next
 		}
-		holder, n := e.find(e.base(r), e.nodes[operation].version, path)
+		holder, n := e.find(e.base(r.wrapper), e.nodes[operation].version, path)
 		if n == 0 || n == 1 && !e.within(holder, operation) {
 			continue
 		}
@@ -124,19 +125,32 @@ func (e *examiner) official() {
 	}
 }
 
-// astray refuses a signature in one of the elements that SMEV has for signatures when this element is not where SMEV has it:
-// the message was moved, whole or in part, and who looks for it in its place finds something else.
-func (e *examiner) astray(signature int, out *report.Signature) {
-	parent := e.nodes[signature].parent
-	if parent < 0 || !e.recognises() {
+// astray refuses what was moved in a message of SMEV, so that who looks for it in its place finds something else: a signature
+// in one of the elements that SMEV has for signatures, when this element is not where SMEV has it; and elements that SMEV
+// has signed, when they are not in their place and their signature is in none of SMEV's. What says that a signature is
+// SMEV's, such as the actor of its header, is itself not signed.
+func (e *examiner) astray(signature int, found []finding, out *report.Signature) {
+	if !e.recognises() {
 		return
 	}
-	switch sym := e.nodes[parent].sym; {
-	case wrappers[sym]:
-		out.Add(failed(e.fail(report.CoverageWrong, parent, "%s lies where no message of SMEV has it", e.nodes[parent].local)))
-	case strings.HasPrefix(sym, "t?:"):
-		out.Add(report.Check{Code: report.ProfileForm, Status: report.NotChecked, Place: e.place(parent),
-			Message: "a signature of a version of SMEV 3 that is not understood: what it must cover is not known"})
+	if parent := e.nodes[signature].parent; parent >= 0 {
+		switch sym := e.nodes[parent].sym; {
+		case wrappers[sym]:
+			out.Add(failed(e.fail(report.CoverageWrong, parent, "%s lies where no message of SMEV has it", e.nodes[parent].local)))
+		case strings.HasPrefix(sym, "t?:"):
+			out.Add(report.Check{Code: report.ProfileForm, Status: report.NotChecked, Place: e.place(parent),
+				Message: "a signature of a version of SMEV 3 that is not understood: what it must cover is not known"})
+		}
+	}
+	for _, f := range found {
+		if f.node < 0 || f.whole {
+			continue
+		}
+		paths := signedPaths[e.nodes[f.node].sym]
+		if len(paths) > 0 && !slices.ContainsFunc(paths, func(path string) bool { return e.lies(f.node, path) }) {
+			out.Add(failed(e.fail(report.CoverageWrong, f.node, "what is signed, %s, lies where no message of SMEV has it",
+				e.nodes[f.node].local)))
+		}
 	}
 }
 

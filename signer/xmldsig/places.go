@@ -18,7 +18,7 @@ func (pl *plan) smev3(p *Profile, o *outline, in *Input) error {
 	if err != nil {
 		return err
 	}
-	target, n := o.find(o.base(r), o.nodes[holder].version, r.covers[0])
+	target, n := o.find(o.base(r.wrapper), o.nodes[holder].version, r.covers[0])
 	switch {
 	case n == 0:
 		return o.fail(report.TargetMissing, holder, "no %s to sign", r.covers[0])
@@ -77,7 +77,7 @@ func (o *outline) ruleToMake(p *Profile) (*rule, int, error) {
 				continue
 			}
 			path, _ := split(r.wrapper)
-			switch holder, n := o.find(o.base(r), o.nodes[operation].version, path); n {
+			switch holder, n := o.find(o.base(r.wrapper), o.nodes[operation].version, path); n {
 			case 1:
 				return r, holder, nil
 			case 2:

@@ -188,3 +188,16 @@ var wrappers = func() map[string]bool {
 	}
 	return all
 }()
+
+// signedPaths are the places of the elements that rules have signed, by name.
+var signedPaths = func() map[string][]string {
+	all := map[string][]string{}
+	for _, r := range rules {
+		for _, path := range r.covers {
+			if _, name := split(path); path != appData && name != "*" {
+				all[name] = append(all[name], path)
+			}
+		}
+	}
+	return all
+}()

@@ -49,9 +49,9 @@ func (o *outline) is(n int, version, step string) bool {
 	return node.sym == step && (!versioned || node.version == version)
 }
 
-// base is the element that the paths of a rule start below.
-func (o *outline) base(r *rule) int {
-	if strings.HasPrefix(r.wrapper, "soap:") {
+// base is the element that a path starts below.
+func (o *outline) base(path string) int {
+	if strings.HasPrefix(path, "soap:") {
 		return -1
 	}
 	return o.body
@@ -78,15 +78,20 @@ func (o *outline) fits(r *rule, wrapper int) bool {
 		}
 		return o.is(wrapper, version, appData)
 	}
-	steps := strings.Split(r.wrapper, "/")
-	at := wrapper
+	return o.lies(wrapper, r.wrapper)
+}
+
+// lies tells whether an element is where a path leads; others of its name may be there too.
+func (o *outline) lies(n int, path string) bool {
+	version, base := o.nodes[n].version, o.base(path)
+	steps := strings.Split(path, "/")
 	for i := len(steps) - 1; i >= 0; i-- {
-		if at < 0 || !o.is(at, version, steps[i]) {
+		if n < 0 || !o.is(n, version, steps[i]) {
 			return false
 		}
-		at = o.nodes[at].parent
+		n = o.nodes[n].parent
 	}
-	return at == o.base(r)
+	return n == base
 }
 
 // covered resolves one path of r.covers for a Signature in wrapper.
@@ -94,7 +99,7 @@ func (o *outline) covered(r *rule, wrapper int, path string) (at, n int) {
 	if path == appData {
 		return wrapper, 1
 	}
-	return o.find(o.base(r), o.nodes[wrapper].version, path)
+	return o.find(o.base(r.wrapper), o.nodes[wrapper].version, path)
 }
 
 // split divides a path before its last step.

@@ -110,9 +110,6 @@ func (e *examiner) examine(index, n int) report.Signature {
 		return out
 	}
 	pass(report.SignatureStructure, n, "the signature is built as XMLDSig says")
-	if rule == nil {
-		e.astray(n, &out)
-	}
 
 	algorithm := gost.AlgorithmByURI(s.method)
 	switch {
@@ -136,6 +133,9 @@ func (e *examiner) examine(index, n int) report.Signature {
 	}
 
 	found := e.references(index, s, algorithm, &out)
+	if rule == nil {
+		e.astray(n, found, &out)
+	}
 	if rule == nil && profile != nil {
 		if ok, demand := e.shape(profile, s, found); ok {
 			pass(report.CoverageWrong, n, "the signature covers what the profile says")

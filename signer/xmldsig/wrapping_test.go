@@ -75,6 +75,9 @@ func TestWrapping(t *testing.T) {
 		{"smev2: Security outside of the header", strings.Replace(strings.Replace(ov, security, "", 1), "<soap:Body", security+"<soap:Body", 1), Policy{}, report.CoverageWrong},
 		{"smev2: two headers of one actor", strings.Replace(ov, security, security+strings.NewReplacer(`wsu:Id="SenderCert"`, `wsu:Id="other"`, "#SenderCert", "#other").Replace(security), 1), Policy{}, report.ProfileForm},
 		{"smev2: another actor beside", strings.Replace(ov, security, "<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='"+actorSMEV+"'/>"+security, 1), Policy{}, report.SignatureNone},
+		{"smev2: Body into the header, another actor", strings.Replace(strings.Replace(strings.Replace(ov, body, "<soap:Body><evil/></soap:Body>", 1), "</soap:Header>", "<x>"+body+"</x></soap:Header>", 1), actorSMEV, "urn:x", 1), Policy{}, report.CoverageWrong},
+		{"smev2: Body into the header, no Security", strings.NewReplacer("<wsse:Security ", "<x ", "</wsse:Security>", "</x>", cut(ov, "<wsse:SecurityTokenReference", "</wsse:SecurityTokenReference>"), "<ds:X509Data><ds:X509Certificate>"+base64Of(p.cert.Raw)+"</ds:X509Certificate></ds:X509Data>", body, "<soap:Body><evil/></soap:Body>", "</soap:Header>", "<x>"+body+"</x></soap:Header>").Replace(ov), Policy{}, report.CoverageWrong},
+		{"operation one level down, no wrapper", strings.NewReplacer("<t:CallerInformationSystemSignature>", "<x>", "</t:CallerInformationSystemSignature>", "</x>", "<s:Body>", "<s:Body><x>", "</s:Body>", "</x></s:Body>").Replace(request), Policy{}, report.CoverageWrong},
 		{"smev2: token of another Security", strings.Replace(strings.Replace(ov, cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>"), "", 1), security[:20], "<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='urn:x'>"+cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>")+"</wsse:Security>"+security[:20], 1), Policy{}, report.KeyInfo},
 
 		{"smev2-sp: signed data moved, other data in its place", strings.Replace(strings.Replace(sp, signedData, "<smev:AppData><q:Answer>evil</q:Answer></smev:AppData>", 1), "<smev:MessageData>", "<q:old>"+signedData+"</q:old><smev:MessageData>", 1), Policy{Profile: SMEV2SP}, report.CoverageWrong},
@@ -85,7 +88,7 @@ func TestWrapping(t *testing.T) {
 		{"xades: company of the properties", strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties><a>evil</a>", 1), Policy{Profile: XAdESBES}, report.CoverageWrong},
 		{"xades: text beside the properties", strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties>evil", 1), Policy{Profile: XAdESBES}, report.CoverageWrong},
 		{"detached: an unsigned Object", strings.Replace(detached, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1), Policy{Profile: Detached}, report.CoverageWrong},
-		{"enveloped: company of an explicit Target", strings.Replace(enveloped, "<a>1</a>", "<a Id='a'>1</a>", 1), Policy{Profile: Enveloped, Target: "a"}, report.CoverageWrong},
+		{"enveloped: company of an explicit Target", string(p.sign(t, Enveloped, Input{Document: []byte(`<doc><a Id="a">1</a></doc>`)})), Policy{Profile: Enveloped, Target: "a"}, report.CoverageWrong},
 		{"smev2-sp: the target is other data", strings.Replace(sp, "</smev:MessageData>", "<smev:AppData wsu:Id='evil' xmlns:wsu='"+nsWSU+"'/></smev:MessageData>", 1), Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
 		{"smev2-sp: the target is something else", strings.Replace(sp, "</smev:MessageData>", "<x Id='evil'/></smev:MessageData>", 1), Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
 		{"smev2-sp: the target is not there", sp, Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
@@ -102,6 +105,9 @@ func TestWrapping(t *testing.T) {
 			found := false
 			for _, f := range r.Failures() {
 				found = found || f.Code == c.code
+				if f.Code == report.ReferenceDigest || f.Code == report.SignatureValue {
+					t.Errorf("the attack itself is broken: %s", f.Message)
+				}
 			}
 			if !found {
 				t.Errorf("want %s, got%s", c.code, messages(r))
@@ -256,6 +262,33 @@ func TestSlack(t *testing.T) {
 		r, err := Verify([]byte(strings.Replace(doc, value, other, 1)), Policy{Trust: p.store})
 		if err != nil || r.Verdict() != report.Invalid {
 			t.Errorf("%s: %v %s", name, err, r.Verdict())
+		}
+	}
+}
+
+// TestBeside: what is signed besides by others does not make a message of SMEV wrong.
+func TestBeside(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	ov := string(p.sign(t, SMEV2, Input{Document: []byte(messagesToSign()[16].doc)}))
+	security := cut(ov, "<wsse:Security ", "</wsse:Security>")
+	other := strings.NewReplacer(actorSMEV, "urn:other", `wsu:Id="SenderCert"`, `wsu:Id="other"`, "#SenderCert", "#other").Replace(security)
+	data := strings.Replace(messagesToSign()[16].doc, "</smev:MessageData>", `<smev:AppData Id="second"/></smev:MessageData>`, 1)
+	data = strings.Replace(data, "<smev:AppData>", `<smev:AppData Id="first">`, 1)
+	one := string(p.sign(t, SMEV2SP, Input{Document: []byte(data), Target: "first"}))
+	both := string(p.sign(t, SMEV2SP, Input{Document: []byte(one), Target: "second"}))
+	for name, c := range map[string]struct {
+		doc    string
+		policy Policy
+	}{
+		"another actor beside":      {strings.Replace(ov, security, security+other, 1), Policy{}},
+		"another actor alone":       {strings.Replace(ov, security, other, 1), Policy{}},
+		"the AppData that counts":   {one, Policy{Profile: SMEV2SP, Target: "#first"}},
+		"every AppData":             {both, Policy{Profile: SMEV2SP}},
+		"every AppData, recognised": {both, Policy{}},
+	} {
+		c.policy.Trust = p.store
+		if r, err := Verify([]byte(c.doc), c.policy); err != nil || r.Verdict() != report.Valid {
+			t.Errorf("%s: %v%s", name, err, messages(r))
 		}
 	}
 }

@@ -211,7 +211,7 @@ func (c *Certificate) parsePrivateKeyPeriod(s *cryptobyte.String) bool {
 			continue
 		}
 		var err error
-		if *t, err = parseTime(string(text)); err != nil {
+		if *t, err = parseTime(string(text)); err != nil || t.IsZero() { // the zero time stands for a time that is absent
 			return false
 		}
 	}

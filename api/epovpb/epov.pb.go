@@ -935,14 +935,15 @@ type VerifyXmlRequest struct {
 	// The document as it was received. Required.
 	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
 	// Profile the signature is expected to follow, a name as in SignXmlRequest.profile. Left out: SMEV 3 and SMEV 2 messages
-	// are recognised, anything else is held against plain XMLDSig. Name it if you rely on what is covered.
+	// are recognised, anything else is held against plain XMLDSig. Named, it replaces recognition: one signature at least must
+	// follow it, and what else a message of SMEV needs is not demanded. Name it if you rely on what is covered.
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// Content of a detached signature that is not in the document.
 	Content []byte `protobuf:"bytes,3,opt,name=content,proto3,oneof" json:"content,omitempty"`
 	// When certificates are judged. Left out: now.
 	ValidationTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=validation_time,json=validationTime,proto3" json:"validation_time,omitempty"`
-	// Id of the element that must be covered, for profiles that leave a choice ("enveloped", "xades-bes", "detached"). Left
-	// out: the root.
+	// Id of the element that must be covered, for profiles that leave a choice ("enveloped", "xades-bes", "detached"; for
+	// "smev2-sp", of the AppData). Left out: the root; anything for "detached"; every AppData for "smev2-sp".
 	Target        string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

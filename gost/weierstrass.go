@@ -26,7 +26,7 @@ func (c *curve) doubleJacobian(r, u *point) {
 		f.add(&alpha, &alpha, &t)
 	}
 	f.mul(&r.z, &u.y, &u.z)
-	f.mul(&r.e, &gamma, &u.e)
+	f.sqr(&r.e, &r.z)
 	f.sqr(&t, &alpha)
 	f.sub(&t, &t, &beta)
 	f.sub(&r.x, &t, &beta) // x = α² − 2β
@@ -50,7 +50,7 @@ func (c *curve) addJacobian(r, u *point, v *entry) {
 	f.sqr(&w, &t)
 	f.mul(&r.z, &u.z, &t) // z = 2z1·h
 	f.mul(&j, &w, &h)     // j = 4h³
-	f.mul(&r.e, &u.e, &w)
+	f.sqr(&r.e, &r.z)
 	f.mul(&w, &u.x, &w) // w = 4x1·h²
 	f.sqr(&t, &i)
 	f.sub(&t, &t, &j)

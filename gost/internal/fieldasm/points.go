@@ -14,7 +14,7 @@ func (f *field) points(name string) {
 	f.addEdwards(name)
 }
 
-// doubleJacobian doubles in coordinates (x, 2y, z, z²), a = −3: 5M + 3S. See doubleJacobian in package gost.
+// doubleJacobian doubles in coordinates (x, 2y, z, z²), a = −3: 4M + 4S. See doubleJacobian in package gost.
 func (f *field) doubleJacobian(name string) {
 	f.begin("doubleJacobian"+name+"ADX", "(r, u *point)", 6*8*f.limbs, "r", "u")
 	x, y, z, e := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2), coordinate("u", 3)
@@ -22,13 +22,12 @@ func (f *field) doubleJacobian(name string) {
 	gamma, beta, alpha := f.temporary(0), f.temporary(1), f.temporary(2)
 	t, w := f.temporary(3), f.temporary(4)
 	f.sqr(gamma, y)
-	f.sum(t, plus(x), plus(e))
 	f.sum(w, plus(x), minus(e))
-	f.sum(t, plus(t), plus(t), plus(t))
+	f.sum(t, plus(x), plus(x), plus(x), plus(e), plus(e), plus(e))
 	f.mul(alpha, w, t) // α = 3(x − e)(x + e)
 	f.mul(beta, x, gamma)
 	f.mul(rz, y, z)
-	f.mul(re, gamma, e)
+	f.sqr(re, rz)
 	f.sqr(rx, alpha, minus(beta), minus(beta)) // x = α² − 2β
 	f.sqr(w, gamma)
 	f.sum(t, plus(beta), plus(beta), minus(rx), minus(rx))
@@ -36,7 +35,7 @@ func (f *field) doubleJacobian(name string) {
 	f.end()
 }
 
-// addJacobian is madd-2007-bl of the Explicit-Formulas Database in coordinates (x, 2y, z, z²): 9M + 2S. z = 0 when u is
+// addJacobian is madd-2007-bl of the Explicit-Formulas Database in coordinates (x, 2y, z, z²): 8M + 3S. z = 0 when u is
 // zero or has the coordinate x of v. See addJacobian in package gost.
 func (f *field) addJacobian(name string) {
 	f.begin("addJacobian"+name+"ADX", "(r, u *point, v *entry)", 6*8*f.limbs, "r", "u", "v")
@@ -51,8 +50,8 @@ func (f *field) addJacobian(name string) {
 	f.sqr(w, t) // 4h²
 	f.mul(rz, z1, t)
 	f.mul(j, w, h)
-	f.mul(re, e1, w)
 	f.mul(w, x1, w)
+	f.sqr(re, rz)
 	f.sqr(rx, i, minus(j), minus(w), minus(w)) // x = i² − j − 2w
 	f.mul(j, j, y1)
 	f.sum(t, plus(w), plus(w), minus(rx), minus(rx))

@@ -40,6 +40,16 @@ func (t *Tokenizer) value(a *attribute) []byte {
 	return t.doc[a.value:a.valueEnd:a.valueEnd]
 }
 
+// extend makes a slice one longer and returns its last element, which holds what it happened to hold: filling it in place
+// is quicker than copying a new one.
+func extend[T any](s []T) ([]T, *T) {
+	if len(s) == cap(s) {
+		s = slices.Grow(s, 1)
+	}
+	s = s[:len(s)+1]
+	return s, &s[len(s)-1]
+}
+
 // source of a, if canonical XML would write it so.
 func (t *Tokenizer) source(a *attribute) []byte {
 	if a.direct && a.shape == plain {
@@ -67,25 +77,26 @@ func (t *Tokenizer) startTag() error {
 	} else if err := t.attributes(nameEnd, bindings); err != nil {
 		return err
 	}
-	e := element{
-		qname: t.doc[start+1 : nameEnd : nameEnd], colon: -1, binding: NoBinding, bindings: int32(bindings), uris: uris,
-	}
+	binding := NoBinding
 	if colon >= 0 {
-		e.colon = int32(colon - start - 1)
-		binding, err := t.resolve(start+1, colon)
-		if err != nil {
+		if binding, err = t.resolve(start+1, colon); err != nil {
 			return err
 		}
-		e.binding = int32(binding)
 	} else if len(t.bindings) > 0 {
-		e.binding = int32(t.lookup(nil))
+		binding = t.lookup(nil)
 	}
 	if len(t.tag) > 0 {
 		if err := t.resolveAttributes(start); err != nil {
 			return err
 		}
 	}
-	t.open = append(t.open, e)
+	var e *element
+	t.open, e = extend(t.open)
+	e.qname, e.colon, e.homed = t.doc[start+1:nameEnd:nameEnd], -1, false
+	if colon >= 0 {
+		e.colon = int32(colon - start - 1)
+	}
+	e.binding, e.bindings, e.uris = int32(binding), int32(bindings), uris
 	t.rooted = true
 	t.kind, t.span = StartElement, Span{start, t.pos}
 	return nil
@@ -99,12 +110,8 @@ func (t *Tokenizer) resolveAttributes(start int) error {
 		if a.declares {
 			continue
 		}
-		if len(t.attrs) < cap(t.attrs) {
-			t.attrs = t.attrs[:len(t.attrs)+1]
-		} else {
-			t.attrs = append(t.attrs, Attr{})
-		}
-		attr := &t.attrs[len(t.attrs)-1]
+		var attr *Attr
+		t.attrs, attr = extend(t.attrs)
 		attr.Value, attr.Source, attr.Binding, attr.Plain = t.value(a), t.source(a), NoBinding, a.shape == plain
 		attr.Prefix, attr.Space = nil, nil
 		attr.Local = doc[a.local():a.nameEnd:a.nameEnd]
@@ -151,8 +158,9 @@ func (t *Tokenizer) attributes(pos, first int) error {
 		case len(t.tag) >= t.limits.Attributes:
 			return t.fail(Limit, pos, "more than %d attributes and namespace declarations", t.limits.Attributes)
 		}
-		t.tag = append(t.tag, attribute{name: pos})
-		a := &t.tag[len(t.tag)-1]
+		var a *attribute
+		t.tag, a = extend(t.tag)
+		a.name, a.shape, a.direct = pos, plain, false
 		var err error
 		if a.nameEnd, a.colon, err = t.qname(pos, "an attribute"); err != nil {
 			return err
@@ -255,7 +263,8 @@ func (t *Tokenizer) unique(tag int) error {
 	if n := len(t.attrs); n <= few {
 		for i := 1; i < n; i++ {
 			for j := range i {
-				if compareNames(&t.attrs[i].Name, &t.attrs[j].Name) == 0 {
+				a, b := &t.attrs[i], &t.attrs[j]
+				if len(a.Local) == len(b.Local) && compareNames(&a.Name, &b.Name) == 0 {
 					return t.malformed(tag, "attribute %.64q twice", t.attrs[i].Local)
 				}
 			}

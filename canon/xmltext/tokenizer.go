@@ -9,30 +9,30 @@ import (
 // Next reads the next token. At the end of a well-formed document it returns EOF and nil. After an error, a *SyntaxError
 // or, with ResetReader, one of the reader, it returns the same error again.
 func (t *Tokenizer) Next() (Kind, error) {
-	if t.err == nil {
-		if t.err = t.next(); t.err == nil {
-			return t.kind, nil
-		}
+	if t.err != nil {
+		return EOF, t.err
 	}
-	t.kind, t.text, t.target, t.attrs, t.pending = EOF, nil, nil, nil, false
-	return EOF, t.err
-}
-
-func (t *Tokenizer) next() error {
 	t.attrs, t.pending = t.attrs[:0], false
 	if t.emptyTag {
 		t.emptyTag = false
 		t.endElement(Span{t.pos, t.pos})
-		return nil
+		return EndElement, nil
 	}
 	if t.closing {
 		t.closing = false
 		t.pop()
 	}
-	if t.reader != nil {
-		return t.windowed()
+	var err error
+	if t.reader == nil {
+		err = t.read()
+	} else {
+		err = t.windowed()
 	}
-	return t.read()
+	if err != nil {
+		t.err = err
+		t.kind, t.text, t.target, t.attrs, t.pending = EOF, nil, nil, nil, false
+	}
+	return t.kind, err
 }
 
 // read reads the token at pos.

@@ -120,6 +120,17 @@ func TestPINAskedWithoutEcho(t *testing.T) {
 	p.expect("NAME")
 	p.wait(exitOK)
 
+	// To erase a token takes the security officer's PIN that it has, which is asked for once.
+	p = newTerminal(t, env, "token", "init", "--module", module, "--label", "again", "--reinitialize", "asked")
+	p.expect("security officer's PIN: ")
+	p.enter("so-secret")
+	p.expect("New user PIN: ")
+	p.enter("user-secret")
+	p.expect("New user PIN again: ")
+	p.enter("user-secret")
+	p.expect("initialised token again")
+	p.wait(exitOK)
+
 	// Two entries that differ change nothing.
 	p = newTerminal(t, env, "token", "init", "--module", module, "--label", "other")
 	p.expect("PIN: ")

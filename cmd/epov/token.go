@@ -117,19 +117,24 @@ type tokenInitCmd struct {
 	Slot         *uint  `xor:"which" placeholder:"NUMBER" help:"Slot of the token; default: the only uninitialised one."`
 	Serial       string `xor:"which" placeholder:"NUMBER" help:"Serial number of the token, instead of --slot."`
 	PINFile      string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN to set, mode 0600; default: ask on the terminal."`
-	SOPINFile    string `name:"so-pin-file" placeholder:"FILE" help:"File with the security officer's PIN, mode 0600; default: ask."`
+	SOPINFile    string `name:"so-pin-file" placeholder:"FILE" help:"File with the security officer's PIN, mode 0600: to set on an empty token, its present one with --reinitialize; default: ask."`
 	Reinitialize string `placeholder:"OLD-LABEL" help:"Erase the initialised token of this label, and every key on it."`
 }
 
 func (c *tokenInitCmd) Run(con *console) error {
 	if len(c.Label) > 32 || strings.TrimSpace(c.Label) == "" {
-		return usagef("--label must have 1 to 32 octets")
+		return usagef("--label must have 1 to 32 octets; it has %d (a Cyrillic letter takes two)", len(c.Label))
 	}
 	serial, err := c.choose()
 	if err != nil {
 		return err
 	}
-	so, err := newPIN(c.SOPINFile, "security officer's PIN")
+	// A token that was initialised before wants the PIN that its security officer has had.
+	theirs := func() (hsm.PIN, error) { return newPIN(c.SOPINFile, "security officer's PIN") }
+	if c.Reinitialize != "" {
+		theirs = pinSource(c.SOPINFile, "security officer's PIN")
+	}
+	so, err := theirs()
 	if err != nil {
 		return err
 	}

@@ -93,6 +93,9 @@ func serve(config *daemon.Config, stderr *os.File) int {
 	case daemon.NeedsOperator(err):
 		log.Error("a PIN needs an operator", "error", err)
 		return exitPIN
+	case errors.Is(err, context.Canceled):
+		log.Info("stopped before it served")
+		return exitOK
 	}
 	log.Error("failed", "error", err)
 	return exitRuntime

@@ -227,3 +227,39 @@ func TestExitCodes(t *testing.T) {
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
 }
+
+// Told to stop while a token is being opened, here for want of its PIN, it stops as if it had served.
+func TestStopWhileStarting(t *testing.T) {
+	config, _ := plant(t)
+	changed := config + ".changed"
+	write(t, changed, strings.Replace(read(t, config), "pin: {file: pin}", "pin: {descriptor: 3}", 1))
+	pin, silent, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pin.Close()
+	defer silent.Close()
+	cmd := epovd(t, "-config", changed)
+	cmd.ExtraFiles = []*os.File{pin}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	var log strings.Builder
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		log.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "msg=starting") {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if code := exitCode(t, cmd.Wait()); code != exitOK || !strings.Contains(log.String(), "stopped before it served") {
+		t.Errorf("exit code %d\n%s", code, log.String())
+	}
+}

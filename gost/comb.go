@@ -153,16 +153,18 @@ type columns [128]uint16
 // cut recodes k, reduced: bits b with Σ (2·bᵢ − 1)·2^i = 2b − (2^length − 1) ≡ k mod q, where i are their places. Its time
 // does not depend on k.
 func (t *comb) cut(k *fe) (d columns) {
-	var b [9]uint64 // above q are zeros
+	var b [16]uint64 // above q are zeros
 	c := t.curve.q
 	var bits fe
 	c.add(&bits, k, &t.offset)
 	c.half(&bits, &bits)
 	copy(b[:], bits[:])
+	step := t.bit(0, 1)
 	for tooth := range t.teeth {
-		for column := range t.columns {
-			place := t.bit(tooth, column)
-			d[column] |= uint16(b[place/64]>>(place%64)&1) << tooth
+		place := t.bit(tooth, 0)
+		for column := range d[:t.columns] {
+			d[column] |= uint16(b[uint(place)/64%16]>>(uint(place)%64)&1) << tooth
+			place += step
 		}
 	}
 	return d

@@ -14,8 +14,8 @@ import (
 type VerifyXMLRequest struct {
 	Document []byte
 	Profile  string    // expected profile; empty: recognised
-	Target   string    // Id of the element that must be covered, for profiles that leave a choice; empty: the root
-	Content  []byte    // of a detached signature that is not in the document; nil: none
+	Target   string    // Id of the element that must be covered, only with profiles that leave a choice; empty: the root
+	Content  []byte    // of a detached signature that is not in the document, which one must cover; nil: none
 	Time     time.Time // when to judge certificates; zero: now
 }
 

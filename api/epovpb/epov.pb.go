@@ -938,12 +938,13 @@ type VerifyXmlRequest struct {
 	// are recognised, anything else is held against plain XMLDSig. Named, it replaces recognition: one signature at least must
 	// follow it, and what else a message of SMEV needs is not demanded. Name it if you rely on what is covered.
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
-	// Content of a detached signature that is not in the document.
+	// Content of a detached signature that is not in the document; when it is given, a signature must cover it.
 	Content []byte `protobuf:"bytes,3,opt,name=content,proto3,oneof" json:"content,omitempty"`
 	// When certificates are judged. Left out: now.
 	ValidationTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=validation_time,json=validationTime,proto3" json:"validation_time,omitempty"`
 	// Id of the element that must be covered, for profiles that leave a choice ("enveloped", "xades-bes", "detached"; for
-	// "smev2-sp", of the AppData). Left out: the root; anything for "detached"; every AppData for "smev2-sp".
+	// "smev2-sp", of the AppData). Left out: the root; anything for "detached"; every AppData for "smev2-sp". Without such a
+	// profile it is refused.
 	Target        string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,6 +28,9 @@ func (e *examiner) demand() {
 			e.headers()
 		}
 	}
+	if e.policy.Content != nil && !e.outside {
+		e.report.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no signature covers the content outside the document")))
+	}
 	if profile != nil && e.profiles[profile] == 0 {
 		e.report.Checks = append(e.report.Checks, e.missed...)
 		e.report.Add(failed(report.Errorf(report.SignatureNone, report.Place{}, "no signature follows profile %s", profile.Name)))

@@ -37,6 +37,11 @@ func (p *Profile) tabled() bool {
 	return p.place == inWrapper || p.place == inSecurity || p.place == firstChild
 }
 
+// targeted tells whether a Target means something to a verifier.
+func (p *Profile) targeted() bool {
+	return p.place == firstChild || p.place == lastChild || p.place == apart
+}
+
 // Chains of transforms.
 var (
 	chainSMEV3     = []string{canon.ExclusiveURI, canon.SMEVURI}

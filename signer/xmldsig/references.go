@@ -91,6 +91,7 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 		out.Add(check)
 		return nil
 	}
+	e.outside = e.outside || f.outside
 	check.Message = "the digest matches the content"
 	out.Add(check)
 	covered := report.Coverage{URI: quote(r.uri), Digest: r.method, Octets: octets}
@@ -256,10 +257,8 @@ func (e *examiner) objects(s *signature, profile *Profile, found []finding, out 
 			out.Add(report.Check{Code: report.CoverageWrong, Status: status, Place: e.place(object),
 				Message: "the Signature carries an Object that it does not cover"})
 		}
-		for n := object; n < len(e.nodes) && e.nodes[n].tag.Start < e.nodes[object].end.Start && manifest < 0; n++ {
-			if e.nodes[n].sym == "ds:Manifest" {
-				manifest = n
-			}
+		if list := e.named(object, "ds:Manifest"); len(list) > 0 && manifest < 0 {
+			manifest = list[0]
 		}
 	}
 	for _, f := range found {

@@ -33,7 +33,8 @@ type Policy struct {
 	Node *trust.Store
 	// Time is when to judge certificates; zero: now.
 	Time time.Time
-	// Content is what a detached signature covers outside the document; nil: a Reference to the outside is refused.
+	// Content is what a detached signature covers outside the document, and what one must cover when it is given; nil: a
+	// Reference to the outside is refused.
 	Content []byte
 	// AllowGOST94 accepts GOST R 34.11-94 digests of references under keys of GOST R 34.10-2012.
 	AllowGOST94 bool
@@ -51,13 +52,18 @@ type examiner struct {
 	matched  map[*rule]int    // signatures found per row
 	profiles map[*Profile]int // signatures that follow it
 	missed   []report.Check   // why others do not follow the profile demanded
+	outside  bool             // a signature covers the content outside
 	digested int              // references
 	work     int64            // octets read and written for digests
 }
 
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
-// look at the report, or use its Err. Otherwise it is a *report.Error.
+// look at the report, or use its Err. Otherwise it is a *report.Error, RequestInvalid for a Target that the profile has no
+// use for.
 func Verify(doc []byte, policy Policy) (*report.Report, error) {
+	if p := policy.Profile; policy.Target != "" && (p == nil || !p.targeted()) {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "target"}, "a target needs a profile that leaves a choice")
+	}
 	o, err := locate(doc, policy.Limits)
 	if err != nil {
 		return nil, err

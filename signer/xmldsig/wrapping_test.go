@@ -292,3 +292,24 @@ func TestBeside(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingAsked: what a caller asks about is what the answer is about.
+func TestNothingAsked(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	enveloped := p.sign(t, Enveloped, Input{Document: []byte(`<doc><a Id="a"/></doc>`)})
+	beside := p.sign(t, Detached, Input{Document: []byte(`<doc><a Id="a"/></doc>`), Target: "#a"})
+	for _, c := range []struct {
+		doc     []byte
+		profile *Profile
+	}{{enveloped, nil}, {beside, nil}, {beside, Detached}} {
+		r, err := Verify(c.doc, Policy{Trust: p.store, Profile: c.profile, Content: []byte("not covered")})
+		if err != nil || r.Verdict() != report.Invalid || r.Failures()[0].Code != report.CoverageWrong {
+			t.Errorf("content that nobody covers: %v%s", err, messages(r))
+		}
+	}
+	for _, profile := range []*Profile{nil, SMEV3, SMEV3Personal, SMEV2, Enveloping} {
+		if _, err := Verify(enveloped, Policy{Profile: profile, Target: "a"}); code(err) != report.RequestInvalid {
+			t.Errorf("target: %v", err)
+		}
+	}
+}

@@ -64,22 +64,20 @@ func (c *curve) fromEdwards(p *point) (x, y fe) {
 }
 
 // doubleEdwards is dbl-2008-hwcd of the Explicit-Formulas Database (Hisil, Wong, Carter and Dawson, "Twisted Edwards
-// curves revisited", 2008) without its product of e and h.
+// curves revisited", 2008) without its product of e and h, and with f and h negated, which negates all coordinates.
 func (c *curve) doubleEdwards(r, u *point) {
 	f := c.p
-	var a, b, w, t fe
+	var a, b, g, w fe
 	f.sqr(&a, &u.x)
 	f.sqr(&b, &u.y)
-	f.add(&t, &u.x, &u.y)
+	f.mul(&r.e, &u.x, &u.y)
+	f.add(&r.e, &r.e, &r.e) // e = 2xy
+	f.add(&g, &a, &b)
+	f.sub(&r.h, &b, &a)
 	f.sqr(&w, &u.z)
-	f.sqr(&t, &t)
-	f.sub(&t, &t, &a)
 	f.add(&w, &w, &w)
-	f.sub(&r.e, &t, &b) // e = (x + y)² − x² − y²
-	f.sub(&r.h, &a, &b)
-	f.add(&a, &a, &b) // g = x² + y²
-	f.sub(&w, &a, &w) // f = g − 2z²
-	c.finishEdwards(r, &a, &w)
+	f.sub(&w, &w, &g) // f = 2z² − g
+	c.finishEdwards(r, &g, &w)
 }
 
 // addEdwards is add-2008-hwcd for an affine v.

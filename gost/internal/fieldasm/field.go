@@ -25,7 +25,7 @@ type operand struct {
 	offset int
 }
 
-// term is an operand that is added, or subtracted.
+// term is an operand that is added, or subtracted; or twice.
 type term struct {
 	minus bool
 	operand
@@ -33,6 +33,9 @@ type term struct {
 
 func plus(o operand) term  { return term{false, o} }
 func minus(o operand) term { return term{true, o} }
+
+// twice doubles what stands so far.
+var twice = term{operand: operand{base: "twice"}}
 
 // acc names the register of a limb.
 func acc(i int) string { return fmt.Sprintf("R%d", 8+i) }
@@ -108,12 +111,19 @@ func (f *field) pointer(o operand, register string) {
 	f.op("LEAQ %s, %s", f.open(o, register)(0), register)
 }
 
-// finish adds the terms to the number in registers, whose limb above is below 2^10, folds what runs over twice, and
-// stores. After the first fold the number can only lie within 2^20 of the bounds that it overran, so that the second
+// finish adds the terms to the number in registers, whose limb above is below 2^10 and stays below 2^12, folds what runs over twice, and
+// stores. After the first fold the number can only lie within 2^22 of the bounds that it overran, so that the second
 // carries no further than the lowest limb.
 func (f *field) finish(z operand, terms []term) {
 	signed := false
 	for _, t := range terms {
+		if t == twice {
+			for i := range f.limbs {
+				f.op("%s %s, %s", [2]string{"ADDQ", "ADCQ"}[min(i, 1)], acc(i), acc(i))
+			}
+			f.op("ADCQ BX, BX")
+			continue
+		}
 		instructions := [2]string{"ADDQ", "ADCQ"}
 		if t.minus {
 			instructions = [2]string{"SUBQ", "SBBQ"}

@@ -59,21 +59,20 @@ func (f *field) addJacobian(name string) {
 	f.end()
 }
 
-// doubleEdwards is dbl-2008-hwcd of the Explicit-Formulas Database, a = 1, without its product of e and h: 3M + 4S.
+// doubleEdwards is dbl-2008-hwcd of the Explicit-Formulas Database, a = 1, without its product of e and h, and with f and h
+// negated: 4M + 3S.
 func (f *field) doubleEdwards(name string) {
 	f.begin("doubleEdwards"+name+"ADX", "(r, u *point)", 4*8*f.limbs, "r", "u")
 	x, y, z := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
 	e, h := coordinate("r", 3), coordinate("r", 4)
-	a, b, w, t := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3)
+	a, b, g, w := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3)
 	f.sqr(a, x)
 	f.sqr(b, y)
-	f.sum(t, plus(x), plus(y))
-	f.sqr(w, z)
-	f.sqr(e, t, minus(a), minus(b)) // e = (x + y)² − x² − y²
-	f.sum(h, plus(a), minus(b))
-	f.sum(a, plus(a), plus(b))            // g = x² + y²
-	f.sum(w, plus(a), minus(w), minus(w)) // f = g − 2z²
-	f.finishEdwards(a, w)
+	f.mul(e, x, y, twice) // e = 2xy
+	f.sum(g, plus(a), plus(b))
+	f.sum(h, plus(b), minus(a))
+	f.sqr(w, z, twice, minus(g)) // f = 2z² − g
+	f.finishEdwards(g, w)
 }
 
 // addEdwards is add-2008-hwcd of the Explicit-Formulas Database, a = 1, with an affine second point that carries

@@ -25,6 +25,14 @@ func lint(t *testing.T, doc, mode string) string {
 	return string(want)
 }
 
+// many is a number of documents for a test, or a tenth of it with -short.
+func many(documents int) int {
+	if testing.Short() {
+		return documents / 10
+	}
+	return documents
+}
+
 var libxmlForms = map[string]byte{
 	"--c14n": oracle.LibxmlInclusive, "--c14n11": oracle.LibxmlInclusive11, "--exc-c14n": oracle.LibxmlExclusive,
 }
@@ -39,7 +47,7 @@ var modes = []struct{ lint, comments, plain string }{
 var comment = regexp.MustCompile(`(?s)<!--.*?-->`) // the generator writes none inside CDATA or values
 
 func TestWholeDocumentsLikeLibxml2(t *testing.T) {
-	const documents = 1500
+	documents := many(1500)
 	for _, mode := range modes {
 		t.Run(strings.Trim(mode.lint, "-"), func(t *testing.T) {
 			t.Parallel()
@@ -157,7 +165,7 @@ func generateSimple(seed uint64) string {
 }
 
 func TestSubtreesLikeLibxml2(t *testing.T) {
-	const documents = 1500
+	documents := many(1500)
 	for _, mode := range modes {
 		t.Run(strings.Trim(mode.lint, "-"), func(t *testing.T) {
 			t.Parallel()
@@ -184,7 +192,7 @@ func TestSubtreesLikeLibxml2(t *testing.T) {
 // A prefix in PrefixList behaves as if every element in its scope had an attribute with it.
 func TestPrefixListLikeLibxml2(t *testing.T) {
 	t.Parallel()
-	const documents = 1500
+	documents := many(1500)
 	for seed := range uint64(documents) {
 		doc := generateSimple(2000 + seed)
 		all := places(t, doc)

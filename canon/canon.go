@@ -70,10 +70,11 @@ type Transform struct {
 	OmitSignatures bool
 }
 
-// Known reports whether uri names a transform of this package.
+// Known reports whether uri names a transform of this package whose output speaks of all that it was made of. Base64URI is
+// not among them: its octets come from the text alone, whatever the tags about it. Who accepts that decides on it by itself.
 func Known(uri string) bool {
 	switch uri {
-	case EnvelopedURI, SMEVURI, XPathURI, Filter2URI, Base64URI:
+	case EnvelopedURI, SMEVURI, XPathURI, Filter2URI:
 		return true
 	}
 	return findForm(uri) != nil

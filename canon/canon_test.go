@@ -324,12 +324,12 @@ func TestKnown(t *testing.T) {
 			t.Errorf("%s is not known as a canonicalization method", uri)
 		}
 	}
-	for _, uri := range []string{EnvelopedURI, SMEVURI, XPathURI} {
+	for _, uri := range []string{EnvelopedURI, SMEVURI, XPathURI, Filter2URI} {
 		if !Known(uri) || IsCanonicalization(uri) {
 			t.Errorf("%s is not known, or known as a canonicalization method", uri)
 		}
 	}
-	if Known("") || Known(ExclusiveURI+" ") {
+	if Known("") || Known(ExclusiveURI+" ") || Known(Base64URI) || IsCanonicalization(Base64URI) {
 		t.Error("an unknown URI is known")
 	}
 }

@@ -99,7 +99,7 @@ func (t *Transform) check(afterSMEV bool) error {
 	f := findForm(t.URI)
 	message := ""
 	switch {
-	case !Known(t.URI):
+	case !Known(t.URI) && t.URI != Base64URI:
 		message = "not supported"
 	case afterSMEV && t.URI != EnvelopedURI:
 		message = "no transform may follow " + SMEVURI

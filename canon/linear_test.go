@@ -97,6 +97,9 @@ func spent() time.Duration {
 // Time is linear in the document, whatever is in it: four times the document must not take much more than four times as
 // long, where a quadratic part would show as sixteen.
 func TestLinearTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: takes seconds; run without -short")
+	}
 	limits := xmltext.Limits{Attributes: 1 << 20}
 	routes := map[string]func(doc []byte) error{
 		"exclusive": func(doc []byte) error {

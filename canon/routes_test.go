@@ -87,7 +87,7 @@ func fusedChains(signatures []int) [][]Transform {
 
 func TestFusedIsStaged(t *testing.T) {
 	accepted, refused := 0, 0
-	for seed := range uint64(400) {
+	for seed := range uint64(many(400)) {
 		doc := generate(6000+seed, seed%4 > 0)
 		if seed%2 == 0 {
 			doc = sign(doc, seed)
@@ -114,7 +114,7 @@ func TestFusedIsStaged(t *testing.T) {
 		}
 	}
 	t.Logf("%d outputs and %d refusals of the fused route are those of the staged one", accepted, refused)
-	if accepted < 1000 || refused < 1000 {
+	if accepted < many(1000) || refused < many(1000) {
 		t.Error("too few of either to mean much")
 	}
 }
@@ -191,7 +191,7 @@ func jobsFor(doc []byte, seed uint64) []Job {
 
 func TestApplyAllIsApply(t *testing.T) {
 	accepted := 0
-	for seed := range uint64(500) {
+	for seed := range uint64(many(500)) {
 		doc := []byte(sign(generate(7000+seed, seed%3 > 0), seed))
 		if seed%9 == 0 {
 			doc = doc[:len(doc)-int(seed%5)]
@@ -245,7 +245,7 @@ func (r *shredded) Read(p []byte) (int, error) {
 
 func TestApplyReaderIsApply(t *testing.T) {
 	accepted := 0
-	for seed := range uint64(400) {
+	for seed := range uint64(many(400)) {
 		doc := []byte(sign(generate(8000+seed, seed%3 > 0), seed))
 		if seed%9 == 0 {
 			doc = doc[:len(doc)-int(seed%5)]

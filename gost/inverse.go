@@ -137,6 +137,16 @@ func (s sum128) add(x, y int64) sum128 {
 	return s
 }
 
+// addLow returns s + x·y for y ≥ 0.
+func (s sum128) addLow(x, y int64) sum128 {
+	hi, lo := bits.Mul64(uint64(x), uint64(y))
+	hi -= uint64(x >> 63 & y)
+	var c uint64
+	s.lo, c = bits.Add64(s.lo, lo, 0)
+	s.hi += hi + c
+	return s
+}
+
 // shift returns ⌊s/2^62⌋.
 func (s sum128) shift() sum128 {
 	return sum128{uint64(int64(s.hi) >> 62), s.hi<<2 | s.lo>>62}
@@ -145,37 +155,45 @@ func (s sum128) shift() sum128 {
 // update applies t to f and g, which it divides exactly.
 func (m *divisor) update(f, g *long, t *steps) {
 	var a, b sum128
-	for i := range m.limbs {
-		a = a.add(t.u, f[i]).add(t.v, g[i])
-		b = b.add(t.q, f[i]).add(t.r, g[i])
+	top := m.limbs - 1
+	for i := range top {
+		a = a.addLow(t.u, f[i]).addLow(t.v, g[i])
+		b = b.addLow(t.q, f[i]).addLow(t.r, g[i])
 		if i > 0 {
 			f[i-1], g[i-1] = int64(a.lo&low62), int64(b.lo&low62)
 		}
 		a, b = a.shift(), b.shift()
 	}
-	f[m.limbs-1], g[m.limbs-1] = int64(a.lo), int64(b.lo)
+	a = a.add(t.u, f[top]).add(t.v, g[top])
+	b = b.add(t.q, f[top]).add(t.r, g[top])
+	f[top-1], g[top-1] = int64(a.lo&low62), int64(b.lo&low62)
+	f[top], g[top] = int64(a.shift().lo), int64(b.shift().lo)
 }
 
 // updateMod applies t to d and e in (−2v, v) modulo v: as many times v are added as make the sums divisible by 2^62 and
 // keep them in that range.
 func (m *divisor) updateMod(d, e *long, t *steps) {
-	sd, se := d[m.limbs-1]>>63, e[m.limbs-1]>>63
+	top := m.limbs - 1
+	sd, se := d[top]>>63, e[top]>>63
 	md, me := t.u&sd+t.v&se, t.q&sd+t.r&se
 	var a, b sum128
-	for i := range m.limbs {
-		a = a.add(t.u, d[i]).add(t.v, e[i])
-		b = b.add(t.q, d[i]).add(t.r, e[i])
+	for i := range top {
+		a = a.addLow(t.u, d[i]).addLow(t.v, e[i])
+		b = b.addLow(t.q, d[i]).addLow(t.r, e[i])
 		if i == 0 {
 			md -= int64((m.inv*a.lo + uint64(md)) & low62)
 			me -= int64((m.inv*b.lo + uint64(me)) & low62)
 		}
-		a, b = a.add(md, m.v[i]), b.add(me, m.v[i])
+		a, b = a.addLow(md, m.v[i]), b.addLow(me, m.v[i])
 		if i > 0 {
 			d[i-1], e[i-1] = int64(a.lo&low62), int64(b.lo&low62)
 		}
 		a, b = a.shift(), b.shift()
 	}
-	d[m.limbs-1], e[m.limbs-1] = int64(a.lo), int64(b.lo)
+	a = a.add(t.u, d[top]).add(t.v, e[top]).addLow(md, m.v[top])
+	b = b.add(t.q, d[top]).add(t.r, e[top]).addLow(me, m.v[top])
+	d[top-1], e[top-1] = int64(a.lo&low62), int64(b.lo&low62)
+	d[top], e[top] = int64(a.shift().lo), int64(b.shift().lo)
 }
 
 // addIfNegative adds the prime to a negative integer.

@@ -23,25 +23,25 @@ func mul569ADX(z, x, y *fe)
 func sqr569ADX(z, x *fe)
 
 //go:noescape
-func doubleJacobian617ADX(r, u *point)
+func doubleJacobian617ADX(r, u *point, n int)
 
 //go:noescape
 func addJacobian617ADX(r, u *point, v *entry)
 
 //go:noescape
-func doubleEdwards617ADX(r, u *point)
+func doubleEdwards617ADX(r, u *point, n int)
 
 //go:noescape
 func addEdwards617ADX(r, u *point, v *entry)
 
 //go:noescape
-func doubleJacobian569ADX(r, u *point)
+func doubleJacobian569ADX(r, u *point, n int)
 
 //go:noescape
 func addJacobian569ADX(r, u *point, v *entry)
 
 //go:noescape
-func doubleEdwards569ADX(r, u *point)
+func doubleEdwards569ADX(r, u *point, n int)
 
 //go:noescape
 func addEdwards569ADX(r, u *point, v *entry)
@@ -81,19 +81,19 @@ func sqr569(z, x *fe) {
 	}
 }
 
-// doubleAssembly sets r = 2·u and reports true, or does nothing and reports false.
-func (c *curve) doubleAssembly(r, u *point) bool {
+// doubleAssembly sets r = 2^n·u, n ≥ 1, and reports true, or does nothing and reports false.
+func (c *curve) doubleAssembly(r, u *point, n int) bool {
 	switch {
 	case !adx:
 		return false
 	case c.p.form == special617 && c.edwards != nil:
-		doubleEdwards617ADX(r, u)
+		doubleEdwards617ADX(r, u, n)
 	case c.p.form == special617:
-		doubleJacobian617ADX(r, u)
+		doubleJacobian617ADX(r, u, n)
 	case c.p.form == special569 && c.edwards != nil:
-		doubleEdwards569ADX(r, u)
+		doubleEdwards569ADX(r, u, n)
 	case c.p.form == special569:
-		doubleJacobian569ADX(r, u)
+		doubleJacobian569ADX(r, u, n)
 	default:
 		return false
 	}

@@ -171,10 +171,12 @@ TEXT ·sqr617ADX(SB), NOSPLIT, $0-16
 	MOVQ R11, 24(DI)
 	RET
 
-// func doubleJacobian617ADX(r, u *point)
-TEXT ·doubleJacobian617ADX(SB), NOSPLIT, $192-16
+// func doubleJacobian617ADX(r, u *point, n int)
+TEXT ·doubleJacobian617ADX(SB), NOSPLIT, $160-24
 	MOVQ r+0(FP), DI
 	MOVQ u+8(FP), SI
+	MOVQ n+16(FP), CX
+again:
 	MOVQ 64(SI), DX
 	MULXQ 72(SI), R9, R10
 	MULXQ 80(SI), AX, R11
@@ -910,6 +912,9 @@ TEXT ·doubleJacobian617ADX(SB), NOSPLIT, $192-16
 	MOVQ R9, 72(DI)
 	MOVQ R10, 80(DI)
 	MOVQ R11, 88(DI)
+	MOVQ DI, SI
+	DECQ n+16(FP)
+	JNZ again
 	RET
 
 // func addJacobian617ADX(r, u *point, v *entry)
@@ -1905,10 +1910,12 @@ TEXT ·addJacobian617ADX(SB), NOSPLIT, $192-24
 	MOVQ R11, 88(DI)
 	RET
 
-// func doubleEdwards617ADX(r, u *point)
-TEXT ·doubleEdwards617ADX(SB), NOSPLIT, $128-16
+// func doubleEdwards617ADX(r, u *point, n int)
+TEXT ·doubleEdwards617ADX(SB), NOSPLIT, $128-24
 	MOVQ r+0(FP), DI
 	MOVQ u+8(FP), SI
+	MOVQ n+16(FP), CX
+again:
 	MOVQ 0(SI), DX
 	MULXQ 8(SI), R9, R10
 	MULXQ 16(SI), AX, R11
@@ -2519,6 +2526,9 @@ TEXT ·doubleEdwards617ADX(SB), NOSPLIT, $128-16
 	MOVQ R9, 136(DI)
 	MOVQ R10, 144(DI)
 	MOVQ R11, 152(DI)
+	MOVQ DI, SI
+	DECQ n+16(FP)
+	JNZ again
 	RET
 
 // func addEdwards617ADX(r, u *point, v *entry)
@@ -3867,8 +3877,9 @@ TEXT ·sqr569ADX(SB), NOSPLIT, $0-16
 	MOVQ R15, 56(SI)
 	RET
 
-// func doubleJacobian569ADX(r, u *point)
-TEXT ·doubleJacobian569ADX(SB), NOSPLIT, $384-16
+// func doubleJacobian569ADX(r, u *point, n int)
+TEXT ·doubleJacobian569ADX(SB), NOSPLIT, $320-24
+again:
 	MOVQ u+8(FP), SI
 	LEAQ 64(SI), SI
 	CALL square569<>(SB)
@@ -4271,6 +4282,10 @@ TEXT ·doubleJacobian569ADX(SB), NOSPLIT, $384-16
 	MOVQ R13, 104(SI)
 	MOVQ R14, 112(SI)
 	MOVQ R15, 120(SI)
+	MOVQ r+0(FP), AX
+	MOVQ AX, u+8(FP)
+	DECQ n+16(FP)
+	JNZ again
 	RET
 
 // func addJacobian569ADX(r, u *point, v *entry)
@@ -4711,8 +4726,9 @@ TEXT ·addJacobian569ADX(SB), NOSPLIT, $384-24
 	MOVQ R15, 120(SI)
 	RET
 
-// func doubleEdwards569ADX(r, u *point)
-TEXT ·doubleEdwards569ADX(SB), NOSPLIT, $256-16
+// func doubleEdwards569ADX(r, u *point, n int)
+TEXT ·doubleEdwards569ADX(SB), NOSPLIT, $256-24
+again:
 	MOVQ u+8(FP), SI
 	LEAQ 0(SI), SI
 	CALL square569<>(SB)
@@ -4990,6 +5006,10 @@ TEXT ·doubleEdwards569ADX(SB), NOSPLIT, $256-16
 	MOVQ R13, 168(SI)
 	MOVQ R14, 176(SI)
 	MOVQ R15, 184(SI)
+	MOVQ r+0(FP), AX
+	MOVQ AX, u+8(FP)
+	DECQ n+16(FP)
+	JNZ again
 	RET
 
 // func addEdwards569ADX(r, u *point, v *entry)

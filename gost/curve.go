@@ -126,13 +126,20 @@ func (c *curve) lift(r *point, v *entry) {
 }
 
 // double sets r = 2·u. r may be u.
-func (c *curve) double(r, u *point) {
-	switch {
-	case c.doubleAssembly(r, u):
-	case c.edwards != nil:
-		c.doubleEdwards(r, u)
-	default:
-		c.doubleJacobian(r, u)
+func (c *curve) double(r, u *point) { c.doubleTimes(r, u, 1) }
+
+// doubleTimes sets r = 2^n·u, n ≥ 1. r may be u.
+func (c *curve) doubleTimes(r, u *point, n int) {
+	if c.doubleAssembly(r, u, n) {
+		return
+	}
+	for ; n > 0; n-- {
+		if c.edwards != nil {
+			c.doubleEdwards(r, u)
+		} else {
+			c.doubleJacobian(r, u)
+		}
+		u = r
 	}
 }
 
@@ -241,7 +248,14 @@ func (s *sum) begin(c *curve) {
 
 func (s *sum) point() *point { return &s.points[s.current] }
 
-func (s *sum) double() { s.c.double(&s.points[s.current], &s.points[s.current]) }
+func (s *sum) double() { s.doubleTimes(1) }
+
+// doubleTimes doubles n ≥ 0 times.
+func (s *sum) doubleTimes(n int) {
+	if n > 0 {
+		s.c.doubleTimes(s.point(), s.point(), n)
+	}
+}
 
 // add adds v. It branches on the points.
 func (s *sum) add(v *entry) {

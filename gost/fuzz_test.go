@@ -115,10 +115,10 @@ func FuzzPoints(f *testing.F) {
 			u := point{number(0), number(1), number(2), number(3), number(4)}
 			v := entry{number(5), number(6), number(7)}
 			var fast, slow [2]point
-			c.double(&fast[0], &u)
+			c.doubleTimes(&fast[0], &u, 2)
 			c.addUnequal(&fast[1], &u, &v)
 			adx = false
-			c.double(&slow[0], &u)
+			c.doubleTimes(&slow[0], &u, 2)
 			c.addUnequal(&slow[1], &u, &v)
 			adx = true
 			for i := range fast {

@@ -23,10 +23,13 @@ func (c *curve) multiply(s *sum, m, n *fe, pt *entry) {
 		length--
 	}
 	s.begin(c)
+	last := length - 1 // doublings are done down to here
 	for i := length - 1; i >= 0; i-- {
-		if i < length-1 {
-			s.double()
+		if digits[i] == 0 && i >= spacing && i > 0 {
+			continue
 		}
+		s.doubleTimes(last - i)
+		last = i
 		if d := digits[i]; d != 0 {
 			index := max(d, -d) / 2
 			e := odd.entries[index]

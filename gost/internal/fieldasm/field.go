@@ -73,6 +73,24 @@ func (f *field) begin(name, signature string, frame int, arguments ...string) {
 
 func (f *field) end() { f.op("RET") }
 
+// beginRepeated opens a function that repeats a formula with the result r for the argument u, n times, n ≥ 1.
+func (f *field) beginRepeated(name string, frame int) {
+	f.begin(name, "(r, u *point, n int)", frame, "r", "u", "n")
+	f.raw("again:\n")
+}
+
+func (f *field) endRepeated() {
+	if f.limbs == 4 {
+		f.op("MOVQ DI, SI")
+	} else {
+		f.op("MOVQ r+0(FP), AX")
+		f.op("MOVQ AX, u+8(FP)")
+	}
+	f.op("DECQ n+16(FP)")
+	f.op("JNZ again")
+	f.end()
+}
+
 // mul sets z = x·y + the terms.
 func (f *field) mul(z, x, y operand, terms ...term) {
 	if f.limbs == 4 {

@@ -16,7 +16,7 @@ func (f *field) points(name string) {
 
 // doubleJacobian doubles in coordinates (x, 2y, z, z²), a = −3: 4M + 4S. See doubleJacobian in package gost.
 func (f *field) doubleJacobian(name string) {
-	f.begin("doubleJacobian"+name+"ADX", "(r, u *point)", 6*8*f.limbs, "r", "u")
+	f.beginRepeated("doubleJacobian"+name+"ADX", 5*8*f.limbs)
 	x, y, z, e := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2), coordinate("u", 3)
 	rx, ry, rz, re := coordinate("r", 0), coordinate("r", 1), coordinate("r", 2), coordinate("r", 3)
 	gamma, beta, alpha := f.temporary(0), f.temporary(1), f.temporary(2)
@@ -32,7 +32,7 @@ func (f *field) doubleJacobian(name string) {
 	f.sqr(w, gamma)
 	f.sum(t, plus(beta), plus(beta), minus(rx), minus(rx))
 	f.mul(ry, alpha, t, minus(w)) // 2y = 2α(β − x) − γ²
-	f.end()
+	f.endRepeated()
 }
 
 // addJacobian is madd-2007-bl of the Explicit-Formulas Database in coordinates (x, 2y, z, z²): 8M + 3S. z = 0 when u is
@@ -62,7 +62,7 @@ func (f *field) addJacobian(name string) {
 // doubleEdwards is dbl-2008-hwcd of the Explicit-Formulas Database, a = 1, without its product of e and h, and with f and h
 // negated: 4M + 3S.
 func (f *field) doubleEdwards(name string) {
-	f.begin("doubleEdwards"+name+"ADX", "(r, u *point)", 4*8*f.limbs, "r", "u")
+	f.beginRepeated("doubleEdwards"+name+"ADX", 4*8*f.limbs)
 	x, y, z := coordinate("u", 0), coordinate("u", 1), coordinate("u", 2)
 	e, h := coordinate("r", 3), coordinate("r", 4)
 	a, b, g, w := f.temporary(0), f.temporary(1), f.temporary(2), f.temporary(3)
@@ -73,6 +73,7 @@ func (f *field) doubleEdwards(name string) {
 	f.sum(h, plus(b), minus(a))
 	f.sqr(w, z, twice, minus(g)) // f = 2z² − g
 	f.finishEdwards(g, w)
+	f.endRepeated()
 }
 
 // addEdwards is add-2008-hwcd of the Explicit-Formulas Database, a = 1, with an affine second point that carries
@@ -94,6 +95,7 @@ func (f *field) addEdwards(name string) {
 	f.sum(a, plus(z1), plus(w))  // g = z1 + d·t1·t2
 	f.sum(w, plus(z1), minus(w)) // f = z1 − d·t1·t2
 	f.finishEdwards(a, w)
+	f.end()
 }
 
 // finishEdwards sets x = e·f, y = g·h, z = f·g.
@@ -102,5 +104,4 @@ func (f *field) finishEdwards(g, ff operand) {
 	f.mul(coordinate("r", 0), e, ff)
 	f.mul(coordinate("r", 1), g, h)
 	f.mul(coordinate("r", 2), ff, g)
-	f.end()
 }

@@ -41,8 +41,11 @@ func NewKeyCache(keys int) *KeyCache {
 }
 
 // Verify is k.Verify, with the same verdicts and errors, and tables when k has come often enough. The call that makes k
-// come often enough builds the tables.
+// come often enough builds the tables. A nil cache prepares nothing.
 func (c *KeyCache) Verify(k *PublicKey, digest, signature []byte) error {
+	if c == nil {
+		return k.Verify(digest, signature)
+	}
 	id := keyID{algorithm: k.Algorithm, curve: k.Params.curve}
 	copy(id.raw[:], k.raw)
 	prepared, build := c.find(&id)
@@ -54,6 +57,11 @@ func (c *KeyCache) Verify(k *PublicKey, digest, signature []byte) error {
 		return prepared.Verify(digest, signature)
 	}
 	return k.Verify(digest, signature)
+}
+
+// CheckSignature is certificate.CheckSignatureFrom(issuer), with tables when the issuer's key has come often enough.
+func (c *KeyCache) CheckSignature(certificate, issuer *Certificate) error {
+	return certificate.checkSignature(issuer, c)
 }
 
 // find returns a prepared key, or nil; and whether the caller shall prepare it, which one caller is told.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/epov-signer/epov/internal/vectors"
 )
 
 // TestKeyCache: a key is prepared when it has come often enough, the least recently used one gives way, and nothing grows.
@@ -123,4 +125,26 @@ func TestKeyCacheConcurrent(t *testing.T) {
 		}
 	}
 	group.Wait()
+}
+
+// TestKeyCacheCertificates: certificates are judged alike with and without tables, and without a cache.
+func TestKeyCacheCertificates(t *testing.T) {
+	read := func(name string) *Certificate {
+		c, err := ParseCertificates(vectors.Read(t, "gost/certs/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c[0]
+	}
+	issuer, good, bad := read("2012-256-cpA/int.pem"), read("2012-256-cpA/leaf.pem"), read("bad/12-bad-signature-leaf.pem")
+	for _, cache := range []*KeyCache{nil, NewKeyCache(1)} {
+		for range 2 * prepareAfter {
+			if err := cache.CheckSignature(good, issuer); err != nil {
+				t.Fatal(err)
+			}
+			if err := cache.CheckSignature(bad, issuer); !errors.Is(err, ErrVerification) {
+				t.Fatal(err)
+			}
+		}
+	}
 }

@@ -206,10 +206,14 @@ func (c *Certificate) parseOptional(s *cryptobyte.String) error {
 // key, with parameters absent or NULL, the signature has exactly the right length and verifies. Names and constraints are
 // not looked at.
 func (c *Certificate) CheckSignatureFrom(issuer *Certificate) error {
+	return c.checkSignature(issuer, nil)
+}
+
+func (c *Certificate) checkSignature(issuer *Certificate, keys *KeyCache) error {
 	if issuer.PublicKey == nil {
 		return fmt.Errorf("gost: certificate: the issuer's key is not usable: %w", issuer.PublicKeyErr)
 	}
-	if err := checkSignedBy(issuer.PublicKey, c.algorithm, c.RawTBS, c.Signature); err != nil {
+	if err := checkSignedBy(issuer.PublicKey, keys, c.algorithm, c.RawTBS, c.Signature); err != nil {
 		return fmt.Errorf("gost: certificate: %w", err)
 	}
 	return nil

@@ -58,7 +58,7 @@ func addSignatureAlgorithm(b *cryptobyte.Builder, a *Algorithm) {
 
 // checkSignedBy holds a signature over tbs against the key that should have made it: the identifier is the one of the key's
 // algorithm, its parameters are absent or NULL, the length is exact, the value verifies.
-func checkSignedBy(key *PublicKey, alg *algorithmIdentifier, tbs, signature []byte) error {
+func checkSignedBy(key *PublicKey, keys *KeyCache, alg *algorithmIdentifier, tbs, signature []byte) error {
 	want := key.Algorithm
 	if !alg.oid.Equal(want.Signature) {
 		return fmt.Errorf("signatureAlgorithm %v does not belong to the signer's %s key, which signs with %v",
@@ -72,7 +72,7 @@ func checkSignedBy(key *PublicKey, alg *algorithmIdentifier, tbs, signature []by
 	}
 	h := want.Digest.New()
 	h.Write(tbs)
-	return key.Verify(h.Sum(nil), signature)
+	return keys.Verify(key, h.Sum(nil), signature)
 }
 
 // readTime takes a Time of RFC 5280 section 4.1.2.5 off s: with seconds, in UTC, nothing else.

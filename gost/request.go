@@ -135,7 +135,7 @@ func (r *Request) parseAttributes(list cryptobyte.String) error {
 // CheckSignature checks the proof of possession: signatureAlgorithm is the one that belongs to the key asked about, with
 // parameters absent or NULL, the signature has exactly the right length and verifies.
 func (r *Request) CheckSignature() error {
-	if err := checkSignedBy(r.PublicKey, r.algorithm, r.RawInfo, r.Signature); err != nil {
+	if err := checkSignedBy(r.PublicKey, nil, r.algorithm, r.RawInfo, r.Signature); err != nil {
 		return fmt.Errorf("gost: request: %w", err)
 	}
 	return nil

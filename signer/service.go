@@ -22,6 +22,9 @@ type Limits struct {
 	CMS          cms.Limits
 }
 
+// preparedSigners is how many signers' keys are kept prepared, in up to 16 MiB.
+const preparedSigners = 256
+
 // DefaultMessageBytes is the default of [Limits].MessageBytes.
 const DefaultMessageBytes = 64 << 20
 
@@ -38,13 +41,14 @@ type Config struct {
 
 // Service signs and verifies. Safe for concurrent use.
 type Service struct {
-	keys   KeyRing
-	access *Access
-	trust  *trust.Store
-	smev   *trust.Store
-	limits Limits
-	log    *slog.Logger
-	now    func() time.Time
+	keys    KeyRing
+	access  *Access
+	trust   *trust.Store
+	smev    *trust.Store
+	signers *gost.KeyCache
+	limits  Limits
+	log     *slog.Logger
+	now     func() time.Time
 }
 
 // New makes a service.
@@ -55,7 +59,8 @@ func New(c Config) (*Service, error) {
 	if c.Limits.MessageBytes < 0 {
 		return nil, errors.New("signer: a limit is negative")
 	}
-	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, limits: c.Limits, log: c.Logger, now: c.Now}
+	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
+		limits: c.Limits, log: c.Logger, now: c.Now}
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
 	}

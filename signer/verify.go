@@ -52,7 +52,7 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 		return nil, err
 	}
 	r, err := xmldsig.Verify(req.Document, xmldsig.Policy{
-		Profile: profile, Target: req.Target, Trust: s.trust, Node: s.smev, Time: s.timeOr(req.Time), Content: req.Content, Limits: s.limits.XML,
+		Profile: profile, Target: req.Target, Trust: s.trust, Node: s.smev, Keys: s.signers, Time: s.timeOr(req.Time), Content: req.Content, Limits: s.limits.XML,
 	})
 	if err != nil {
 		return nil, asError(err)
@@ -88,7 +88,7 @@ func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRe
 		certificates = append(certificates, c)
 	}
 	r, err := cms.Verify(req.Message, cms.Policy{
-		Trust: s.trust, Time: s.timeOr(req.Time), Certificates: certificates,
+		Trust: s.trust, Keys: s.signers, Time: s.timeOr(req.Time), Certificates: certificates,
 		Detached: req.Detached, Content: req.Content, Limits: s.limits.CMS,
 	})
 	if err != nil {

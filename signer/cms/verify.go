@@ -22,6 +22,7 @@ type Policy struct {
 	Trust        *trust.Store        // nil: trust is reported as not checked
 	Time         time.Time           // when to judge certificates; zero: now. signingTime is a claim and never used for it
 	Certificates []*gost.Certificate // to look for signers in, besides the message's own
+	Keys         *gost.KeyCache      // prepares the keys of signers that come again; may be nil
 	Detached     bool                // Content is the content of a detached signature (which may be empty)
 	Content      []byte              // when the message has its own content, both must be equal
 	Limits       Limits
@@ -297,7 +298,7 @@ func (v *verifier) checkValue(si *signerInfo, key *gost.PublicKey) report.Check 
 	}
 	var err error
 	for _, digest := range digests {
-		if err = key.Verify(digest, si.signature); err == nil {
+		if err = v.policy.Keys.Verify(key, digest, si.signature); err == nil {
 			return c
 		}
 	}

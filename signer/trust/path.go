@@ -85,7 +85,7 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 		}
 		s.budget--
 		link := fmt.Sprintf("%s, issued by %s", title(path), issuer.Subject)
-		if err := last.CheckSignatureFrom(issuer); err != nil {
+		if err := s.store.keys.CheckSignature(last, issuer); err != nil {
 			s.fail(len(path), 1, fmt.Sprintf("%s: %v", link, err))
 			continue
 		}

@@ -22,12 +22,16 @@ import (
 type Store struct {
 	anchors map[string]bool // by DER
 	known   map[string][]*gost.Certificate
+	keys    *gost.KeyCache // of issuers
 }
+
+// issuers bounds the issuers whose keys a store keeps prepared, in up to 4 MiB.
+const issuers = 64
 
 // New makes a store. An anchor may be any certificate: a self-signed CA, of v1 too; an intermediate CA; or the very
 // certificate of a signer, which then is trusted itself but vouches for no other.
 func New(anchors, intermediates []*gost.Certificate) *Store {
-	s := &Store{anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate)}
+	s := &Store{anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), keys: gost.NewKeyCache(issuers)}
 	for _, c := range anchors {
 		s.anchors[string(c.Raw)] = true
 	}

@@ -31,6 +31,8 @@ type Policy struct {
 	// Node decides who may sign as SMEV itself (SMEVSignature, actor recipient): any other valid certificate is not enough.
 	// Nil: Trust decides, and that the signer is SMEV is reported as not checked.
 	Node *trust.Store
+	// Keys prepares the keys of signers that come again; may be nil.
+	Keys *gost.KeyCache
 	// Time is when to judge certificates; zero: now.
 	Time time.Time
 	// Content is what a detached signature covers outside the document, and what one must cover when it is given; nil: a
@@ -276,7 +278,7 @@ func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte,
 		return wrong(fmt.Sprintf("the signature value has %d octets, not %d", len(value), algorithm.SignatureSize()))
 	}
 	for _, c := range able {
-		if c.PublicKey.Verify(digest, value) == nil {
+		if e.policy.Keys.Verify(c.PublicKey, digest, value) == nil {
 			out.Add(report.Check{Code: report.SignatureValue, Message: "the signature value verifies with the signer's key", Place: e.place(s.value)})
 			return c
 		}

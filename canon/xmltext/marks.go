@@ -155,8 +155,9 @@ func (x *index) mark(octets *[64]byte, w int) bool {
 // offset of the first bad one, or len(block).
 func (x *index) check(block []byte, w int) (good int) {
 	start, end := w<<6, min(w<<6+64, len(block))
-	for start > 0 && block[start]&0xC0 == 0x80 {
-		start--
+	if x.due != 0 { // to the first octet of the character that is not complete
+		for start--; block[start]&0xC0 == 0x80; start-- {
+		}
 	}
 	for start < end {
 		c := block[start]

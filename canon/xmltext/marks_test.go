@@ -1,7 +1,9 @@
 package xmltext
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -98,6 +100,47 @@ func TestClassification(t *testing.T) {
 				t.Fatalf("scan stopped at %d in %q", next, doc)
 			}
 			pos = next + 1
+		}
+	}
+}
+
+// What is broken is found wherever it lies in a word or across two, whatever comes before and after it.
+func TestBrokenCharacters(t *testing.T) {
+	for _, piece := range broken {
+		for at := range 200 {
+			for _, around := range []string{"a", "Ж", "€", "\U0001F600"} {
+				var doc []byte
+				for len(doc)+len(around) <= at {
+					doc = append(doc, around...)
+				}
+				for len(doc) < at {
+					doc = append(doc, 'a')
+				}
+				doc = append(doc, piece...)
+				for _, rest := range []string{"", "<", "a", "Ж", strings.Repeat("a", 100), strings.Repeat("Ж", 50) + "<"} {
+					doc := append(bytes.Clone(doc), rest...)
+					bad := firstBad(doc)
+					tok := NewTokenizer(doc, Limits{})
+					pos := tok.stop(&tok.index.text, 0)
+					for pos < bad {
+						pos = tok.stop(&tok.index.text, pos+1)
+					}
+					if pos != bad {
+						t.Fatalf("%q: stopped at %d, want %d", doc, pos, bad)
+					}
+				}
+			}
+		}
+	}
+	// at the end of a block too
+	for at := blockSize - 80; at < blockSize+80; at++ {
+		for _, piece := range broken {
+			doc := append(bytes.Repeat([]byte("a"), at), piece+"<aЖ"...)
+			bad := firstBad(doc)
+			tok := NewTokenizer(doc, Limits{})
+			if pos := tok.stop(&tok.index.text, 0); pos != min(bad, len(doc)-4) {
+				t.Fatalf("%q after %d octets: stopped at %d, want %d", piece, at, pos, bad)
+			}
 		}
 	}
 }

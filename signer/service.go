@@ -17,7 +17,7 @@ import (
 
 // Limits bound a request. The zero value of a field means its default.
 type Limits struct {
-	MessageBytes int // octets of a document, content or message, default 64 MiB
+	MessageBytes int // octets of a document, content or message, default 16 MiB
 	XML          xmltext.Limits
 	CMS          cms.Limits
 }
@@ -26,7 +26,7 @@ type Limits struct {
 const preparedSigners = 256
 
 // DefaultMessageBytes is the default of [Limits].MessageBytes.
-const DefaultMessageBytes = 64 << 20
+const DefaultMessageBytes = 16 << 20
 
 // Config is what a service is made of.
 type Config struct {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxInput bounds what is read into memory; the daemon's own limit, 64 MiB by default, is below it.
+// maxInput bounds what is read into memory; the daemon's own limit, 16 MiB by default, is below it.
 const maxInput = 512 << 20
 
 // open opens a file, or standard input for "-".

@@ -115,7 +115,7 @@ func TestWeight(t *testing.T) {
 		t.Error(err)
 	}
 	w.ring[0].hook = nil
-	large.Source = &epovpb.SignCmsRequest_Content{Content: make([]byte, 20<<20)}
+	large.Source = &epovpb.SignCmsRequest_Content{Content: make([]byte, 12<<20)}
 	if _, err := c.SignCms(t.Context(), large); err != nil {
 		t.Errorf("larger than all places: %v", err)
 	}

@@ -18,12 +18,12 @@ import (
 func tokens(tok *Tokenizer, doc []byte) string {
 	var b strings.Builder
 	var text *Span
-	cdata, before := false, 0
+	cdata, before, last := false, 0, EOF
 	for {
 		kind, err := tok.Next()
 		span := tok.Span()
 		if err != nil { // pieces of the text that is at fault may have come
-			if text != nil {
+			if last == Text {
 				return b.String()[:before] + err.Error()
 			}
 			return b.String() + err.Error()
@@ -52,7 +52,10 @@ func tokens(tok *Tokenizer, doc []byte) string {
 			fmt.Fprintf(&b, " %v\n", span)
 		case Text:
 			if text == nil {
-				text, cdata, before = &span, tok.CDATA(), b.Len()
+				text, cdata = &span, tok.CDATA()
+				if last != Text {
+					before = b.Len()
+				}
 				fmt.Fprintf(&b, "text %t ", tok.CDATA())
 			}
 			fmt.Fprintf(&b, "%s", tok.Text())
@@ -60,6 +63,7 @@ func tokens(tok *Tokenizer, doc []byte) string {
 		default:
 			fmt.Fprintf(&b, "%v %q %q %v\n", kind, tok.Target(), tok.Text(), span)
 		}
+		last = kind
 	}
 }
 
@@ -102,6 +106,26 @@ func TestWindow(t *testing.T) {
 			}
 		}
 	}
+}
+
+func FuzzWindow(f *testing.F) {
+	for _, doc := range []string{
+		"<?xml version='1.0'?>\r\n<a xmlns:p='urn:a' p:b='&#10;\r\n'>]]\r\nx]&lt;Ж<![CDATA[x]]\r\n]]><?p d?><!-- c --></a>\r\n",
+		"<a xmlns='urn:&amp;'><b xmlns:c='urn:c'><c:d c:e=''/></b>&#x1F600;</a>",
+	} {
+		f.Add([]byte(doc), uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, size uint8) {
+		defer func(n int) { firstWindow = n }(firstWindow)
+		firstWindow = int(size)%64 + 2
+		mine := NewTokenizer(doc, Limits{})
+		want := tokens(mine, doc)
+		tok := new(Tokenizer)
+		tok.ResetReader(bytes.NewReader(doc), Limits{})
+		if got := tokens(tok, doc); got != want {
+			t.Fatalf("window %d, of %q:\n got %s\nwant %s", firstWindow, doc, got, want)
+		}
+	})
 }
 
 func TestReaderErrors(t *testing.T) {

@@ -189,6 +189,9 @@ func (t *Tokenizer) Text() []byte {
 		t.pending = false
 		t.text = t.resolved(t.raw.Start, t.raw.End, false)
 	}
+	if t.kind < Text {
+		return nil
+	}
 	return t.text
 }
 
@@ -205,7 +208,12 @@ const (
 func (t *Tokenizer) Shape() Shape { return t.shape }
 
 // CDATA reports whether the current Text is a CDATA section.
-func (t *Tokenizer) CDATA() bool { return t.cdata }
+func (t *Tokenizer) CDATA() bool { return t.cdata && t.kind == Text }
 
 // Target of the current ProcInst.
-func (t *Tokenizer) Target() []byte { return t.target }
+func (t *Tokenizer) Target() []byte {
+	if t.kind != ProcInst {
+		return nil
+	}
+	return t.target
+}

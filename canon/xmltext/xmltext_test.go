@@ -416,6 +416,9 @@ func walk(doc []byte) error {
 			if depth != 0 || tok.Depth() != 0 {
 				return fmt.Errorf("document ends at depth %d", depth)
 			}
+			if bad := firstBad(doc); bad < len(doc) {
+				return fmt.Errorf("accepted with a bad character at %d", bad)
+			}
 			return nil
 		case StartElement:
 			depth++

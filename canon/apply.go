@@ -231,6 +231,9 @@ func (p *processor) clean() {
 	p.out.reset(nil)
 	p.c14n.selection = selection{}
 	p.smev.block.held = nil
+	if cap(p.smev.block.own) > keep {
+		p.smev.block.own = nil
+	}
 	clear(p.stages)
 	p.stages, p.staged = p.stages[:0], false
 	for i := range p.between {

@@ -2,8 +2,8 @@
 // XML signatures.
 //
 // Apply runs a chain of transforms, in the order stated, over a document or one element of it; ApplyAll serves several
-// references in one scan, and ApplyReader reads the document as it comes. They work on a stream of tokens, so that memory grows with the depth of the document; only what passes from one
-// octet-producing transform to the next is held in memory.
+// references in one scan, and ApplyReader reads the document as it comes. They work on a stream of tokens, so that memory
+// grows with the depth of the document; only what passes from one octet-producing transform to the next is held in memory.
 //
 // Standards: Canonical XML 1.0 (W3C, 15 March 2001), Canonical XML 1.1 (2 May 2008), Exclusive XML Canonicalization 1.0
 // (18 July 2002), XML Signature Syntax and Processing 1.1 (11 April 2013, here "XMLDSig"), and the transform of the

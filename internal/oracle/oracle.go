@@ -1,6 +1,8 @@
-// Package oracle runs the independent programs that tests compare with: OpenSSL with the gost engine, and libxml2's xmllint.
+// Package oracle runs the independent programs that tests compare with: OpenSSL with the gost engine, libxml2, and, where
+// there is a JDK, Apache Santuario.
 //
-// A test whose program is absent skips and says so; with EPOV_REQUIRE=1, as `make test` sets it, it fails instead.
+// A test whose program is absent skips and says so; with EPOV_REQUIRE=1, as `make test` sets it, it fails instead. Santuario
+// is optional even then.
 package oracle
 
 import (

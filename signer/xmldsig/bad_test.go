@@ -244,6 +244,8 @@ func TestScope(t *testing.T) {
 	Enveloped.transforms = []string{canon.EnvelopedURI, canon.InclusiveURI}
 	inclusive := p.sign(t, Enveloped, Input{Document: []byte(messagesToSign()[16].doc), Target: ""})
 	inner := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<smev:AppData>", `<smev:AppData Id="own">`, 1)), Target: "own"})
+	Enveloped.transforms = []string{canon.EnvelopedURI} // inclusive by default
+	byDefault := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<smev:AppData>", `<smev:AppData Id="own">`, 1)), Target: "own"})
 	Enveloped.transforms = chainEnveloped
 	exclusive := p.sign(t, SMEV2SP, Input{Document: []byte(messagesToSign()[16].doc)})
 	for _, c := range []struct {
@@ -253,6 +255,7 @@ func TestScope(t *testing.T) {
 		code    report.Code
 	}{
 		{"declaration on Body above inclusive", inner, SMEV2, report.AlreadySigned},
+		{"declaration on Body above inclusive by default", byDefault, SMEV2, report.AlreadySigned},
 		{"declaration on Body above exclusive", exclusive, SMEV2, ""},
 		{"around the whole document", inclusive, Enveloping, report.AlreadySigned},
 		{"around an inclusive element", inner, Enveloping, report.AlreadySigned},

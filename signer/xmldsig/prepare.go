@@ -186,17 +186,19 @@ func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
 		if span.Start < e.at && e.at < span.End || r.uri == "" && e.scope > 0 {
 			return true
 		}
-		if inScope(target) && (len(r.transforms) == 0 || slices.ContainsFunc(r.transforms, inherits)) {
-			return true
+		if inScope(target) && (!slices.ContainsFunc(r.transforms, canonicalizes) || slices.ContainsFunc(r.transforms, inherits)) {
+			return true // without one it is inclusive canonicalization
 		}
 	}
 	return false
 }
 
+func canonicalizes(t transform) bool { return canon.IsCanonicalization(t.uri) }
+
 // inherits tells whether the octets of a canonicalization depend on namespaces that ancestors declare and nothing uses.
 func inherits(t transform) bool {
 	exclusive := t.uri == canon.ExclusiveURI || t.uri == canon.ExclusiveCommentsURI
-	return canon.IsCanonicalization(t.uri) && !exclusive || len(t.prefixes) > 0
+	return canonicalizes(t) && !exclusive || len(t.prefixes) > 0
 }
 
 // firstClash finds the first repeated Id among those that schemas declare as xs:ID.

@@ -60,7 +60,7 @@ type binding struct{ prefix, uri string }
 
 // textual names the elements whose text is of interest.
 var textual = map[string]bool{
-	"ds:DigestValue": true, "ds:SignatureValue": true, "ds:X509Certificate": true, "ds:XPath": true,
+	"ds:DigestValue": true, "ds:SignatureValue": true, "ds:X509Certificate": true, "ds:XPath": true, "xf:XPath": true,
 	"ds:X509IssuerName": true, "ds:X509SerialNumber": true, "wsse:BinarySecurityToken": true,
 	"xades:SigningTime": true, "xades:IssuerSerialV2": true,
 }

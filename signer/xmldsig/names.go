@@ -7,6 +7,7 @@ const (
 	nsSOAP  = "http://schemas.xmlsoap.org/soap/envelope/"
 	nsDS    = "http://www.w3.org/2000/09/xmldsig#"
 	nsEC    = "http://www.w3.org/2001/10/xml-exc-c14n#"
+	nsXF    = "http://www.w3.org/2002/06/xmldsig-filter2"
 	nsWSSE  = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd"
 	nsWSU   = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd"
 	nsXAdES = "http://uri.etsi.org/01903/v1.3.2#"
@@ -43,6 +44,8 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 		return vocabulary{symbol: "ds"}, true
 	case nsEC:
 		return vocabulary{symbol: "ec"}, true
+	case nsXF:
+		return vocabulary{symbol: "xf"}, true
 	case nsWSSE:
 		return vocabulary{symbol: "wsse"}, true
 	case nsXAdES:

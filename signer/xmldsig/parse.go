@@ -53,8 +53,8 @@ type transform struct {
 	node     int
 	uri      string
 	prefixes []string
-	xpath    string // the expression, when there is one
-	odd      bool   // has parameters that are not understood
+	filters  bool // leaves out every ds:Signature
+	odd      bool // has parameters that are not understood
 }
 
 // parse reads a ds:Signature; the error says what is not as XMLDSig section 4 demands.
@@ -136,22 +136,29 @@ func (o *outline) parseTransform(n int) transform {
 	t := transform{node: n}
 	t.uri, _ = o.nodes[n].attr("", "Algorithm")
 	kids := o.children(n)
-	t.odd = o.nodes[n].children != len(kids) || len(kids) > 1
+	t.odd = o.nodes[n].children != len(kids) || len(kids) > 1 || o.nodes[n].filled
 	for _, k := range kids {
 		switch o.nodes[k].sym {
 		case "ec:InclusiveNamespaces":
 			list, _ := o.nodes[k].attr("", "PrefixList")
 			t.prefixes = strings.Fields(list)
 			t.odd = t.odd || len(t.prefixes) > maxPrefixes || t.uri != canon.ExclusiveURI && t.uri != canon.ExclusiveCommentsURI
-		case "ds:XPath":
-			t.xpath = strings.Trim(string(o.nodes[k].text), blanks)
-			t.odd = t.odd || o.nodes[k].children > 0 || t.uri != canon.XPathURI
+		case "ds:XPath", "xf:XPath":
+			filter, _ := o.nodes[k].attr("", "Filter")
+			t.filters = canon.OmitsSignatures(t.uri, filter, string(o.nodes[k].text), func(prefix string) string {
+				uri, _ := o.lookup(k, prefix)
+				return uri
+			})
+			t.odd = t.odd || o.nodes[k].children > 0 || t.uri != expressionOf[o.nodes[k].sym]
 		default:
 			t.odd = true
 		}
 	}
 	return t
 }
+
+// expressionOf names the transform that an element holds the expression of.
+var expressionOf = map[string]string{"ds:XPath": canon.XPathURI, "xf:XPath": canon.Filter2URI}
 
 // reader takes the children of an element one by one, in the order of the schema. The first mistake sticks.
 type reader struct {
@@ -210,9 +217,9 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 		case t.uri == canon.EnvelopedURI:
 			// Without effect when the Signature lies outside the element: seen in traffic of SMEV.
 			step.Signature = o.nodes[s.node].tag.Start
-		case t.uri == canon.XPathURI:
-			if !o.isSignatureFilter(t) {
-				return refuse(t, "XPath is refused, except not(ancestor-or-self::ds:Signature)")
+		case t.uri == canon.XPathURI || t.uri == canon.Filter2URI:
+			if !t.filters {
+				return refuse(t, "XPath is refused, except not(ancestor-or-self::ds:Signature) and, as a filter, to subtract //ds:Signature")
 			}
 			if slices.ContainsFunc(o.signatures, func(s int) bool { return o.within(target, s) }) {
 				return refuse(t, "the transform removes the signed element itself")
@@ -224,17 +231,6 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 		chain = append(chain, step)
 	}
 	return chain, nil
-}
-
-// isSignatureFilter tells the one XPath expression that is understood.
-func (o *outline) isSignatureFilter(t transform) bool {
-	prefix, ok := strings.CutPrefix(t.xpath, "not(ancestor-or-self::")
-	prefix, closed := strings.CutSuffix(prefix, ":Signature)")
-	if !ok || !closed || strings.Contains(prefix, ":") {
-		return false
-	}
-	uri, _ := o.lookup(o.children(t.node)[0], prefix)
-	return uri == nsDS
 }
 
 // quote shows an identifier from the document, cut to a length that fits a message.

@@ -222,7 +222,7 @@ func (e *examiner) shape(p *Profile, s *signature, found []finding) (ok bool, de
 		case lastChild:
 			demand = "the signature must lie in the element that counts and cover it but for itself"
 			ok = ok || f.node == target && e.within(s.node, target) && slices.ContainsFunc(f.transforms, func(t transform) bool {
-				return t.uri == canon.EnvelopedURI || t.uri == canon.XPathURI
+				return t.uri == canon.EnvelopedURI || t.filters
 			})
 		case around:
 			demand = "the signature must be the root and cover an Object of its own"
@@ -248,12 +248,7 @@ func (e *examiner) objects(s *signature, profile *Profile, found []finding, out 
 	}
 	manifest := -1
 	for _, object := range s.objects {
-		if !referred(object) && !e.onlyKids(object, func(kid int) bool {
-			return referred(kid) || e.nodes[kid].sym == "etsi:QualifyingProperties" ||
-				e.nodes[kid].sym == "xades:QualifyingProperties" && e.onlyKids(kid, func(part int) bool {
-					return e.nodes[part].sym == "xades:SignedProperties" || e.nodes[part].sym == "xades:UnsignedProperties"
-				})
-		}) {
+		if !referred(object) && !e.onlyKids(object, func(kid int) bool { return referred(kid) || e.isProperties(kid) }) {
 			out.Add(report.Check{Code: report.CoverageWrong, Status: status, Place: e.place(object),
 				Message: "the Signature carries an Object that it does not cover"})
 		}
@@ -270,6 +265,49 @@ func (e *examiner) objects(s *signature, profile *Profile, found []finding, out 
 		out.Add(report.Check{Code: report.ReferenceDigest, Status: report.NotChecked, Place: e.place(manifest),
 			Message: "the references of a ds:Manifest are not followed: what they mean is not covered"})
 	}
+}
+
+// filtered looks for what a filter has taken out of a covered element and is more than signatures: content in Objects of
+// other signatures, which those may or may not cover. (Objects of s itself are looked at by objects.)
+func (e *examiner) filtered(s *signature, profile *Profile, found []finding, out *report.Signature) {
+	status := report.NotChecked
+	if profile != nil {
+		status = report.Failed
+	}
+	for _, f := range found {
+		if !f.holds || f.node < 0 || !slices.ContainsFunc(f.transforms, func(t transform) bool { return t.filters }) {
+			continue
+		}
+		i := slices.IndexFunc(e.loads(), func(object int) bool { return e.within(object, f.node) && !e.within(object, s.node) })
+		if i >= 0 {
+			out.Add(report.Check{Code: report.CoverageWrong, Status: status, Place: e.place(e.loaded[i]),
+				Message: "a filter leaves out an Object of another signature: its content is not covered"})
+			return
+		}
+	}
+}
+
+// loads are the Objects of all signatures that hold anything but properties of a signature.
+func (e *examiner) loads() []int {
+	if e.loaded == nil {
+		e.loaded = []int{}
+		for _, signature := range e.signatures[:min(len(e.signatures), maxSignatures)] {
+			for _, object := range e.named(signature, "ds:Object") {
+				if !e.onlyKids(object, e.isProperties) {
+					e.loaded = append(e.loaded, object)
+				}
+			}
+		}
+	}
+	return e.loaded
+}
+
+// isProperties tells QualifyingProperties, which say something of a signature.
+func (e *examiner) isProperties(n int) bool {
+	return e.nodes[n].sym == "etsi:QualifyingProperties" ||
+		e.nodes[n].sym == "xades:QualifyingProperties" && e.onlyKids(n, func(part int) bool {
+			return e.nodes[part].sym == "xades:SignedProperties" || e.nodes[part].sym == "xades:UnsignedProperties"
+		})
 }
 
 // onlyKids tells whether an element holds nothing but elements of a kind.

@@ -55,6 +55,7 @@ type examiner struct {
 	profiles map[*Profile]int // signatures that follow it
 	missed   []report.Check   // why others do not follow the profile demanded
 	outside  bool             // a signature covers the content outside
+	loaded   []int            // by loads, nil before
 	digested int              // references
 	work     int64            // octets read and written for digests
 }
@@ -158,6 +159,7 @@ func (e *examiner) examine(index, n int) report.Signature {
 		e.cover(rule, s, found, &out)
 	}
 	e.objects(s, profile, found, &out)
+	e.filtered(s, profile, found, &out)
 	e.qualifying(s, profile, found, leaf, &out)
 	if leaf != nil {
 		out.Signer = signer(leaf)

@@ -14,7 +14,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -26,8 +26,11 @@ deps: ## Debian packages: installs what is missing, or says with which command t
 tools: ## the same for what only the further checks need
 	@deploy/packages.sh checks
 
-softhsm: deps ## the test token: SoftHSM with GOST
+softhsm: deps ## the test token: SoftHSM with GOST R 34.10-2012, and the module that injects faults
 	@softhsm/build.sh
+
+softhsm-stock: deps ## the same without our patches, which tests and benchmarks compare with where it is there
+	@SOFTHSM_STOCK=1 softhsm/build.sh
 
 demo: softhsm build ## sign one message of each kind on a token, verify with OpenSSL
 	@deploy/demo/demo.sh

@@ -1,26 +1,46 @@
 #!/usr/bin/env bash
-# Builds SoftHSM with GOST (OpenSSL backend, Debian's gost engine) from Debian's source package into .build/softhsm.
+# Builds SoftHSM with GOST R 34.10-2012 (OpenSSL backend, Debian's gost engine) from Debian's source package and the patches
+# beside this file into .build/softhsm, and the module that injects faults beside it.
 #
 # Writes nothing outside the checkout: apt works on a source list, state and cache of its own, derived from the system's.
-# A second run does nothing. SOFTHSM_FORCE=1 builds anew.
+# A second run does nothing. SOFTHSM_FORCE=1 builds anew. SOFTHSM_STOCK=1 builds SoftHSM without the patches into
+# .build/softhsm-stock instead: it knows one curve, and tests and benchmarks compare with it where it is there.
 set -euo pipefail
 
 version=2.6.1
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-prefix=$root/.build/softhsm
-work=$root/.build/softhsm-work
-log=$root/.build/softhsm.log
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$here")
+name=softhsm
+patches=("$here"/patches/*.patch)
+if [[ ${SOFTHSM_STOCK:-} == 1 ]]; then
+    name=softhsm-stock
+    patches=()
+fi
+prefix=$root/.build/$name
+work=$root/.build/$name-work
+log=$root/.build/$name.log
 module=$prefix/lib/softhsm/libsofthsm2.so
 stamp=$prefix/stamp
-# What the result depends on: this recipe, the version, and the place, which the module has compiled in.
-key=$(printf '%s %s %s' "$version" "$prefix" "$(sha256sum <"${BASH_SOURCE[0]}")" | sha256sum)
+# What the result depends on: this recipe, the patches, the version, and the place, which the module has compiled in.
+key=$(printf '%s %s %s' "$version" "$prefix" "$(cat "${BASH_SOURCE[0]}" "${patches[@]}" | sha256sum)" | sha256sum)
 
 # One build at a time; whatever an interrupted one left at work ends first, for it holds the lock too.
 mkdir -p "$root/.build"
 exec 9>"$root/.build/softhsm.lock"
 flock 9
 
+# The shim is built by itself, so that a change to it costs a second.
+shim() {
+    local so=$prefix/lib/fault.so
+    [[ $name == softhsm ]] || return 0
+    if [[ ! -f $so || -n $(find "$here/fault" -newer "$so") ]]; then
+        cc -std=c11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror -fPIC -shared -fvisibility=hidden \
+            -o "$so" "$here"/fault/*.c -ldl -lm -lpthread
+    fi
+}
+
 if [[ ${SOFTHSM_FORCE:-} != 1 && -f $module && -f $stamp && $(<"$stamp") == "$key" ]]; then
+    shim
     exit 0
 fi
 
@@ -34,6 +54,7 @@ need() {
 need build-essential type gcc g++ make
 need pkg-config type pkg-config
 need dpkg-dev type dpkg-source
+need patch type patch
 need libssl-dev pkg-config --exists libcrypto
 need openssl type openssl
 need libengine-gost-openssl openssl engine gost
@@ -106,13 +127,24 @@ fetch() {
     tar -xf "softhsm2_$version.orig.tar".* -C src --strip-components=1
 }
 
+patched() {
+    local each
+    cd "$work/src"
+    for each in "${patches[@]}"; do
+        echo "$each"
+        patch -p1 --fuzz=0 <"$each"
+    done
+}
+
 build() {
     cd "$work/src"
     ./configure --prefix="$prefix" --sysconfdir="$prefix/etc" --localstatedir="$prefix/var" --enable-shared \
         --disable-dependency-tracking --disable-static \
         --with-crypto-backend=openssl --enable-gost --disable-non-paged-memory --disable-p11-kit \
         CFLAGS='-O2' CXXFLAGS='-O2 -w'
-    make -j"$(nproc)" -C src
+    # The library first; of the programs only the one that makes tokens.
+    make -j"$(nproc)" -C src/lib
+    make -j"$(nproc)" -C src/bin SUBDIRS="common util"
     # By hand: SoftHSM's own install trips over blanks in the path.
     install -D src/lib/.libs/libsofthsm2.so "$module"
     install -D src/bin/util/softhsm2-util "$prefix/bin/softhsm2-util"
@@ -124,8 +156,12 @@ check() {
 }
 
 step "fetching the source of version $version" fetch
+if ((${#patches[@]})); then
+    step "patching" patched
+fi
 step "building" build
 step "generating a GOST key, signing and verifying" check
 rm -rf "$work"
 printf '%s\n' "$key" >"$stamp"
+shim
 echo "softhsm: $module"

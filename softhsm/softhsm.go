@@ -1,8 +1,8 @@
-// Package softhsm gives tests and demonstrations a fresh, isolated PKCS#11 token: SoftHSM 2.6.1 with GOST, as build.sh
-// makes it.
+// Package softhsm gives tests and demonstrations a fresh, isolated PKCS#11 token: SoftHSM 2.6.1 with GOST R 34.10-2012, as
+// build.sh makes it, by itself (New) or behind a module that makes it fail on demand (NewFaulty).
 //
 // SoftHSM reads its configuration when it is initialised and is one instance to a process. Tests with several tokens in one
-// process let go of the first before they make the second.
+// process let go of the first before they make the second; those of NewFaulty are independent of one another.
 package softhsm
 
 import (
@@ -26,23 +26,46 @@ type Token struct {
 	Serial string
 	PIN    string // user PIN, random
 	SOPIN  string
+
+	soft string // path of SoftHSM itself
 }
 
 // New makes a token, cleaned up with the test. The process environment's SOFTHSM2_CONF points to it from then on, so tests
 // with tokens do not run in parallel within one process unless they share one token. Where the module has not been built the
 // test skips and says so, or fails with EPOV_REQUIRE=1.
+//
+// With EPOV_TOKEN=fault in the environment the token is one of NewFaulty, without a fault: any suite runs unchanged on it.
 func New(tb testing.TB) *Token {
 	tb.Helper()
+	if os.Getenv("EPOV_TOKEN") == "fault" {
+		return NewFaulty(tb).Token
+	}
 	module := Module()
 	if module == "" {
 		oracle.Missing(tb, "SoftHSM with GOST")
 	}
-	conf, err := WriteConf(memoryDir(tb))
+	return newToken(tb, module, memoryDir(tb))
+}
+
+// NewStock makes a token of SoftHSM as its authors publish it, which keeps keys of every parameter set and signs on one
+// curve. "SOFTHSM_STOCK=1 softhsm/build.sh" builds it; where it has not been built there is none, and the result is nil.
+func NewStock(tb testing.TB) *Token {
+	tb.Helper()
+	module := stock()
+	if module == "" {
+		return nil
+	}
+	return newToken(tb, module, memoryDir(tb))
+}
+
+func newToken(tb testing.TB, module, dir string) *Token {
+	tb.Helper()
+	conf, err := WriteConf(dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Setenv("SOFTHSM2_CONF", conf)
-	t := &Token{Module: module, Conf: conf}
+	t := &Token{Module: module, Conf: conf, soft: module}
 	if err := t.Add("test-" + rand.Text()[:8]); err != nil {
 		tb.Fatal(err)
 	}
@@ -81,7 +104,7 @@ func (t *Token) Add(label string) error {
 }
 
 func (t *Token) util(args ...string) (string, error) {
-	cmd := exec.Command(filepath.Join(filepath.Dir(t.Module), "../../bin/softhsm2-util"), append(args, "--module", t.Module)...)
+	cmd := exec.Command(filepath.Join(filepath.Dir(t.soft), "../../bin/softhsm2-util"), append(args, "--module", t.soft)...)
 	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+t.Conf)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -112,13 +135,23 @@ func Module() string {
 	if path := os.Getenv("EPOV_SOFTHSM"); path != "" {
 		return path
 	}
+	return built("softhsm/lib/softhsm/libsofthsm2.so")
+}
+
+// Shim is the path of the module that injects faults, looked for beside the one of Module's default; empty when there is
+// none. README.md says how to use it by itself.
+func Shim() string { return built("softhsm/lib/fault.so") }
+
+func stock() string { return built("softhsm-stock/lib/softhsm/libsofthsm2.so") }
+
+func built(name string) string {
 	dir, err := os.Getwd()
 	if err != nil {
 		return ""
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			path := filepath.Join(dir, ".build/softhsm/lib/softhsm/libsofthsm2.so")
+			path := filepath.Join(dir, ".build", name)
 			if _, err := os.Stat(path); err != nil {
 				return ""
 			}

@@ -1,4 +1,4 @@
-// Command selfcheck proves a freshly built module: it makes a token and a GOST key, signs with it and verifies.
+// Command selfcheck proves a freshly built module: it makes a token and GOST keys, signs with them and verifies.
 // C_Initialize succeeds even when OpenSSL's gost engine is missing, so only a signature tells.
 package main
 
@@ -53,15 +53,32 @@ func check(module string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, token.Close(ctx)) }()
-	public, err := token.GenerateKey(ctx, "selfcheck", gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
+	sets := []string{"CryptoPro-A"}
+	if info.GOST512 { // with our patches
+		sets = append(sets, "tc26-256-A", "tc26-512-A", "tc26-512-C")
+	}
+	for _, name := range sets {
+		if err := sign(ctx, token, gost.ParamSetByName(name)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func sign(ctx context.Context, token *hsm.Token, p *gost.ParamSet) error {
+	algorithm := gost.GOST2012_256
+	if p.Size() == 64 {
+		algorithm = gost.GOST2012_512
+	}
+	public, err := token.GenerateKey(ctx, p.Name, algorithm, p)
 	if err != nil {
 		return err
 	}
-	key, err := token.Key(ctx, "selfcheck")
+	key, err := token.Key(ctx, p.Name)
 	if err != nil {
 		return err
 	}
-	digest := make([]byte, gost.Streebog256.Size)
+	digest := make([]byte, p.Size())
 	_, _ = rand.Read(digest) // never fails
 	signature, err := key.SignDigest(ctx, digest)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/asn1"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -35,10 +36,30 @@ func scalar(t *testing.T, der []byte) []byte {
 	return d
 }
 
-// Stock SoftHSM imports a key under any parameter set and signs on CryptoPro-A whatever it says. Only a key that is on that
-// curve may serve.
+// Modules are known that keep a key under any parameter set and sign on CryptoPro-A whatever it says: stock SoftHSM 2.6.1
+// does. Only a key that is on that curve may serve. The shim makes such a module of ours; where stock SoftHSM has been
+// built the test runs on it too.
 func TestSilentWrongCurve(t *testing.T) {
-	soft := softhsm.New(t)
+	t.Run("shim", func(t *testing.T) {
+		faulty := softhsm.NewFaulty(t)
+		set, err := asn1.Marshal(gost.ParamSetByName("CryptoPro-A").OID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faulty.Set(fmt.Sprintf("private-params %x", set))
+		wantCurveNoticed(t, faulty.Token)
+	})
+	t.Run("stock", func(t *testing.T) {
+		soft := softhsm.NewStock(t)
+		if soft == nil {
+			t.Skip("stock SoftHSM is not built; SOFTHSM_STOCK=1 softhsm/build.sh does")
+		}
+		wantCurveNoticed(t, soft)
+	})
+}
+
+func wantCurveNoticed(t *testing.T, soft *softhsm.Token) {
+	t.Helper()
 	token, err := Open(t.Context(), TokenConfig{
 		Module: soft.Module, Label: soft.Label, PIN: PINValue(NewPIN([]byte(soft.PIN))), StateDir: filepath.Join(t.TempDir(), "state"),
 	}, slog.New(slog.DiscardHandler))

@@ -134,11 +134,6 @@ func TestProvision(t *testing.T) {
 
 	_, err := token.GenerateKey(t.Context(), "EXMP01/ov/1", gost.GOST2012_256, cryptoProA())
 	wantKind(t, err, hsm.Exists)
-	_, err = token.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2012_512, gost.ParamSetByName("tc26-512-A"))
-	wantKind(t, err, hsm.Config)
-	if _, err = token.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2012_256, gost.ParamSetByName("CryptoPro-B")); err == nil {
-		t.Fatal("stock SoftHSM made a key on CryptoPro-B")
-	}
 	_, err = token.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2001, cryptoProA())
 	wantKind(t, err, hsm.Invalid)
 
@@ -179,6 +174,67 @@ func TestProvision(t *testing.T) {
 	}
 	_, err = token.Key(t.Context(), "EXMP01/ov/3")
 	wantKind(t, err, hsm.KeyNotFound) // what could not be made is not left behind
+}
+
+// Every set that is not for tests only serves, under every name.
+func TestGenerateEverySet(t *testing.T) {
+	token := open(t, config(t, softhsm.New(t)))
+	n := 0
+	for _, p := range gost.ParamSets {
+		if p.TestOnly {
+			continue
+		}
+		n++
+		id, a := "EXMP01/"+p.Name+"/1", gost.GOST2012_256
+		if p.Size() == 64 {
+			a = gost.GOST2012_512
+		}
+		public, err := token.GenerateKey(t.Context(), id, a, p)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		key, err := token.Key(t.Context(), id)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !key.Public().Equal(public) || key.Public().Params != p {
+			t.Errorf("%s: found on %s", p.Name, key.Public().Params.Name)
+		}
+		digest := make([]byte, p.Size())
+		signature, err := key.SignDigest(t.Context(), digest)
+		if err == nil {
+			err = public.Verify(digest, signature)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+		}
+	}
+	if n != 12 {
+		t.Errorf("%d sets", n)
+	}
+	list, err := token.Keys(t.Context())
+	if err != nil || len(list) != n {
+		t.Errorf("%d keys, %v", len(list), err)
+	}
+}
+
+// What stock SoftHSM cannot make is refused and leaves nothing behind.
+func TestStockTokenCannot(t *testing.T) {
+	soft := softhsm.NewStock(t)
+	if soft == nil {
+		t.Skip("stock SoftHSM is not built; SOFTHSM_STOCK=1 softhsm/build.sh does")
+	}
+	token := open(t, config(t, soft))
+	newKey(t, token, "EXMP01/ov/1")
+	_, err := token.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2012_512, gost.ParamSetByName("tc26-512-A"))
+	wantKind(t, err, hsm.Config)
+	if _, err = token.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2012_256, gost.ParamSetByName("CryptoPro-B")); err == nil {
+		t.Fatal("stock SoftHSM made a key on CryptoPro-B")
+	}
+	_, err = token.Key(t.Context(), "EXMP01/ov/3")
+	wantKind(t, err, hsm.KeyNotFound)
 }
 
 // certify has a throw-away authority of OpenSSL certify the key.
@@ -297,7 +353,7 @@ func TestInitToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Label != "fresh" || !info.Initialised || !info.UserPINSet || !info.GOST256 || info.GOST512 || info.Serial == "" {
+	if info.Label != "fresh" || !info.Initialised || !info.UserPINSet || !info.GOST256 || !info.GOST512 || info.Serial == "" {
 		t.Errorf("%+v", info)
 	}
 	_, err = hsm.InitToken(soft.Module, o)

@@ -170,20 +170,23 @@ func (t *comb) cut(k *fe) (d columns) {
 	return d
 }
 
+// place finds the entry for the column i of d: where its words begin in the table, and all ones where its opposite is
+// meant, else zero.
+func (t *comb) place(d *columns, i int) (place int, negative uint64) {
+	index := uint64(d[i])
+	negative = index>>(t.teeth-1) - 1
+	index = (index ^ negative) & uint64(t.size()-1)
+	return (i/t.spacing*t.size() + int(index)) * t.words, negative
+}
+
 // addColumns adds to s the columns that are i columns right of one with a table, 0 ≤ i < spacing. It branches on
 // everything and is for public values.
 func (t *comb) addColumns(s *sum, d *columns, i int) {
 	var e entry
 	for ; i < t.columns; i += t.spacing {
-		index := uint(d[i])
-		negative := index>>(t.teeth-1) == 0
-		if negative {
-			index = ^index
-		}
-		index &= uint(t.size() - 1)
-		words := (i/t.spacing*t.size() + int(index)) * t.words
-		t.load(&e, t.table[words:][:t.words])
-		if negative {
+		place, negative := t.place(d, i)
+		t.load(&e, t.table[place:][:t.words])
+		if negative != 0 {
 			t.curve.opposite(&e)
 		}
 		s.add(&e)

@@ -36,6 +36,17 @@ type verification struct {
 }
 
 func (v *verification) start(k *PublicKey, digest, signature []byte) error {
+	var s, e fe
+	if err := v.read(&s, &e, k, digest, signature); err != nil {
+		return err
+	}
+	v.c.q.inverse(&e, &e)
+	v.divide(&s, &e)
+	return nil
+}
+
+// read sets s, an integer, and e in Montgomery form, neither of them zero.
+func (v *verification) read(s, e *fe, k *PublicKey, digest, signature []byte) error {
 	a := k.Algorithm
 	if err := a.checkDigest(digest); err != nil {
 		return err
@@ -45,18 +56,21 @@ func (v *verification) start(k *PublicKey, digest, signature []byte) error {
 	}
 	c := k.Params.curve
 	v.c = c
-	var s, e fe
 	s.setBytes(signature[:len(signature)/2])
 	v.r.setBytes(signature[len(signature)/2:])
-	if !c.isScalar(&v.r) || !c.isScalar(&s) {
+	if !c.isScalar(&v.r) || !c.isScalar(s) {
 		return ErrVerification
 	}
-	c.scalarOf(&e, digest)
-	c.q.inverse(&e, &e)
-	c.q.mul(&v.z1, &s, &e) // an ordinary and a Montgomery factor give an ordinary product
-	c.q.mul(&v.z2, &v.r, &e)
-	c.q.neg(&v.z2, &v.z2)
+	c.scalarOf(e, digest)
 	return nil
+}
+
+// divide takes s and 1/e.
+func (v *verification) divide(s, inverse *fe) {
+	q := v.c.q
+	q.mul(&v.z1, s, inverse) // an ordinary and a Montgomery factor give an ordinary product
+	q.mul(&v.z2, &v.r, inverse)
+	q.neg(&v.z2, &v.z2)
 }
 
 func (v *verification) finish(pt *point) error {

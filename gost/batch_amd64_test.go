@@ -5,6 +5,7 @@ package gost
 import (
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -157,31 +158,105 @@ func TestLimbs52(t *testing.T) {
 	}
 }
 
-// TestBatchExceptions: points that meet in a sum end as zero, and the batch still tells like Verify. With the keys P and
-// −P and digests and signatures as a forger may choose them, z1·P + z2·Q takes small and related scalars.
+// TestVerifyBatchOneByOne takes the path of processors without AVX-512 IFMA.
+func TestVerifyBatchOneByOne(t *testing.T) {
+	defer func(saved bool) { ifma = saved }(ifma)
+	ifma = false
+	testVerifyBatch(t)
+}
+
+// TestBatchPoints: the points come out of the assembly, not of the way back to Verify.
+func TestBatchPoints(t *testing.T) {
+	if !ifma {
+		t.Skip("no AVX-512 IFMA")
+	}
+	keys, digests, signatures := batchOf8(t)
+	var items []item
+	for i := range keys {
+		items = append(items, item{keys[i], digests[i], signatures[i]})
+	}
+	b, s := multiplied(t, items)
+	for i := range lanes {
+		zz := s.zz.lane(i)
+		if err := b.work[i].finish(&point{x: s.x.lane(i), z: zz, e: zz}); err != nil {
+			t.Errorf("lane %d: %v", i, err)
+		}
+	}
+}
+
+// multiplied are eight signatures and the points that the assembly makes of them.
+func multiplied(t *testing.T, items []item) (b batch, s point8) {
+	for i, v := range items {
+		if err := b.work[i].read(&b.s[i], &b.e[i], v.key.public, v.digest, v.signature); err != nil {
+			t.Fatal(err)
+		}
+		b.keys[i] = v.key
+	}
+	b.n = len(items)
+	b.divide()
+	b.multiply(&s)
+	return b, s
+}
+
+// TestBatchExceptions: a signature that verifies, or not, though the sum meets its own summand or the opposite one on the
+// way. A forger can have that: for scalars z1 and z2 as they come, the key is chosen so that the summands of z1 in the
+// first round are together the first of z2, and then r, e and s to match.
 func TestBatchExceptions(t *testing.T) {
 	if !ifma {
 		t.Skip("no AVX-512 IFMA")
 	}
-	base := curveA.baseEntry()
-	var words [8]uint64
-	copy(words[:], base.x[:4])
-	copy(words[4:], base.y[:4])
-	for _, second := range []uint64{0, 0xff, 0xaa} { // equal, opposite, both
-		var list [3]column8
-		for i := range list {
-			for lane := range lanes {
-				list[i].entries[lane] = &words
+	keys, digests, signatures := batchOf8(t)
+	ref, q, r := referenceOf(curveA), bigOf(&curveA.q.v), source()
+	base, other := curveA.prepared(), keys[0].tables // all keys are cut alike
+	// multiple is what a column stands for in the first round
+	multiple := func(s *shape, d *columns, column int) *big.Int {
+		sum := new(big.Int)
+		for tooth := range s.teeth {
+			power := new(big.Int).Lsh(big.NewInt(1), uint(s.bit(tooth, column)-(s.spacing-1)))
+			if d[column]>>tooth&1 == 0 {
+				power.Neg(power)
 			}
+			sum.Add(sum, power)
 		}
-		list[1].negative = second
-		var s point8
-		s.lift(&list[0])
-		addColumnsIFMA(&s, &list[1], 2)
-		doubleIFMA(&s)
-		for lane := range lanes {
-			if s.zz.value(lane).Sign() != 0 {
-				t.Errorf("lane %d: the exception is lost", lane)
+		return sum
+	}
+	for lane := range lanes {
+		for _, sign := range []int64{1, -1} {
+			z1, z2 := randomElement(r, curveA.q), randomElement(r, curveA.q)
+			own := base.cut(&z1)
+			first := other.cut(&z2)
+			d := new(big.Int)
+			for column := base.spacing - 1; column < base.columns; column += base.spacing {
+				d.Add(d, multiple(&base.shape, &own, column))
+			}
+			d.Mul(d, big.NewInt(sign))
+			d.Mul(d, new(big.Int).ModInverse(multiple(&other.shape, &first, other.spacing-1), q)).Mod(d, q)
+			limbs := feOf(d)
+			private, err := newPrivateKey(GOST2012_256, ParamSetByName("CryptoPro-A"), &limbs, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := new(big.Int).Mul(d, bigOf(&z2))
+			sum.Add(sum, bigOf(&z1)).Mod(sum, q)
+			x := new(big.Int).Mod(ref.mul(sum, ref.base).x, q)
+			e := new(big.Int).ModInverse(bigOf(&z2), q)
+			e.Mul(e, x).Neg(e).Mod(e, q)
+			s := new(big.Int).Mul(e, bigOf(&z1))
+			s.Mod(s, q)
+			digest := e.FillBytes(make([]byte, 32))
+			slices.Reverse(digest)
+			good := append(s.FillBytes(make([]byte, 32)), x.FillBytes(make([]byte, 32))...)
+			batch := make([]item, lanes)
+			for i := range batch {
+				batch[i] = item{keys[i], digests[i], signatures[i]}
+			}
+			batch[lane] = item{Prepare(private.public), digest, good}
+			if err := private.public.Verify(digest, good); err != nil {
+				t.Fatal(err)
+			}
+			checkBatch(t, batch)
+			if _, sum := multiplied(t, batch); sum.zz.value(lane).Sign() != 0 {
+				t.Errorf("lane %d: nothing exceptional", lane)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ type item struct {
 }
 
 // checkBatch compares VerifyBatch with Verify, errors included.
-func checkBatch(t *testing.T, items []item) {
+func checkBatch(t testing.TB, items []item) {
 	t.Helper()
 	keys, digests, signatures := make([]*PreparedKey, len(items)), make([][]byte, len(items)), make([][]byte, len(items))
 	errs := make([]error, len(items))
@@ -120,6 +120,24 @@ func batchOf8(t testing.TB) (keys []*PreparedKey, digests, signatures [][]byte) 
 		keys, digests, signatures = append(keys, Prepare(key.public)), append(digests, digest), append(signatures, signature)
 	}
 	return keys, digests, signatures
+}
+
+// FuzzVerifyBatch puts any octets at any place among good signatures.
+func FuzzVerifyBatch(f *testing.F) {
+	keys, digests, signatures := batchOf8(f)
+	f.Add(uint8(0), uint8(0), digests[0], signatures[0])
+	f.Add(uint8(7), uint8(1), digests[1], make([]byte, 64))
+	f.Add(uint8(8), uint8(2), make([]byte, 32), signatures[2])
+	f.Add(uint8(3), uint8(3), digests[3][:31], signatures[3])
+	f.Fuzz(func(t *testing.T, place, key uint8, digest, signature []byte) {
+		var batch []item
+		for i := range 9 {
+			batch = append(batch, item{keys[i%8], digests[i%8], signatures[i%8]})
+		}
+		batch[place%9] = item{keys[key%8], digest, signature}
+		checkBatch(t, batch)
+		checkBatch(t, batch[place%9:])
+	})
 }
 
 func BenchmarkVerifyBatch(b *testing.B) {

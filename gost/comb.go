@@ -159,15 +159,41 @@ func (t *comb) cut(k *fe) (d columns) {
 	c.add(&bits, k, &t.offset)
 	c.half(&bits, &bits)
 	copy(b[:], bits[:])
-	step := t.bit(0, 1)
-	for tooth := range t.teeth {
-		place := t.bit(tooth, 0)
+	if !t.interleaved {
 		for column := range d[:t.columns] {
-			d[column] |= uint16(b[uint(place)/64%16]>>(uint(place)%64)&1) << tooth
-			place += step
+			d[column] = uint16(bitsAt(&b, column*t.teeth) & (1<<t.teeth - 1))
+		}
+		return d
+	}
+	for tooth := 0; tooth < t.teeth; tooth += 8 {
+		for column := 0; column < t.columns; column += 8 {
+			var x uint64 // a tooth in each octet
+			for i := range min(8, t.teeth-tooth) {
+				x |= bitsAt(&b, t.bit(tooth+i, column)) & 0xff << (8 * i)
+			}
+			x = transpose8(x)
+			for i := range min(8, t.columns-column) {
+				d[column+i] |= uint16(x>>(8*i)&0xff) << tooth
+			}
 		}
 	}
 	return d
+}
+
+// bitsAt returns 64 bits, the lowest at place.
+func bitsAt(b *[16]uint64, place int) uint64 {
+	i, shift := uint(place)/64, uint(place)%64
+	return b[i%16]>>shift | b[(i+1)%16]<<1<<(63-shift)
+}
+
+// transpose8 changes bit j of octet i with bit i of octet j (Warren, "Hacker's Delight", section 7-3).
+func transpose8(x uint64) uint64 {
+	t := (x ^ x>>7) & 0x00aa00aa00aa00aa
+	x ^= t ^ t<<7
+	t = (x ^ x>>14) & 0x0000cccc0000cccc
+	x ^= t ^ t<<14
+	t = (x ^ x>>28) & 0x00000000f0f0f0f0
+	return x ^ t ^ t<<28
 }
 
 // place finds the entry for the column i of d: where its words begin in the table, and all ones where its opposite is

@@ -51,5 +51,42 @@ func gostComparisons() ([]comparison, error) {
 			}, "sign256", nil})
 		}
 	}
+	if !portable {
+		batch, err := batchComparison()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, batch)
+	}
 	return list, nil
+}
+
+// batchComparison verifies signatures by eight keys together. A call counts for one of them: the eighth does the work.
+func batchComparison() (comparison, error) {
+	const n = 8
+	var keys [n]*gost.PreparedKey
+	var digests, signatures [n][]byte
+	var errs [n]error
+	for i := range n {
+		private, err := gost.GenerateKey(rand.Reader, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
+		if err != nil {
+			return comparison{}, err
+		}
+		digests[i] = make([]byte, gost.GOST2012_256.Digest.Size)
+		rand.Read(digests[i])
+		if signatures[i], err = private.Sign(rand.Reader, digests[i], nil); err != nil {
+			return comparison{}, err
+		}
+		keys[i] = gost.Prepare(private.Public().(*gost.PublicKey))
+	}
+	calls := 0
+	return comparison{"gost/verify256-batch", func() {
+		if calls++; calls%n != 0 {
+			return
+		}
+		gost.VerifyBatch(keys[:], digests[:], signatures[:], errs[:])
+		for _, err := range errs {
+			must(err)
+		}
+	}, "verify256", nil}, nil
 }

@@ -8,14 +8,15 @@ import "fmt"
 // factors alone, so all limbs must be below 2^52 and stay so with certainty: a result is folded at 2^256, not at 2^260,
 // and the carries after it leave the top limb below 2^49.
 //
-// Z0 to Z9 are the columns of a product, Z10 to Z20 pass through, Z24 to Z31 are constants and the like.
+// Z0 to Z9 are the columns of a product, Z10 to Z20 are for passing use, Z21 to Z25 keep columns, Z28 to Z31 constants.
 const (
 	fold52 = 16 * c617 // what 2^260 is worth
 	slot   = 5 * 64    // octets of a number
-	zK260  = "Z28"     // 16·617 in each lane
-	zK256  = "Z29"     // 617
-	zMask  = "Z30"     // 2^52 − 1
-	zTop   = "Z31"     // 2^48 − 1
+	// in each lane:
+	zK260 = "Z28" // 16·617
+	zK256 = "Z29" // 617
+	zMask = "Z30" // 2^52 − 1
+	zTop  = "Z31" // 2^48 − 1
 )
 
 // lanes writes arithmetic on eight lanes.
@@ -38,7 +39,7 @@ func left(i int) string   { return fmt.Sprintf("Z%d", 10+i) }
 // points8 writes the functions of gost/batch_amd64.go.
 func points8(w *writer) {
 	l := lanes{w}
-	w.raw("\n// 2^52 − 1, 2^48 − 1, and 64p as two limbs, the lowest and each other: 4·(2^52 − 16·617) and 4·(2^52 − 1).\n")
+	w.raw("\n// 2^52 − 1, 2^48 − 1, what 2^256 and 2^260 are worth; 64p and 256p, of each the lowest limb and every other.\n")
 	for i, v := range []uint64{1<<52 - 1, 1<<48 - 1, c617, fold52, 4 * (1<<52 - fold52), 4 * (1<<52 - 1),
 		16 * (1<<52 - fold52), 16 * (1<<52 - 1)} {
 		fmt.Fprintf(w, "DATA ifma<>+%d(SB)/8, $%#x\n", 8*i, v)
@@ -255,13 +256,23 @@ func (l lanes) addColumns() {
 	l.begin("addColumnsIFMA", "(s *point8, columns *column8, n int)", 24, int(slots))
 	l.op("MOVQ columns+8(FP), SI")
 	l.op("MOVQ n+16(FP), CX")
+	l.op("MOVQ CX, DX")
+	l.raw("fetch:\n")
+	for i := range 8 {
+		l.op("MOVQ %d(SI), AX", 8*i)
+		l.op("PREFETCHT0 (AX)")
+	}
+	l.op("ADDQ $72, SI")
+	l.op("DECQ DX")
+	l.op("JNZ fetch")
+	l.op("MOVQ columns+8(FP), SI")
 	l.raw("next:\n")
 	l.gather(x2, y2)
 	l.mul(h, x2, pZZ, sub8(pX))
 	l.clear()
 	l.product(y2, pZZZ)
 	l.fold()
-	for k := range 5 { // negated where the entry counts as negative
+	for k := range 5 { // negated where the entry counts as negative; columns may be as large as 2^56, hence 256p
 		l.op("VPXORQ Z16, Z16, Z16")
 		l.op("VPSUBQ %s, Z16, K1, %[1]s", column(k))
 		l.op("VPSUBQ %s, %s, %[2]s", pY.limb(k), column(k))
@@ -273,14 +284,24 @@ func (l lanes) addColumns() {
 	l.fold()
 	l.shift(2)
 	l.store(w) // 4h²
+	l.clear()
+	l.square(i)
+	l.fold()
+	for k := range 5 { // aside, for x
+		l.op("VMOVDQA64 %s, Z%d", column(k), 21+k)
+	}
 	l.mul(j, w, h)
 	l.mul(q, pX, w)
+	for k := range 5 {
+		l.op("VMOVDQA64 Z%d, %s", 21+k, column(k))
+	}
+	l.addTerms([]addend{sub8(j), sub8(q), sub8(q)})
+	l.store(pX) // x = i² − j − 2q
 	l.mul(pZZ, pZZ, w)
-	l.sqr(pX, i, sub8(j), sub8(q), sub8(q)) // x = i² − j − 2q
 	l.mulTwice(pZZZ, pZZZ, j)
 	l.sum(t, add8(q), add8(q), sub8(pX), sub8(pX))
 	l.sum(h, sub8(pY), sub8(pY))
-	l.mulAdd(pY, t, i, h, j) // 2y = 2i(q − x) − 2j·y1
+	l.mulAdd(pY, h, j, t, i) // 2y = 2i(q − x) − 2j·y1
 	l.op("ADDQ $72, SI")
 	l.op("DECQ CX")
 	l.op("JNZ next")

@@ -165,15 +165,22 @@ func (t *comb) cut(k *fe) (d columns) {
 		}
 		return d
 	}
-	for tooth := 0; tooth < t.teeth; tooth += 8 {
+	for first := 0; first < t.teeth; first += 8 {
+		var teeth [8]uint64
 		for column := 0; column < t.columns; column += 8 {
+			if column%64 == 0 {
+				for i := range min(8, t.teeth-first) {
+					teeth[i] = bitsAt(&b, t.bit(first+i, column))
+				}
+			}
 			var x uint64 // a tooth in each octet
-			for i := range min(8, t.teeth-tooth) {
-				x |= bitsAt(&b, t.bit(tooth+i, column)) & 0xff << (8 * i)
+			for i := range teeth {
+				x |= teeth[i] & 0xff << (8 * i)
+				teeth[i] >>= 8
 			}
 			x = transpose8(x)
 			for i := range min(8, t.columns-column) {
-				d[column+i] |= uint16(x>>(8*i)&0xff) << tooth
+				d[column+i] |= uint16(x>>(8*i)&0xff) << first
 			}
 		}
 	}

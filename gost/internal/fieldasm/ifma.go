@@ -130,23 +130,18 @@ func (l lanes) square(x number) {
 	}
 }
 
-// fold adds the upper five columns, times 16·617, to the lower. Columns are below 2^57 and may run over 52 bits, the
-// ninth but in no case: there the product of two top limbs stands.
+// fold adds the upper five columns, times 16·617, to the lower. Columns are below 2^57. The upper ones are carried; the
+// multiplications ignore the bits above 52, and the ninth has none, as the product of two top limbs stands there.
 func (l lanes) fold() {
+	for i := 5; i < 9; i++ {
+		l.op("VPMADD52LUQ %s, %s, %s", column(i), zK260, column(i-5))
+		l.op("VPSRLQ $52, %s, Z16", column(i))
+		l.op("VPMADD52HUQ %s, %s, %s", column(i), zK260, column(i-4))
+		l.op("VPADDQ Z16, %s, %[1]s", column(i+1))
+	}
 	l.op("VPXORQ Z20, Z20, Z20")
 	l.op("VPMADD52HUQ Z9, %s, Z20", zK260) // worth 2^260 again
-	for i := 5; i < 9; i++ {
-		l.op("VPSRLQ $52, %s, %s", column(i), left(i))
-	}
-	for i := range 5 {
-		l.op("VPMADD52LUQ %s, %s, %s", column(i+5), zK260, column(i))
-	}
-	for i := range 4 {
-		l.op("VPMADD52HUQ %s, %s, %s", column(i+5), zK260, column(i+1))
-	}
-	for i := range 4 {
-		l.op("VPMADD52LUQ %s, %s, %s", left(i+5), zK260, column(i+1))
-	}
+	l.op("VPMADD52LUQ Z9, %s, Z4", zK260)
 	l.op("VPMADD52LUQ Z20, %s, Z0", zK260)
 }
 

@@ -77,9 +77,12 @@ fuzz: ## every fuzz target for FUZZTIME
 bench: bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...
 
-bench-gost bench-canon: bench-%: $(BIN)/peer
-	@go run ./internal/bench $(BIN)/peer $*
-	@[ $* != gost ] || go run -tags purego ./internal/bench $(BIN)/peer gost
+bench-gost bench-canon: bench-%: $(BIN)/peer $(BIN)/goxmldsig
+	@go run ./internal/bench "$(BIN)" $*
+	@[ $* != gost ] || go run -tags purego ./internal/bench "$(BIN)" gost
+
+$(BIN)/goxmldsig: $(wildcard internal/bench/goxmldsig/*)
+	go build -C internal/bench/goxmldsig -o "$(CURDIR)/$@" .
 
 $(BIN)/peer: internal/bench/peer/peer.c | tools
 	@mkdir -p $(BIN)

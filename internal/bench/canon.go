@@ -11,7 +11,7 @@ import (
 	"github.com/epov-signer/epov/canon/xmltext"
 )
 
-// canonComparisons compares with libxml2, parsing and canonicalizing together, and the fused route to the SMEV transform
+// canonComparisons compares with libxml2 and goxmldsig, parsing and canonicalizing together, and the fused route to the SMEV transform
 // with the two transforms one after the other.
 func canonComparisons() ([]comparison, error) {
 	var list []comparison
@@ -31,10 +31,16 @@ func canonComparisons() ([]comparison, error) {
 			name: "canon/libxml2-" + size.name, ours: apply(doc, canon.ExclusiveURI), peer: "c14n", input: doc,
 		})
 	}
+	doc := smevLike(20 << 10)
+	list = append(list, comparison{
+		name: "canon/goxmldsig-20k", ours: apply(doc, canon.ExclusiveURI), peer: "c14n", program: "goxmldsig", input: doc,
+	})
 	// With comments, of which a whole document as Node has none, the octets are the same, but the route is not fused.
-	doc := smevLike(10 << 10)
-	inProcess["canon/smev-fused"] = apply(doc, canon.ExclusiveCommentsURI, canon.SMEVURI)
-	return append(list, comparison{name: "canon/smev-fused", ours: apply(doc, canon.ExclusiveURI, canon.SMEVURI)}), nil
+	doc = smevLike(10 << 10)
+	return append(list, comparison{
+		name: "canon/smev-fused", ours: apply(doc, canon.ExclusiveURI, canon.SMEVURI),
+		other: apply(doc, canon.ExclusiveCommentsURI, canon.SMEVURI),
+	}), nil
 }
 
 // smevLike makes a message of about n octets as SMEV carries them: indented, with namespaces, names and text in Cyrillic,

@@ -34,21 +34,23 @@ func gostComparisons() ([]comparison, error) {
 			return nil, err
 		}
 		public := private.Public().(*gost.PublicKey)
-		verify := comparison{"gost/verify" + k.name + "-cold", func() { must(public.Verify(k.digest, sig)) }, "verify" + k.peer, nil}
+		verify := comparison{
+			name: "gost/verify" + k.name + "-cold", ours: func() { must(public.Verify(k.digest, sig)) }, peer: "verify" + k.peer,
+		}
 		if portable {
 			verify.name = "gost/verify" + k.name + "-portable"
 			list = append(list, verify)
 			continue
 		}
 		prepared := gost.Prepare(public)
-		list = append(list, verify, comparison{"gost/verify" + k.name + "-prepared", func() {
-			must(prepared.Verify(k.digest, sig))
-		}, "verify" + k.peer, nil})
+		list = append(list, verify, comparison{
+			name: "gost/verify" + k.name + "-prepared", ours: func() { must(prepared.Verify(k.digest, sig)) }, peer: "verify" + k.peer,
+		})
 		if k.name == "256" {
-			list = append(list, comparison{"gost/sign256", func() {
+			list = append(list, comparison{name: "gost/sign256", peer: "sign256", ours: func() {
 				_, err := private.Sign(rand.Reader, k.digest, nil)
 				must(err)
-			}, "sign256", nil})
+			}})
 		}
 	}
 	if !portable {
@@ -80,7 +82,7 @@ func batchComparison() (comparison, error) {
 		keys[i] = gost.Prepare(private.Public().(*gost.PublicKey))
 	}
 	calls := 0
-	return comparison{"gost/verify256-batch", func() {
+	return comparison{name: "gost/verify256-batch", peer: "verify256", ours: func() {
 		if calls++; calls%n != 0 {
 			return
 		}
@@ -88,5 +90,5 @@ func batchComparison() (comparison, error) {
 		for _, err := range errs {
 			must(err)
 		}
-	}, "verify256", nil}, nil
+	}}, nil
 }

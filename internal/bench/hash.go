@@ -12,7 +12,9 @@ import (
 func hashComparisons(message []byte) (list []comparison) {
 	add := func(name, peer string, h hash.Hash) {
 		out := make([]byte, 0, streebog.Size512)
-		list = append(list, comparison{name, func() { h.Reset(); h.Write(message); h.Sum(out) }, peer, message})
+		list = append(list, comparison{
+			name: name, ours: func() { h.Reset(); h.Write(message); h.Sum(out) }, peer: peer, input: message,
+		})
 	}
 	for _, im := range streebog.Implementations() {
 		switch im.String() {
@@ -26,7 +28,9 @@ func hashComparisons(message []byte) (list []comparison) {
 			// The peer hashes as many octets one after another, in one message: its best case.
 			msgs := slices.Collect(slices.Chunk(message, len(message)/8))
 			sums := make([][streebog.Size256]byte, len(msgs))
-			list = append(list, comparison{"gost/streebog-many", func() { streebog.SumMany256(sums, msgs) }, "hash256", message})
+			list = append(list, comparison{
+				name: "gost/streebog-many", ours: func() { streebog.SumMany256(sums, msgs) }, peer: "hash256", input: message,
+			})
 		}
 	}
 	add("gost/gostr341194", "hash94", gostr341194.New())

@@ -4,11 +4,12 @@
 //
 //	ratio NAME VALUE (ours .., peer ..)
 //
-// VALUE above 1 means that ours is faster. Usage: bench [-rounds N] PEER [GROUP ...], where PEER is the compiled peer/peer.c
-// and a group is gost or canon; all of them by default.
+// VALUE above 1 means that ours is faster. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
+// compiled peers (peer/peer.c as peer, goxmldsig as goxmldsig) and a group is gost or canon; all of them by default.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -23,16 +24,15 @@ import (
 
 const slice = 100 * time.Millisecond
 
-// comparison is one operation and its peer.
+// comparison is one operation and its peer: an operation of a program, or another way of our own.
 type comparison struct {
-	name  string
-	ours  func()
-	peer  string // operation of peer/peer.c
-	input []byte // its file, when it takes one
+	name    string
+	ours    func()
+	peer    string // operation
+	program string // that knows it; peer/peer.c when empty
+	input   []byte // its file, when it takes one
+	other   func() // instead of a program
 }
-
-// inProcess are peers that are another way of our own, by the comparison's name.
-var inProcess = map[string]func(){}
 
 // groups make the comparisons of one package each.
 var groups = []struct {
@@ -47,7 +47,7 @@ func main() {
 	rounds := flag.Int("rounds", 7, "rounds of each side")
 	flag.Parse()
 	if flag.NArg() < 1 {
-		fmt.Fprintln(os.Stderr, "usage: bench [-rounds N] PEER [GROUP ...]")
+		fmt.Fprintln(os.Stderr, "usage: bench [-rounds N] PEERS [GROUP ...]")
 		os.Exit(2)
 	}
 	wanted := flag.Args()[1:]
@@ -66,7 +66,7 @@ func main() {
 	}
 }
 
-func run(list []comparison, peer string, rounds int) error {
+func run(list []comparison, peers string, rounds int) error {
 	dir, err := os.MkdirTemp("", "epov-bench")
 	if err != nil {
 		return err
@@ -84,13 +84,14 @@ func run(list []comparison, peer string, rounds int) error {
 		var ours, theirs []float64
 		for range rounds {
 			ours = append(ours, measure(c.ours))
-			if other := inProcess[c.name]; other != nil {
-				theirs = append(theirs, measure(other))
+			if c.other != nil {
+				theirs = append(theirs, measure(c.other))
 				continue
 			}
-			out, err := exec.Command(peer, args...).Output()
+			program := filepath.Join(peers, cmp.Or(c.program, "peer"))
+			out, err := exec.Command(program, args...).Output()
 			if err != nil {
-				return fmt.Errorf("%s %v: %w", peer, args, err)
+				return fmt.Errorf("%s %v: %w", program, args, err)
 			}
 			ns, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -120,6 +121,24 @@ func batchOf8(t testing.TB) (keys []*PreparedKey, digests, signatures [][]byte) 
 		keys, digests, signatures = append(keys, Prepare(key.public)), append(digests, digest), append(signatures, signature)
 	}
 	return keys, digests, signatures
+}
+
+// TestVerifyBatchConcurrently: keys are shared, all else is each call's own.
+func TestVerifyBatchConcurrently(t *testing.T) {
+	keys, digests, signatures := batchOf8(t)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			errs := make([]error, len(keys))
+			for range 10 {
+				VerifyBatch(keys, digests, signatures, errs)
+				if err := errors.Join(errs...); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }
 
 // FuzzVerifyBatch puts any octets at any place among good signatures.

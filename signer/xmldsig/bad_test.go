@@ -84,6 +84,8 @@ func TestPrepareRefuses(t *testing.T) {
 		{"enveloped twice", Enveloped, Input{Document: vectors.Read(t, "gost/xmldsig/01-enveloped-256-exc.xml")}, report.AlreadySigned, 1, 0},
 		{"enveloping with a target", Enveloping, Input{Document: []byte(`<doc/>`), Target: "x"}, report.RequestInvalid, 0, 0},
 		{"detached without a target", Detached, Input{Document: []byte(`<doc/>`)}, report.RequestInvalid, 0, 0},
+		{"enveloped where SMEV's own signature goes", Enveloped, Input{Document: []byte(`<smev:AppData xmlns:smev="http://smev.gosuslugi.ru/rev120315" Id="own"/>`), Target: "own"}, report.RequestInvalid, 1, 1},
+		{"detached where SMEV's own signature goes", Detached, Input{Document: []byte(`<smev:AppData xmlns:smev="http://smev.gosuslugi.ru/rev120315"><a Id="a"/></smev:AppData>`), Target: "#a"}, report.RequestInvalid, 1, 1},
 		{"detached from the root", Detached, Input{Document: []byte(`<doc Id="r"/>`), Target: "#r"}, report.RequestInvalid, 1, 1},
 		{"detached, no URI", Detached, Input{Document: []byte(`x`), Target: "a b"}, report.RequestInvalid, 0, 0},
 	} {
@@ -243,9 +245,9 @@ func TestScope(t *testing.T) {
 	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
 	Enveloped.transforms = []string{canon.EnvelopedURI, canon.InclusiveURI}
 	inclusive := p.sign(t, Enveloped, Input{Document: []byte(messagesToSign()[16].doc), Target: ""})
-	inner := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<smev:AppData>", `<smev:AppData Id="own">`, 1)), Target: "own"})
+	inner := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<q:Answer>", `<q:Answer Id="own">`, 1)), Target: "own"})
 	Enveloped.transforms = []string{canon.EnvelopedURI} // inclusive by default
-	byDefault := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<smev:AppData>", `<smev:AppData Id="own">`, 1)), Target: "own"})
+	byDefault := p.sign(t, Enveloped, Input{Document: []byte(strings.Replace(messagesToSign()[16].doc, "<q:Answer>", `<q:Answer Id="own">`, 1)), Target: "own"})
 	Enveloped.transforms = chainEnveloped
 	exclusive := p.sign(t, SMEV2SP, Input{Document: []byte(messagesToSign()[16].doc)})
 	for _, c := range []struct {

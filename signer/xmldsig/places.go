@@ -265,6 +265,9 @@ func (pl *plan) enveloped(p *Profile, o *outline, in *Input) error {
 			transforms: p.transforms, uri: "#" + strings.TrimPrefix(in.Target, "#"), target: o.nodes[target].tag.Start,
 		}
 	}
+	if err := o.taken(p, target); err != nil {
+		return err
+	}
 	pl.inside(o, target, false)
 	if p.properties {
 		content.id = o.unique("reference")
@@ -276,6 +279,16 @@ func (pl *plan) enveloped(p *Profile, o *outline, in *Input) error {
 		return nil
 	}
 	pl.draft.references = []draftReference{content}
+	return nil
+}
+
+// taken refuses to put a Signature where a message of SMEV has one of its own: a verifier would hold it against SMEV's
+// profile.
+func (o *outline) taken(p *Profile, n int) error {
+	if r := o.ruleOf(n); r != nil {
+		return o.fail(report.RequestInvalid, n, "a signature in this element is SMEV's %s: profile %s makes it, not %s",
+			r.name, r.profile.Name, p.Name)
+	}
 	return nil
 }
 
@@ -298,6 +311,9 @@ func (pl *plan) detached(p *Profile, o *outline, in *Input) error {
 	}
 	if target == 0 {
 		return o.fail(report.RequestInvalid, target, "a detached signature cannot lie in the element it covers: use profile enveloped")
+	}
+	if err := o.taken(p, 0); err != nil {
+		return err
 	}
 	pl.inside(o, 0, false)
 	pl.draft.references = []draftReference{{uri: in.Target, transforms: p.transforms, target: o.nodes[target].tag.Start}}

@@ -49,7 +49,7 @@ vectors: # go test does not tell of what it skips
 		echo "The vectors of others are absent (EPOV_VECTORS names their folder): the tests that need them are skipped."
 
 race: softhsm ## the race detector on the packages that use goroutines
-	EPOV_REQUIRE=1 go test -race $(CONCURRENT)
+	EPOV_REQUIRE=1 go test -race -short $(CONCURRENT)
 
 library: ## the library part without cgo
 	CGO_ENABLED=0 go test $(LIBRARY)

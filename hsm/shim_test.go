@@ -22,6 +22,9 @@ func TestSuiteOnShim(t *testing.T) {
 	if os.Getenv("EPOV_TOKEN") != "" {
 		t.Skip("this is that run")
 	}
+	if testing.Short() {
+		t.Skip("SKIPPED: runs the suite once more; run without -short")
+	}
 	softhsm.NewFaulty(t) // skips where there is none
 	cmd := exec.Command(os.Args[0], "-test.v", "-test.timeout=5m",
 		"-test.run=^(TestSign|TestProvision|TestWrongPIN|TestFindToken|TestInitToken|TestGenerateEverySet|"+

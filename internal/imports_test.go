@@ -22,6 +22,7 @@ gost/gostr341194       :
 gost/internal/fieldasm :
 gost                   : gost/streebog gost/gostr341194
 canon                  : canon/xmltext
+canon/transcode        :
 canon/tree             : canon canon/xmltext
 signer/trust           : gost signer/report
 signer/xmldsig         : canon canon/xmltext gost signer/report signer/trust

@@ -29,7 +29,7 @@ tools: ## the same for what only the further checks need
 softhsm: deps ## the test token: SoftHSM with GOST R 34.10-2012, and the module that injects faults
 	@softhsm/build.sh
 
-softhsm-stock: deps ## the same without our patches, which tests and benchmarks compare with where it is there
+softhsm-stock: deps ## the same without our patches, which tests and benchmarks compare with
 	@SOFTHSM_STOCK=1 softhsm/build.sh
 
 demo: softhsm build ## sign one message of each kind on a token, verify with OpenSSL
@@ -38,7 +38,7 @@ demo: softhsm build ## sign one message of each kind on a token, verify with Ope
 run: softhsm build ## leave the daemon running with the demonstration's configuration
 	@deploy/demo/demo.sh run
 
-test: softhsm vectors ## all tests, with the real token; nothing may be missing
+test: softhsm softhsm-stock vectors ## all tests, with the real token; nothing may be missing
 	EPOV_REQUIRE=1 go test ./...
 
 unit: vectors ## tests that need neither token nor tools; the others skip, and say so with go test -v
@@ -48,7 +48,7 @@ vectors: # go test does not tell of what it skips
 	@test -d "$${EPOV_VECTORS:-../shared/vectors}" || \
 		echo "The vectors of others are absent (EPOV_VECTORS names their folder): the tests that need them are skipped."
 
-race: softhsm ## the race detector on the packages that use goroutines
+race: softhsm softhsm-stock ## the race detector on the packages that use goroutines
 	EPOV_REQUIRE=1 go test -race -short $(CONCURRENT)
 
 library: ## the library part without cgo
@@ -74,7 +74,7 @@ $(BIN)/staticcheck-$(STATICCHECK):
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-bench: bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
+bench: softhsm softhsm-stock bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...
 
 bench-gost bench-canon: bench-%: $(BIN)/peer $(BIN)/goxmldsig

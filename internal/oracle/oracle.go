@@ -19,7 +19,7 @@ import (
 func Missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("EPOV_REQUIRE") != "" {
-		tb.Fatalf("%s is missing; `make deps softhsm` sets it up", what)
+		tb.Fatalf("%s is missing; `make deps softhsm softhsm-stock` sets it up", what)
 	}
 	tb.Skipf("SKIPPED: %s is missing; `make test` sets it up", what)
 }

@@ -58,8 +58,8 @@ func (f *stand) addKey(id string, public []byte) {
 		p11.Attr(p11.AttrValue, public), p11.Attr(p11.AttrGOSTR3410Params, oid))
 }
 
-func (f *stand) load(string) (p11.Module, func() error, error) {
-	return f.Fake, func() error { f.released.Add(1); return nil }, nil
+func (f *stand) load(context.Context, string, hostOptions) (host, error) {
+	return newInProcess(f.Fake, func() error { f.released.Add(1); return nil }), nil
 }
 
 func (f *stand) tryOpen(t *testing.T) (*Token, error) {

@@ -19,11 +19,9 @@ import (
 type Token struct {
 	cfg     TokenConfig
 	log     *slog.Logger
-	module  p11.Module
-	release func() error
+	module  host
 	slot    uint
 	info    TokenInfo
-	pin     PIN
 	pool    *pool
 	epoch   atomic.Uint64
 	refused atomic.Pointer[Error] // the PIN was refused while at work; final
@@ -43,12 +41,10 @@ func Open(ctx context.Context, cfg TokenConfig, log *slog.Logger) (*Token, error
 	if err != nil {
 		return nil, &Error{Kind: Config, Token: cfg.Name, Op: "open", Err: err}
 	}
-	return open(ctx, checked, log, p11.Load)
+	return open(ctx, checked, log, loadInProcess)
 }
 
-type loader func(path string) (p11.Module, func() error, error)
-
-func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader) (*Token, error) {
+func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker) (*Token, error) {
 	type result struct {
 		t   *Token
 		err error
@@ -71,19 +67,18 @@ func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader) (
 	}
 }
 
-func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader) (_ *Token, err error) {
+func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker) (_ *Token, err error) {
 	t := &Token{cfg: cfg, log: log.With("token", cfg.Name)}
-	t.module, t.release, err = load(cfg.Module)
+	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: []login{t.credentials()}})
 	if err != nil {
 		return nil, t.fail("load the module", err, Config)
 	}
 	defer func() {
 		if err != nil {
-			t.pin.Wipe()
 			if t.anchor != 0 {
 				_ = t.module.CloseSession(t.anchor)
 			}
-			_ = t.release()
+			_ = t.module.Close(context.WithoutCancel(ctx))
 		}
 	}()
 	found, err := findToken(t.module, cfg.Label, cfg.Serial)
@@ -91,13 +86,10 @@ func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader
 		return nil, t.fail("find the token", err, Internal)
 	}
 	t.slot, t.info = found.Slot, found.TokenInfo
-	if t.pin, err = cfg.PIN(); err != nil {
-		return nil, t.fail("get the PIN", err, Config)
-	}
 	if t.anchor, err = t.module.OpenSession(t.slot, false); err != nil {
 		return nil, t.fail("open a session", err, Internal)
 	}
-	if err := t.logInAnchor(ctx, found.raw); err != nil {
+	if err := t.logInAnchor(ctx); err != nil {
 		return nil, err
 	}
 	t.pool = newPool(cfg.Sessions, cfg.Queue)
@@ -106,10 +98,13 @@ func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load loader
 	return t, nil
 }
 
+func (t *Token) credentials() login {
+	return login{Serial: t.info.Serial, StateDir: t.cfg.StateDir, Source: t.cfg.PIN, AllowFinalTry: t.cfg.AllowFinalTry}
+}
+
 // logInAnchor makes one try and starts an epoch.
-func (t *Token) logInAnchor(ctx context.Context, info p11.TokenInfo) error {
-	g := guard{dir: t.cfg.StateDir, info: info, allowFinalTry: t.cfg.AllowFinalTry}
-	err := g.login(ctx, t.pin, func(pin string) error { return t.module.Login(t.anchor, p11.User, pin) })
+func (t *Token) logInAnchor(ctx context.Context) error {
+	err := t.module.LogIn(ctx, t.anchor, t.slot, t.credentials())
 	if t.cfg.Trace.Login != nil {
 		t.cfg.Trace.Login(t.cfg.Name, err)
 	}
@@ -154,7 +149,7 @@ func (t *Token) logInAgain(ctx context.Context, epoch uint64) error {
 		return &Error{Kind: Away, Op: "log in again", Err: errors.New("another token is in the slot")}
 	}
 	t.log.Warn("login was lost; logging in again")
-	if err := t.logInAnchor(ctx, info); err != nil {
+	if err := t.logInAnchor(ctx); err != nil {
 		t.log.Error("login", "error", err)
 		if e, ok := errors.AsType[*Error](err); ok && e.Kind == PINRefused {
 			t.refused.Store(e)
@@ -214,9 +209,8 @@ func (t *Token) Close(ctx context.Context) error {
 	t.login.Lock()
 	defer t.login.Unlock()
 	_ = t.module.CloseSession(t.anchor)
-	t.pin.Wipe()
 	t.epoch.Add(1)
-	if err := t.release(); err != nil {
+	if err := t.module.Close(ctx); err != nil {
 		return t.fail("finalise the module", err, Internal)
 	}
 	t.log.Info("token closed")

@@ -3,6 +3,7 @@ package p11
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/miekg/pkcs11"
@@ -62,6 +63,10 @@ func (e Error) Error() string {
 	}
 	return pkcs11.Error(e).Error()
 }
+
+// ErrLost is what a call gives when the module's process went away before it returned: whether the module has done what
+// was asked is unknown. Every handle of it is void.
+var ErrLost = errors.New("the module is gone")
 
 // Number reads a CK_ULONG as this machine lays it out.
 func Number(value []byte) (uint, error) {

@@ -62,13 +62,16 @@ var table = map[report.Code]kind{
 	report.CMSAlgorithmProtection: {code: codes.InvalidArgument},
 	report.CMSSigningCertificate:  {code: codes.InvalidArgument},
 
-	report.CertSyntax:    {code: codes.InvalidArgument}, // of a certificate in the request
-	report.CertKey:       {code: codes.FailedPrecondition},
-	report.CertTime:      {code: codes.FailedPrecondition},
-	report.CertKeyPeriod: {code: codes.FailedPrecondition},
-	report.CertUsage:     {code: codes.FailedPrecondition},
-	report.CertExtension: {code: codes.FailedPrecondition},
-	report.CertPath:      {code: codes.FailedPrecondition},
+	report.CertSyntax:     {code: codes.InvalidArgument}, // of a certificate in the request
+	report.CertKey:        {code: codes.FailedPrecondition},
+	report.CertTime:       {code: codes.FailedPrecondition},
+	report.CertKeyPeriod:  {code: codes.FailedPrecondition},
+	report.CertUsage:      {code: codes.FailedPrecondition},
+	report.CertExtension:  {code: codes.FailedPrecondition},
+	report.CertPolicy:     {code: codes.FailedPrecondition},
+	report.CertRevoked:    {code: codes.FailedPrecondition},
+	report.CertRevocation: {code: codes.FailedPrecondition},
+	report.CertPath:       {code: codes.FailedPrecondition},
 
 	report.RequestInvalid:  {code: codes.InvalidArgument},
 	report.TargetMissing:   {code: codes.InvalidArgument},

@@ -317,6 +317,12 @@ const (
 	ErrorReason_DEADLINE ErrorReason = 50
 	// Internal fault.
 	ErrorReason_INTERNAL ErrorReason = 51
+	// The certificate lacks a policy that is demanded.
+	ErrorReason_CERTIFICATE_POLICY ErrorReason = 52
+	// A certificate was revoked.
+	ErrorReason_CERTIFICATE_REVOKED ErrorReason = 53
+	// Whether a certificate was revoked is not known.
+	ErrorReason_CERTIFICATE_REVOCATION ErrorReason = 54
 )
 
 // Enum value maps for ErrorReason.
@@ -374,6 +380,9 @@ var (
 		49: "OVERLOAD",
 		50: "DEADLINE",
 		51: "INTERNAL",
+		52: "CERTIFICATE_POLICY",
+		53: "CERTIFICATE_REVOKED",
+		54: "CERTIFICATE_REVOCATION",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -428,6 +437,9 @@ var (
 		"OVERLOAD":                 49,
 		"DEADLINE":                 50,
 		"INTERNAL":                 51,
+		"CERTIFICATE_POLICY":       52,
+		"CERTIFICATE_REVOKED":      53,
+		"CERTIFICATE_REVOCATION":   54,
 	}
 )
 
@@ -2211,7 +2223,7 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
-	"\x0eKEY_STATE_AWAY\x10\x03*\xa9\b\n" +
+	"\x0eKEY_STATE_AWAY\x10\x03*\xf6\b\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2269,7 +2281,10 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\vTOKEN_FAULT\x100\x12\f\n" +
 	"\bOVERLOAD\x101\x12\f\n" +
 	"\bDEADLINE\x102\x12\f\n" +
-	"\bINTERNAL\x1032\xd0\x01\n" +
+	"\bINTERNAL\x103\x12\x16\n" +
+	"\x12CERTIFICATE_POLICY\x104\x12\x17\n" +
+	"\x13CERTIFICATE_REVOKED\x105\x12\x1a\n" +
+	"\x16CERTIFICATE_REVOCATION\x1062\xd0\x01\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

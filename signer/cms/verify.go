@@ -65,7 +65,7 @@ func Verify(message []byte, policy Policy) (*report.Report, error) {
 	}
 	v := &verifier{
 		policy: policy, message: sd,
-		digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trusted),
+		digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trust.Judgement),
 	}
 	if v.policy.Time.IsZero() {
 		v.policy.Time = time.Now()
@@ -89,19 +89,13 @@ type verifier struct {
 	content    []byte
 	hasContent bool // false: there is none, or it is not certain which one is meant
 	digests    map[*gost.Digest][][]byte
-	trusted    map[*gost.Certificate]trusted
+	trusted    map[*gost.Certificate]trust.Judgement
 }
 
-// trusted is what trust.Store.Check answers.
-type trusted struct {
-	path   []*gost.Certificate
-	checks []report.Check
-}
-
-func (v *verifier) checkTrust(c *gost.Certificate) trusted {
+func (v *verifier) checkTrust(c *gost.Certificate) trust.Judgement {
 	t, ok := v.trusted[c]
 	if !ok {
-		t.path, t.checks = v.policy.Trust.Check(c, v.known, v.policy.Time)
+		t = v.policy.Trust.Check(c, v.known, v.policy.Time)
 		v.trusted[c] = t
 	}
 	return t
@@ -251,8 +245,9 @@ func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate
 	}
 	further := si.checkSigningCertificate(s, c)
 	t := v.checkTrust(c)
-	s.Checks = append(s.Checks, t.checks...)
-	checkPathLimit(s, further, t.path)
+	s.Checks = append(s.Checks, t.Checks...)
+	s.Evidence = t.Evidence
+	checkPathLimit(s, further, t.Path)
 }
 
 // checkDigestAlgorithm demands the digest that belongs to the key. Parameters are absent or NULL; for GOST R 34.11-94 they

@@ -172,7 +172,7 @@ func TestSeveralCandidates(t *testing.T) {
 			v := &verifier{
 				policy:  Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil), Time: time.Now()},
 				message: sd, known: order, content: []byte("content"), hasContent: true,
-				digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trusted),
+				digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trust.Judgement),
 			}
 			s := v.signer(si)
 			if s.Verdict() != report.Valid || !bytes.Equal(s.Signer.Certificate, current.Raw) {

@@ -56,6 +56,11 @@ const (
 	CertUsage     Code = "certificate.usage"      // keyUsage does not allow signing documents
 	CertExtension Code = "certificate.extension"  // unknown critical extension
 	CertPath      Code = "certificate.path"       // no path to a trust anchor, or a link of it is broken
+	CertPolicy    Code = "certificate.policy"     // a certificate policy that is demanded, such as a class of protection, is missing
+	CertRevoked   Code = "certificate.revoked"    // a certificate of the path was revoked before the time that counts
+
+	// CertRevocation: whether a certificate was revoked is demanded to be known, and is not.
+	CertRevocation Code = "certificate.revocation"
 )
 
 // Asking for a signature.
@@ -123,6 +128,9 @@ var Codes = []Info{
 	{CertUsage, "the certificate's key usage does not allow this", "SignatureIsInvalid"},
 	{CertExtension, "the certificate has an unknown critical extension", "SignatureIsInvalid"},
 	{CertPath, "no valid path to a trust anchor", "SignatureIsInvalid"},
+	{CertPolicy, "the certificate lacks a policy that is demanded", "SignatureIsInvalid"},
+	{CertRevoked, "a certificate was revoked", "SignatureIsInvalid"},
+	{CertRevocation, "whether a certificate was revoked is not known", "SignatureIsInvalid"},
 	{RequestInvalid, "the request is not in order", ""},
 	{TargetMissing, "the element to sign is missing", "IncorrectSignatureTarget"},
 	{TargetAmbiguous, "more than one element could be meant", "IncorrectSignatureTarget"},
@@ -151,7 +159,7 @@ func (c Code) Info() Info {
 // aboutTrust reports whether the code is about the signer's certificate rather than about the signature.
 func (c Code) aboutTrust() bool {
 	switch c {
-	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath:
+	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation:
 		return true
 	}
 	return false

@@ -91,6 +91,7 @@ type Signature struct {
 	Signer      *Signer
 	Coverage    []Coverage
 	ClaimedTime time.Time // signing time as claimed by the signer, zero when absent
+	Evidence    *Evidence // what the checks of the certificate rest on; nil without a certificate
 	Checks      []Check
 }
 

@@ -60,7 +60,7 @@ func TestImpostors(t *testing.T) {
 		"impostor as issuer":            {below, certs(impostor.Certificate), false},
 		"impostor below the anchor":     {below, certs(impostor.Certificate, root.Certificate), false},
 	} {
-		path, checks := anchors.Check(c.leaf, c.extra, time.Now())
+		path, checks := apart(anchors.Check(c.leaf, c.extra, time.Now()))
 		message, status := pathMessage(t, checks)
 		if (status == report.Passed) != c.ok || (path != nil) != c.ok {
 			t.Errorf("%s: %s", name, message)
@@ -76,7 +76,7 @@ func TestCircles(t *testing.T) {
 	crossed := (&testpki.CA{Certificate: b.Certificate, Key: b.Key}).Issue(t, a.Certificate.PublicKey, testpki.Template{
 		CA: true, Subject: a.Certificate.Subject.String()})
 	_, leaf := b.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
-	_, checks := trust.New(certs(root.Certificate), nil).Check(leaf, certs(crossed, b.Certificate, a.Certificate), time.Now())
+	_, checks := apart(trust.New(certs(root.Certificate), nil).Check(leaf, certs(crossed, b.Certificate, a.Certificate), time.Now()))
 	if message, status := pathMessage(t, checks); status != report.Failed {
 		t.Errorf("circle: %s", message)
 	}
@@ -93,12 +93,12 @@ func TestCircles(t *testing.T) {
 		}
 	}
 	_, leaf = hall.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
-	_, checks = trust.New(certs(root.Certificate), nil).Check(leaf, mirrors, time.Now())
+	_, checks = apart(trust.New(certs(root.Certificate), nil).Check(leaf, mirrors, time.Now()))
 	if message, status := pathMessage(t, checks); status != report.Failed || len(message) > 4096 {
 		t.Errorf("mirrors: %s", message)
 	}
 	// An honest path is found beside them: what is configured comes first.
-	_, checks = trust.New(certs(hall.Certificate), nil).Check(leaf, mirrors, time.Now())
+	_, checks = apart(trust.New(certs(hall.Certificate), nil).Check(leaf, mirrors, time.Now()))
 	if message, status := pathMessage(t, checks); status != report.Passed {
 		t.Errorf("beside mirrors: %s", message)
 	}
@@ -130,7 +130,7 @@ func TestOddExtensions(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		_, checks := trust.New(certs(root.Certificate), nil).Check(leaf, certs(ca), time.Now())
+		_, checks := apart(trust.New(certs(root.Certificate), nil).Check(leaf, certs(ca), time.Now()))
 		if message, status := pathMessage(t, checks); (status == report.Passed) != (c.why == "") || !strings.Contains(message, c.why) {
 			t.Errorf("%s: %s", name, message)
 		}
@@ -158,7 +158,7 @@ func TestOddExtensions(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		_, checks := trust.New(certs(root.Certificate), certs(sub.Certificate)).Check(odd, nil, time.Now())
+		_, checks := apart(trust.New(certs(root.Certificate), certs(sub.Certificate)).Check(odd, nil, time.Now()))
 		if ok := len(failed(t, checks)) == 0; ok != c.ok {
 			t.Errorf("%s: %v", name, failed(t, checks))
 		}
@@ -180,7 +180,7 @@ func TestUnknownCritical(t *testing.T) {
 		root := top.NewIntermediate(t, gost.GOST2012_256, params, at(0))
 		sub := root.NewIntermediate(t, gost.GOST2012_256, params, at(1))
 		_, leaf := sub.NewSigner(t, gost.GOST2012_256, params, at(2))
-		_, checks := trust.New(certs(root.Certificate), certs(sub.Certificate)).Check(leaf, nil, time.Now())
+		_, checks := apart(trust.New(certs(root.Certificate), certs(sub.Certificate)).Check(leaf, nil, time.Now()))
 		if len(failed(t, checks)) == 0 {
 			t.Errorf("level %d: passed", i)
 		}
@@ -198,10 +198,10 @@ func TestMoments(t *testing.T) {
 	for at, ok := range map[time.Time]bool{
 		from: true, to: true, from.Add(-1): false, to.Add(1): false, {}: false, time.Unix(1<<60, 0): false, time.Now(): true,
 	} {
-		if _, checks := store.Check(leaf, nil, at); (len(failed(t, checks)) == 0) != ok {
+		if _, checks := apart(store.Check(leaf, nil, at)); (len(failed(t, checks)) == 0) != ok {
 			t.Errorf("%v: %v", at, failed(t, checks))
 		}
-		if _, checks := store.Check(backwards, nil, at); len(failed(t, checks)) == 0 {
+		if _, checks := apart(store.Check(backwards, nil, at)); len(failed(t, checks)) == 0 {
 			t.Errorf("%v: a period that ends before it begins", at)
 		}
 	}
@@ -220,7 +220,7 @@ func TestKeyPeriodLongAgo(t *testing.T) {
 			}
 			continue
 		}
-		_, checks := trust.New(certs(root.Certificate), nil).Check(odd, nil, time.Now())
+		_, checks := apart(trust.New(certs(root.Certificate), nil).Check(odd, nil, time.Now()))
 		if (len(failed(t, checks)) == 0) != ok {
 			t.Errorf("%s: %v", end, failed(t, checks))
 		}

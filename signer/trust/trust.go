@@ -9,6 +9,7 @@ package trust
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -47,19 +48,44 @@ func same(c *gost.Certificate) func(*gost.Certificate) bool {
 	return func(d *gost.Certificate) bool { return bytes.Equal(c.Raw, d.Raw) }
 }
 
+// Judgement is what a store has to say about a certificate.
+type Judgement struct {
+	Path     []*gost.Certificate // the certificate first, the anchor last; nil when there is no path
+	Checks   []report.Check      // one per rule, passed ones too
+	Evidence *report.Evidence    // never nil
+}
+
 // Check judges a certificate that signed a document at time at, with further certificates from the message to build the
-// path from. It returns the path, leaf first, nil when there is none, and one check per rule, passed ones too: CertKey,
-// CertTime, CertUsage, CertKeyPeriod and CertExtension about the certificate itself, CertPath about everything above it.
-func (s *Store) Check(leaf *gost.Certificate, extra []*gost.Certificate, at time.Time) ([]*gost.Certificate, []report.Check) {
-	checks := []report.Check{
+// path from. Checks are CertKey, CertTime, CertUsage, CertKeyPeriod and CertExtension about the certificate itself, CertPath
+// about everything above it.
+func (s *Store) Check(leaf *gost.Certificate, extra []*gost.Certificate, at time.Time) Judgement {
+	j := Judgement{Checks: []report.Check{
 		checkKey(leaf),
 		checkTime(leaf, at),
 		checkUsage(leaf),
 		checkKeyPeriod(leaf, at),
 		checkExtensions(leaf),
-	}
+	}}
 	path, check := s.checkPath(leaf, extra, at)
-	return path, append(checks, check)
+	j.Path, j.Checks = path, append(j.Checks, check)
+	j.Evidence = evidence(leaf, path, at)
+	return j
+}
+
+func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time) *report.Evidence {
+	e := &report.Evidence{Time: at, Revocation: "off"}
+	certificates := path
+	if path == nil {
+		certificates = []*gost.Certificate{leaf}
+	}
+	for i, c := range certificates {
+		fingerprint := c.Fingerprint()
+		e.Path = append(e.Path, report.PathCertificate{
+			Subject: c.Subject.String(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
+			Anchor: path != nil && i == len(path)-1,
+		})
+	}
+	return e
 }
 
 func checkKey(c *gost.Certificate) report.Check {

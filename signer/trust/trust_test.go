@@ -56,7 +56,7 @@ func TestBrokenLink(t *testing.T) {
 		for _, name := range tc.Intermediates {
 			extra = append(extra, mustRead(t, name))
 		}
-		_, checks := trust.New(certs(mustRead(t, tc.TrustAnchor)), nil).Check(mustRead(t, tc.Leaf), extra, now)
+		_, checks := apart(trust.New(certs(mustRead(t, tc.TrustAnchor)), nil).Check(mustRead(t, tc.Leaf), extra, now))
 		if message, _ := pathMessage(t, checks); !strings.Contains(message, want[tc.ID]) {
 			t.Errorf("%s: %q, want %q", tc.Name, message, want[tc.ID])
 		}
@@ -69,18 +69,18 @@ func TestBrokenLink(t *testing.T) {
 func TestNilAndEmptyStore(t *testing.T) {
 	leaf := mustRead(t, "2012-256-cpA/leaf.pem")
 	var none *trust.Store
-	path, checks := none.Check(leaf, nil, now)
+	path, checks := apart(none.Check(leaf, nil, now))
 	if have := failed(t, checks); path != nil || !slices.Equal(have, []report.Code{report.CertPath}) {
 		t.Errorf("no store: %v", have)
 	}
 	if _, status := pathMessage(t, checks); status != report.NotChecked {
 		t.Errorf("no store: the path is %v", status)
 	}
-	_, checks = none.Check(leaf, nil, leaf.NotAfter.Add(time.Second))
+	_, checks = apart(none.Check(leaf, nil, leaf.NotAfter.Add(time.Second)))
 	if have := failed(t, checks); !slices.Contains(have, report.CertTime) {
 		t.Errorf("no store, expired: %v", have)
 	}
-	_, checks = trust.New(nil, nil).Check(leaf, nil, now)
+	_, checks = apart(trust.New(nil, nil).Check(leaf, nil, now))
 	if _, status := pathMessage(t, checks); status != report.Failed {
 		t.Errorf("empty store: the path is %v", status)
 	}
@@ -114,7 +114,7 @@ func TestAnchors(t *testing.T) {
 		{"expired anchor", certs(expired.Certificate), nil, belowExpired, nil, 0, "has expired"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path, checks := trust.New(tc.anchors, tc.know).Check(tc.leaf, tc.extra, at)
+			path, checks := apart(trust.New(tc.anchors, tc.know).Check(tc.leaf, tc.extra, at))
 			message, status := pathMessage(t, checks)
 			if len(path) != tc.path || (status == report.Passed) != (tc.path > 0) || !strings.Contains(message, tc.message) {
 				t.Errorf("path of %d, want %d: %s", len(path), tc.path, message)
@@ -139,7 +139,7 @@ func TestSameName(t *testing.T) {
 		misled := *leaf
 		misled.AuthorityKeyID = cas[(i+1)%len(cas)].Certificate.SubjectKeyID
 		for _, c := range certs(leaf, &misled) {
-			path, checks := store.Check(c, nil, time.Now())
+			path, checks := apart(store.Check(c, nil, time.Now()))
 			if len(path) != 3 || path[1] != ca.Certificate {
 				t.Errorf("CA %d: %+v", i, checks)
 			}
@@ -155,10 +155,10 @@ func TestLoop(t *testing.T) {
 	_, leaf := b.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
 	other := testpki.NewCA(t, gost.GOST2012_512, "tc26-512-A")
 	extra := certs(back, b.Certificate)
-	if path, checks := trust.New(certs(a.Certificate), nil).Check(leaf, extra, time.Now()); len(path) != 3 {
+	if path, checks := apart(trust.New(certs(a.Certificate), nil).Check(leaf, extra, time.Now())); len(path) != 3 {
 		t.Errorf("%+v", checks)
 	}
-	if path, _ := trust.New(certs(other.Certificate), nil).Check(leaf, extra, time.Now()); path != nil {
+	if path, _ := apart(trust.New(certs(other.Certificate), nil).Check(leaf, extra, time.Now())); path != nil {
 		t.Errorf("path of %d certificates", len(path))
 	}
 }
@@ -171,7 +171,7 @@ func TestWorkLimit(t *testing.T) {
 	for range 200 {
 		decoys = append(decoys, root.Issue(t, leaf.PublicKey, testpki.Template{Subject: root.Certificate.Subject.String(), CA: true}))
 	}
-	if path, checks := trust.New(certs(root.Certificate), nil).Check(leaf, decoys, time.Now()); len(path) != 2 {
+	if path, checks := apart(trust.New(certs(root.Certificate), nil).Check(leaf, decoys, time.Now())); len(path) != 2 {
 		t.Errorf("the anchor is not tried first: %+v", checks)
 	}
 	// All of them name themselves as issuer, with one key: every one is signed by all.
@@ -180,12 +180,12 @@ func TestWorkLimit(t *testing.T) {
 	for range 100 {
 		clones = append(clones, ring.Issue(t, root.Certificate.PublicKey, testpki.Template{Subject: root.Certificate.Subject.String(), CA: true}))
 	}
-	path, checks := trust.New(nil, clones).Check(leaf, clones, time.Now())
+	path, checks := apart(trust.New(nil, clones).Check(leaf, clones, time.Now()))
 	if message, status := pathMessage(t, checks); path != nil || status != report.Failed {
 		t.Errorf("%v: %s", status, message)
 	}
 	_, lost := testpki.NewCA(t, gost.GOST2012_256, params).NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
-	path, checks = trust.New(nil, clones).Check(lost, decoys, time.Now())
+	path, checks = apart(trust.New(nil, clones).Check(lost, decoys, time.Now()))
 	if message, _ := pathMessage(t, checks); path != nil || !strings.Contains(message, "not found within 64 signatures") {
 		t.Error(message)
 	}
@@ -198,7 +198,7 @@ func TestPathLength(t *testing.T) {
 		ca = ca.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{CommonName: strings.Repeat("I", i+1)})
 		all = append(all, ca.Certificate)
 		_, leaf := ca.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
-		path, checks := trust.New(certs(root.Certificate), all).Check(leaf, nil, time.Now())
+		path, checks := apart(trust.New(certs(root.Certificate), all).Check(leaf, nil, time.Now()))
 		message, _ := pathMessage(t, checks)
 		switch n := i + 3; {
 		case n <= 10 && len(path) != n:

@@ -69,7 +69,7 @@ func TestChains(t *testing.T) {
 		t.Run(chain.Name, func(t *testing.T) {
 			root, ca, leaf := mustRead(t, chain.Chain[0]), mustRead(t, chain.Chain[1]), mustRead(t, chain.Chain[2])
 			store := trust.New([]*gost.Certificate{root}, nil)
-			path, checks := store.Check(leaf, []*gost.Certificate{ca}, now)
+			path, checks := apart(store.Check(leaf, []*gost.Certificate{ca}, now))
 			if bad := failed(t, checks); bad != nil {
 				t.Errorf("%v: %+v", bad, checks)
 			}
@@ -125,7 +125,7 @@ func TestCases(t *testing.T) {
 				extra = append(extra, mustRead(t, name))
 			}
 			store := trust.New([]*gost.Certificate{mustRead(t, tc.TrustAnchor)}, nil)
-			path, checks := store.Check(leaf[0], extra, now)
+			path, checks := apart(store.Check(leaf[0], extra, now))
 			want := codes[tc.ID]
 			if want == nil && tc.Expect != "valid" && len(tc.CRLs) == 0 {
 				want = []report.Code{report.CertPath}
@@ -158,7 +158,7 @@ func TestKeyPeriod(t *testing.T) {
 		{leaf.PrivateKeyNotAfter, nil},
 		{leaf.PrivateKeyNotAfter.Add(time.Second), []report.Code{report.CertKeyPeriod}},
 	} {
-		_, checks := store.Check(leaf, []*gost.Certificate{ca}, tc.at)
+		_, checks := apart(store.Check(leaf, []*gost.Certificate{ca}, tc.at))
 		have := failed(t, checks)
 		have = slices.DeleteFunc(have, func(c report.Code) bool { return c == report.CertTime || c == report.CertPath })
 		if !slices.Equal(have, tc.want) {
@@ -174,7 +174,7 @@ func BenchmarkCheck(b *testing.B) {
 			store := trust.New([]*gost.Certificate{root}, []*gost.Certificate{ca})
 			b.ReportAllocs()
 			for b.Loop() {
-				if path, _ := store.Check(leaf, nil, now); path == nil {
+				if path, _ := apart(store.Check(leaf, nil, now)); path == nil {
 					b.Fatal("no path")
 				}
 			}

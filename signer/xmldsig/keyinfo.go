@@ -26,9 +26,7 @@ func checkSigner(c *gost.Certificate, at time.Time) error {
 		at = now
 	}
 	var nobody *trust.Store
-	_, checks := nobody.Check(c, nil, now)
-	_, claimed := nobody.Check(c, nil, at)
-	for _, check := range append(checks, claimed...) {
+	for _, check := range append(nobody.Check(c, nil, now).Checks, nobody.Check(c, nil, at).Checks...) {
 		if check.Status == report.Failed && check.Code != report.CertPath {
 			return report.Errorf(check.Code, report.Place{}, "%s", check.Message)
 		}

@@ -173,8 +173,9 @@ func (e *examiner) examine(index, n int) report.Signature {
 		if rule != nil && rule.node && e.policy.Node != nil {
 			store = e.policy.Node
 		}
-		_, checks := store.Check(leaf, extra, e.policy.Time)
-		out.Checks = append(out.Checks, checks...)
+		judgement := store.Check(leaf, extra, e.policy.Time)
+		out.Checks = append(out.Checks, judgement.Checks...)
+		out.Evidence = judgement.Evidence
 		if rule != nil && rule.node && e.policy.Node == nil {
 			out.Add(report.Check{Code: report.CertPath, Status: report.NotChecked, Place: e.place(s.keyInfo),
 				Message: "who may sign as SMEV itself is not configured"})

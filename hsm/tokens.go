@@ -12,6 +12,9 @@ import (
 type TokenInfo struct {
 	Slot                               uint // for the eye only: it may be another at the next start
 	Label, Serial, Manufacturer, Model string
+	Firmware                           string  // "2.6"
+	Library, LibraryVersion            string  // manufacturer and version of the module
+	Vendor                             *Vendor // the profile that fits; never nil
 
 	Initialised, UserPINSet             bool
 	PINCountLow, PINFinalTry, PINLocked bool
@@ -56,6 +59,7 @@ func tokens(m p11.Module) ([]foundToken, error) {
 		has := func(flag uint) bool { return raw.Flags&flag != 0 }
 		found = append(found, foundToken{raw: raw, TokenInfo: TokenInfo{
 			Slot: slot, Label: raw.Label, Serial: raw.Serial, Manufacturer: raw.Manufacturer, Model: raw.Model,
+			Firmware: raw.Firmware, Library: raw.Library.Manufacturer, LibraryVersion: raw.Library.Version, Vendor: vendorOf(raw),
 			Initialised: has(p11.FlagTokenInitialised), UserPINSet: has(p11.FlagUserPINSet),
 			PINCountLow: has(p11.FlagPINCountLow), PINFinalTry: has(p11.FlagPINFinalTry), PINLocked: has(p11.FlagPINLocked),
 			GOST256: can(p11.MechGOST), GOST512: can(p11.MechGOST512), ECDSA: can(p11.MechECDSA), RSA: can(p11.MechRSA),

@@ -51,6 +51,7 @@ const (
 const (
 	FlagLoginRequired    uint = pkcs11.CKF_LOGIN_REQUIRED
 	FlagUserPINSet       uint = pkcs11.CKF_USER_PIN_INITIALIZED
+	FlagClock            uint = pkcs11.CKF_CLOCK_ON_TOKEN
 	FlagProtectedPath    uint = pkcs11.CKF_PROTECTED_AUTHENTICATION_PATH
 	FlagTokenInitialised uint = pkcs11.CKF_TOKEN_INITIALIZED
 	FlagPINCountLow      uint = pkcs11.CKF_USER_PIN_COUNT_LOW
@@ -88,12 +89,16 @@ const (
 	AttrAlwaysSensitive  uint = pkcs11.CKA_ALWAYS_SENSITIVE
 	AttrNeverExtractable uint = pkcs11.CKA_NEVER_EXTRACTABLE
 	AttrAlwaysAuth       uint = pkcs11.CKA_ALWAYS_AUTHENTICATE
+	AttrModifiable       uint = pkcs11.CKA_MODIFIABLE
+	AttrUnwrap           uint = pkcs11.CKA_UNWRAP
+	AttrValueLen         uint = pkcs11.CKA_VALUE_LEN
 	AttrSign             uint = pkcs11.CKA_SIGN
 	AttrVerify           uint = pkcs11.CKA_VERIFY
 	AttrGOSTR3410Params  uint = pkcs11.CKA_GOSTR3410_PARAMS
 	AttrGOSTR3411Params  uint = pkcs11.CKA_GOSTR3411_PARAMS
 	AttrGOST28147Params  uint = pkcs11.CKA_GOST28147_PARAMS
 	AttrRutokenPINPad    uint = 0x80002000 // PIN entry on the device
+	AttrRutokenConfirm   uint = 0x80002001 // confirmation on the device
 	AttrRutokenTouch     uint = 0x80002003 // each signature waits for a touch of the button
 )
 

@@ -2,6 +2,7 @@ package p11
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/miekg/pkcs11"
 )
@@ -30,11 +31,29 @@ func (m module) TokenInfo(slot uint) (TokenInfo, error) {
 	if err != nil {
 		return TokenInfo{}, code(err)
 	}
-	return TokenInfo{
+	info := TokenInfo{
 		Label: i.Label, Serial: i.SerialNumber, Manufacturer: i.ManufacturerID, Model: i.Model,
-		Flags: i.Flags, MinPIN: i.MinPinLen, MaxPIN: i.MaxPinLen,
-	}, nil
+		Firmware: version(i.FirmwareVersion), Flags: i.Flags, MinPIN: i.MinPinLen, MaxPIN: i.MaxPinLen,
+	}
+	if i.MaxSessionCount != unavailable {
+		info.MaxSessions = i.MaxSessionCount
+	}
+	if i.Flags&FlagClock != 0 {
+		info.Clock = i.UTCTime
+	}
+	if l, err := m.ctx.GetInfo(); err == nil { // only describes
+		info.Library = LibraryInfo{
+			Manufacturer: l.ManufacturerID, Description: l.LibraryDescription,
+			Version: version(l.LibraryVersion), Interface: version(l.CryptokiVersion),
+		}
+	}
+	return info, nil
 }
+
+// unavailable is CK_UNAVAILABLE_INFORMATION.
+const unavailable = ^uint(0)
+
+func version(v pkcs11.Version) string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
 
 func (m module) Mechanisms(slot uint) ([]uint, error) {
 	list, err := m.ctx.GetMechanismList(slot)

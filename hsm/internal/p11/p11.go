@@ -24,8 +24,19 @@ func Attr(kind uint, value any) *Attribute { return pkcs11.NewAttribute(kind, va
 // TokenInfo is what C_GetTokenInfo tells, strings without their padding.
 type TokenInfo struct {
 	Label, Serial, Manufacturer, Model string
+	Firmware                           string // "2.6"
 	Flags                              uint
 	MinPIN, MaxPIN                     uint
+	MaxSessions                        uint   // 0: no limit, or none told
+	Clock                              string // YYYYMMDDhhmmss00 with FlagClock, else empty
+
+	Library LibraryInfo
+}
+
+// LibraryInfo is what C_GetInfo tells; empty where the module does not.
+type LibraryInfo struct {
+	Manufacturer, Description string
+	Version, Interface        string // "2.19"
 }
 
 // Module is an initialised PKCS#11 library: just the calls in use. Errors are of type Error. Safe for concurrent use, with

@@ -121,7 +121,7 @@ func (s *Server) fail(ctx context.Context, err error, field string) error {
 	incident := ""
 	var e *report.Error
 	known := errors.As(err, &e)
-	if k := table[code(e)]; !known || k.code == codes.Internal || k.code == codes.Unknown || k.code == codes.OK {
+	if k, _ := kindOf(code(e)); !known || k.code == codes.Internal || k.code == codes.Unknown || k.code == codes.OK {
 		incident = rand.Text()
 		s.log.LogAttrs(ctx, slog.LevelError, "internal fault", slog.String("incident", incident),
 			slog.String("caller", callerOf(ctx).Name()), slog.String("error", err.Error()))

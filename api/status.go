@@ -26,52 +26,10 @@ type kind struct {
 	retry time.Duration
 }
 
-// table maps every code of package report. UNAVAILABLE and RESOURCE_EXHAUSTED only where a retry may help.
+// table maps codes. UNAVAILABLE and RESOURCE_EXHAUSTED only where a retry may help. A code without a row of its own goes
+// with its family, which is everything up to the first dot.
 var table = map[report.Code]kind{
-	report.XMLSyntax:      {code: codes.InvalidArgument},
-	report.XMLEncoding:    {code: codes.InvalidArgument},
-	report.XMLDoctype:     {code: codes.InvalidArgument},
-	report.XMLLimit:       {code: codes.InvalidArgument},
-	report.XMLDuplicateID: {code: codes.InvalidArgument},
-
-	report.SignatureNone:      {code: codes.InvalidArgument},
-	report.SignatureStructure: {code: codes.InvalidArgument},
-	report.SignatureMethod:    {code: codes.InvalidArgument},
-	report.SignatureC14N:      {code: codes.InvalidArgument},
-	report.SignatureValue:     {code: codes.InvalidArgument},
-	report.ReferenceURI:       {code: codes.InvalidArgument},
-	report.ReferenceTarget:    {code: codes.InvalidArgument},
-	report.ReferenceTransform: {code: codes.InvalidArgument},
-	report.ReferenceMethod:    {code: codes.InvalidArgument},
-	report.ReferenceDigest:    {code: codes.InvalidArgument},
-	report.ReferenceLimit:     {code: codes.InvalidArgument},
-	report.KeyInfo:            {code: codes.InvalidArgument},
-	report.CoverageWrong:      {code: codes.InvalidArgument},
-	report.ProfileForm:        {code: codes.InvalidArgument},
-	report.XAdESProperties:    {code: codes.InvalidArgument},
-	report.XAdESCertificate:   {code: codes.InvalidArgument},
-
-	report.CMSSyntax:              {code: codes.InvalidArgument},
-	report.CMSLimit:               {code: codes.InvalidArgument},
-	report.CMSContentType:         {code: codes.InvalidArgument},
-	report.CMSContent:             {code: codes.InvalidArgument},
-	report.CMSSigner:              {code: codes.InvalidArgument},
-	report.CMSDigestMethod:        {code: codes.InvalidArgument},
-	report.CMSAttributes:          {code: codes.InvalidArgument},
-	report.CMSMessageDigest:       {code: codes.InvalidArgument},
-	report.CMSAlgorithmProtection: {code: codes.InvalidArgument},
-	report.CMSSigningCertificate:  {code: codes.InvalidArgument},
-
-	report.CertSyntax:     {code: codes.InvalidArgument}, // of a certificate in the request
-	report.CertKey:        {code: codes.FailedPrecondition},
-	report.CertTime:       {code: codes.FailedPrecondition},
-	report.CertKeyPeriod:  {code: codes.FailedPrecondition},
-	report.CertUsage:      {code: codes.FailedPrecondition},
-	report.CertExtension:  {code: codes.FailedPrecondition},
-	report.CertPolicy:     {code: codes.FailedPrecondition},
-	report.CertRevoked:    {code: codes.FailedPrecondition},
-	report.CertRevocation: {code: codes.FailedPrecondition},
-	report.CertPath:       {code: codes.FailedPrecondition},
+	report.CertSyntax: {code: codes.InvalidArgument}, // of a certificate in the request
 
 	report.RequestInvalid:  {code: codes.InvalidArgument},
 	report.TargetMissing:   {code: codes.InvalidArgument},
@@ -88,6 +46,28 @@ var table = map[report.Code]kind{
 	report.Internal:        {code: codes.Internal},
 }
 
+// families are the codes about messages and about certificates.
+var families = map[string]kind{
+	"xml":         {code: codes.InvalidArgument},
+	"signature":   {code: codes.InvalidArgument},
+	"reference":   {code: codes.InvalidArgument},
+	"keyinfo":     {code: codes.InvalidArgument},
+	"coverage":    {code: codes.InvalidArgument},
+	"profile":     {code: codes.InvalidArgument},
+	"xades":       {code: codes.InvalidArgument},
+	"cms":         {code: codes.InvalidArgument},
+	"certificate": {code: codes.FailedPrecondition},
+}
+
+func kindOf(c report.Code) (kind, bool) {
+	if k, ok := table[c]; ok {
+		return k, true
+	}
+	family, _, _ := strings.Cut(string(c), ".")
+	k, ok := families[family]
+	return k, ok && c.Info() != report.Info{Code: c}
+}
+
 // Reason is the name under which a code appears in google.rpc.ErrorInfo: "xml.duplicate-id" is XML_DUPLICATE_ID. The names
 // are listed in the enum ErrorReason.
 func Reason(c report.Code) string {
@@ -101,7 +81,7 @@ func statusOf(err error, field, incident string) *status.Status {
 	if !errors.As(err, &e) {
 		return internal(incident)
 	}
-	k, ok := table[e.Code]
+	k, ok := kindOf(e.Code)
 	if !ok || e.Code == report.Internal {
 		return internal(incident)
 	}
@@ -115,7 +95,9 @@ func statusOf(err error, field, incident string) *status.Status {
 	if incident != "" {
 		info.Metadata["incident"] = incident
 	}
-	details := []protoadapt.MessageV1{info}
+	details := []protoadapt.MessageV1{info, &errdetails.LocalizedMessage{
+		Locale: report.Russian.String(), Message: e.Code.Info().Russian,
+	}}
 	message := short(e.Message)
 	if k.code == codes.InvalidArgument {
 		place := e.Place

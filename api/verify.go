@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -66,12 +67,8 @@ func encodeSignature(s *report.Signature) *epovpb.Signature {
 		Name: text(s.Name), Profile: text(s.Profile), Place: encodePlace(s.Place), Algorithm: text(s.Algorithm),
 		Checks: encodeChecks(s.Checks), Verdict: verdict(s.Verdict()), Integrity: verdict(s.Integrity()),
 	}
-	if c := s.Signer; c != nil {
-		out.Signer = &epovpb.Signer{
-			Subject: text(c.Subject), Issuer: text(c.Issuer), Serial: text(c.Serial),
-			NotBefore: timestamppb.New(c.NotBefore), NotAfter: timestamppb.New(c.NotAfter),
-			Fingerprint: text(c.Fingerprint), Certificate: c.Certificate,
-		}
+	if s.Signer != nil {
+		out.Signer = encodeSigner(s.Signer)
 	}
 	for _, c := range s.Coverage {
 		covered := &epovpb.Coverage{
@@ -82,10 +79,46 @@ func encodeSignature(s *report.Signature) *epovpb.Signature {
 		}
 		out.Coverage = append(out.Coverage, covered)
 	}
-	if !s.ClaimedTime.IsZero() {
-		out.ClaimedTime = timestamppb.New(s.ClaimedTime)
+	out.ClaimedTime = encodeTime(s.ClaimedTime)
+	out.Evidence = encodeEvidence(s.Evidence)
+	return out
+}
+
+func encodeEvidence(e *report.Evidence) *epovpb.Evidence {
+	if e == nil {
+		return nil
+	}
+	out := &epovpb.Evidence{Time: encodeTime(e.Time), RevocationPolicy: text(e.Revocation)}
+	for _, c := range e.Path {
+		certificate := &epovpb.PathCertificate{
+			Subject: text(c.Subject), Serial: text(c.Serial), Fingerprint: text(c.Fingerprint), Anchor: c.Anchor,
+		}
+		if r := c.Revocation; r != nil {
+			certificate.Revocation = &epovpb.Revocation{
+				Kind: text(r.Kind), Source: text(r.Source), Issuer: text(r.Issuer), Number: text(r.Number),
+				ThisUpdate: encodeTime(r.ThisUpdate), NextUpdate: encodeTime(r.NextUpdate),
+				Revoked: r.Revoked, RevokedAt: encodeTime(r.RevokedAt), Reason: text(r.Reason),
+			}
+		}
+		out.Certificates = append(out.Certificates, certificate)
 	}
 	return out
+}
+
+func encodeSigner(c *report.Signer) *epovpb.Signer {
+	return &epovpb.Signer{
+		Subject: text(c.Subject), Issuer: text(c.Issuer), Serial: text(c.Serial),
+		NotBefore: timestamppb.New(c.NotBefore), NotAfter: timestamppb.New(c.NotAfter),
+		Fingerprint: text(c.Fingerprint), Certificate: c.Certificate,
+	}
+}
+
+// encodeTime leaves out the zero time.
+func encodeTime(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
 }
 
 func encodeChecks(checks []report.Check) []*epovpb.Check {
@@ -99,7 +132,8 @@ func encodeChecks(checks []report.Check) []*epovpb.Check {
 			check.Status = epovpb.CheckStatus_CHECK_STATUS_PASSED
 		case report.Failed:
 			check.Status = epovpb.CheckStatus_CHECK_STATUS_FAILED
-			check.SmevFault = c.Code.Info().Fault
+			info := c.Code.Info()
+			check.SmevFault, check.SentenceRu = info.Fault, info.Russian
 		default:
 			check.Status = epovpb.CheckStatus_CHECK_STATUS_NOT_CHECKED
 		}

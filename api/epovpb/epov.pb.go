@@ -13,8 +13,8 @@
 //   Errors   A status code, google.rpc.ErrorInfo with domain "epov" and a reason from ErrorReason below, and where they apply
 //            google.rpc.BadRequest (the field), metadata of the ErrorInfo (line, column, path, offset of the place within the
 //            message; smev_fault, the fault with which SMEV itself would answer; incident, which finds the service's log
-//            entry), google.rpc.PreconditionFailure (state of the key), google.rpc.RetryInfo. A signature that does not
-//            verify is not an error but an answer with a verdict.
+//            entry), google.rpc.LocalizedMessage (what the reason means, in Russian), google.rpc.PreconditionFailure (state
+//            of the key), google.rpc.RetryInfo. A signature that does not verify is not an error but an answer with a verdict.
 //   Limits   The server publishes how large a message may be (16 MiB unless configured otherwise). gRPC clients receive at
 //            most 4 MiB by default: raise it (grpc.MaxCallRecvMsgSize in Go) to what you send, plus 64 KiB.
 
@@ -1311,7 +1311,9 @@ type Signature struct {
 	// Verdict on this signature alone.
 	Verdict Verdict `protobuf:"varint,9,opt,name=verdict,proto3,enum=epov.v1.Verdict" json:"verdict,omitempty"`
 	// The same without the checks about trust.
-	Integrity     Verdict `protobuf:"varint,10,opt,name=integrity,proto3,enum=epov.v1.Verdict" json:"integrity,omitempty"`
+	Integrity Verdict `protobuf:"varint,10,opt,name=integrity,proto3,enum=epov.v1.Verdict" json:"integrity,omitempty"`
+	// What the checks of the certificate rest on; absent without a certificate.
+	Evidence      *Evidence `protobuf:"bytes,11,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1416,6 +1418,13 @@ func (x *Signature) GetIntegrity() Verdict {
 	return Verdict_VERDICT_UNSPECIFIED
 }
 
+func (x *Signature) GetEvidence() *Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
 // Check is one rule applied to one thing.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1432,7 +1441,9 @@ type Check struct {
 	Got string `protobuf:"bytes,6,opt,name=got,proto3" json:"got,omitempty"`
 	// Fault with which SMEV 3 would answer such a message, such as "SignatureIsInvalid"; only on failed checks, empty when none
 	// corresponds.
-	SmevFault     string `protobuf:"bytes,7,opt,name=smev_fault,json=smevFault,proto3" json:"smev_fault,omitempty"`
+	SmevFault string `protobuf:"bytes,7,opt,name=smev_fault,json=smevFault,proto3" json:"smev_fault,omitempty"`
+	// One Russian sentence: what is wrong where a check of this code failed. Only on failed checks.
+	SentenceRu    string `protobuf:"bytes,8,opt,name=sentence_ru,json=sentenceRu,proto3" json:"sentence_ru,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1512,6 +1523,13 @@ func (x *Check) GetGot() string {
 func (x *Check) GetSmevFault() string {
 	if x != nil {
 		return x.SmevFault
+	}
+	return ""
+}
+
+func (x *Check) GetSentenceRu() string {
+	if x != nil {
+		return x.SentenceRu
 	}
 	return ""
 }
@@ -1784,6 +1802,269 @@ func (x *Signer) GetCertificate() []byte {
 	return nil
 }
 
+// Evidence is what the answer about a certificate rests on.
+type Evidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The moment at which the certificates were judged.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// What the policy says of revocation: "off" (it was not looked at), "if-available" or "required".
+	RevocationPolicy string `protobuf:"bytes,2,opt,name=revocation_policy,json=revocationPolicy,proto3" json:"revocation_policy,omitempty"`
+	// The path: the signer's certificate first, the trust anchor last; the signer's alone when there is no path.
+	Certificates  []*PathCertificate `protobuf:"bytes,3,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Evidence) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Evidence) GetRevocationPolicy() string {
+	if x != nil {
+		return x.RevocationPolicy
+	}
+	return ""
+}
+
+func (x *Evidence) GetCertificates() []*PathCertificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// PathCertificate is one certificate of a path.
+type PathCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As RFC 4514 writes names.
+	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Upper-case hexadecimal.
+	Serial string `protobuf:"bytes,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Streebog-256 of the DER encoding, hexadecimal.
+	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Whether it is a trust anchor.
+	Anchor bool `protobuf:"varint,4,opt,name=anchor,proto3" json:"anchor,omitempty"`
+	// What said whether it was revoked; absent when nothing did, or nobody asked.
+	Revocation    *Revocation `protobuf:"bytes,5,opt,name=revocation,proto3" json:"revocation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PathCertificate) Reset() {
+	*x = PathCertificate{}
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PathCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PathCertificate) ProtoMessage() {}
+
+func (x *PathCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PathCertificate.ProtoReflect.Descriptor instead.
+func (*PathCertificate) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PathCertificate) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *PathCertificate) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *PathCertificate) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *PathCertificate) GetAnchor() bool {
+	if x != nil {
+		return x.Anchor
+	}
+	return false
+}
+
+func (x *PathCertificate) GetRevocation() *Revocation {
+	if x != nil {
+		return x.Revocation
+	}
+	return nil
+}
+
+// Revocation is the CRL or OCSP response that said whether a certificate was revoked.
+type Revocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "crl", "delta-crl" (with its base) or "ocsp".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The file or address it came from.
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Who signed it, as RFC 4514 writes names.
+	Issuer string `protobuf:"bytes,3,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// cRLNumber, upper-case hexadecimal; empty when absent and for OCSP.
+	Number     string                 `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	ThisUpdate *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=this_update,json=thisUpdate,proto3" json:"this_update,omitempty"`
+	// Absent when it does not say.
+	NextUpdate *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=next_update,json=nextUpdate,proto3" json:"next_update,omitempty"`
+	// Whether the certificate was revoked at the moment that counts.
+	Revoked bool `protobuf:"varint,7,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// When it was revoked; absent when it is not listed.
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// CRLReason as RFC 5280 section 5.3.1 names it; empty when not given.
+	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocation) Reset() {
+	*x = Revocation{}
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocation) ProtoMessage() {}
+
+func (x *Revocation) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
+func (*Revocation) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Revocation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Revocation) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Revocation) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Revocation) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Revocation) GetThisUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ThisUpdate
+	}
+	return nil
+}
+
+func (x *Revocation) GetNextUpdate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextUpdate
+	}
+	return nil
+}
+
+func (x *Revocation) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
+func (x *Revocation) GetRevokedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return nil
+}
+
+func (x *Revocation) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ListKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1792,7 +2073,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +2085,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +2098,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
 }
 
 type ListKeysResponse struct {
@@ -1829,7 +2110,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +2122,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +2135,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -1874,7 +2155,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2167,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2180,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetKeyRequest) GetKey() string {
@@ -1918,7 +2199,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1930,7 +2211,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1943,7 +2224,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -1982,7 +2263,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2275,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2288,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Key) GetName() string {
@@ -2143,7 +2424,7 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x06checks\x18\x02 \x03(\v2\x0e.epov.v1.CheckR\x06checks\x122\n" +
 	"\n" +
 	"signatures\x18\x03 \x03(\v2\x12.epov.v1.SignatureR\n" +
-	"signatures\"\x98\x03\n" +
+	"signatures\"\xc7\x03\n" +
 	"\tSignature\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12$\n" +
@@ -2155,7 +2436,8 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x06checks\x18\b \x03(\v2\x0e.epov.v1.CheckR\x06checks\x12*\n" +
 	"\averdict\x18\t \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
 	"\tintegrity\x18\n" +
-	" \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\"\xd6\x01\n" +
+	" \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12-\n" +
+	"\bevidence\x18\v \x01(\v2\x11.epov.v1.EvidenceR\bevidence\"\xf7\x01\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12,\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x14.epov.v1.CheckStatusR\x06status\x12\x18\n" +
@@ -2164,7 +2446,9 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\bexpected\x18\x05 \x01(\tR\bexpected\x12\x10\n" +
 	"\x03got\x18\x06 \x01(\tR\x03got\x12\x1d\n" +
 	"\n" +
-	"smev_fault\x18\a \x01(\tR\tsmevFault\"q\n" +
+	"smev_fault\x18\a \x01(\tR\tsmevFault\x12\x1f\n" +
+	"\vsentence_ru\x18\b \x01(\tR\n" +
+	"sentenceRu\"q\n" +
 	"\x05Place\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x10\n" +
 	"\x03end\x18\x02 \x01(\x03R\x03end\x12\x12\n" +
@@ -2188,7 +2472,33 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
 	"\tnot_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12 \n" +
 	"\vfingerprint\x18\x06 \x01(\tR\vfingerprint\x12 \n" +
-	"\vcertificate\x18\a \x01(\fR\vcertificate\"\x11\n" +
+	"\vcertificate\x18\a \x01(\fR\vcertificate\"\xa5\x01\n" +
+	"\bEvidence\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12+\n" +
+	"\x11revocation_policy\x18\x02 \x01(\tR\x10revocationPolicy\x12<\n" +
+	"\fcertificates\x18\x03 \x03(\v2\x18.epov.v1.PathCertificateR\fcertificates\"\xb2\x01\n" +
+	"\x0fPathCertificate\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\tR\x06serial\x12 \n" +
+	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\x12\x16\n" +
+	"\x06anchor\x18\x04 \x01(\bR\x06anchor\x123\n" +
+	"\n" +
+	"revocation\x18\x05 \x01(\v2\x13.epov.v1.RevocationR\n" +
+	"revocation\"\xcf\x02\n" +
+	"\n" +
+	"Revocation\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n" +
+	"\x06issuer\x18\x03 \x01(\tR\x06issuer\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
+	"\vthis_update\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"thisUpdate\x12;\n" +
+	"\vnext_update\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"nextUpdate\x12\x18\n" +
+	"\arevoked\x18\a \x01(\bR\arevoked\x129\n" +
+	"\n" +
+	"revoked_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12\x16\n" +
+	"\x06reason\x18\t \x01(\tR\x06reason\"\x11\n" +
 	"\x0fListKeysRequest\"4\n" +
 	"\x10ListKeysResponse\x12 \n" +
 	"\x04keys\x18\x01 \x03(\v2\f.epov.v1.KeyR\x04keys\"!\n" +
@@ -2313,7 +2623,7 @@ func file_epov_v1_epov_proto_rawDescGZIP() []byte {
 }
 
 var file_epov_v1_epov_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_epov_v1_epov_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: epov.v1.Verdict
 	(CheckStatus)(0),              // 1: epov.v1.CheckStatus
@@ -2335,21 +2645,24 @@ var file_epov_v1_epov_proto_goTypes = []any{
 	(*Place)(nil),                 // 17: epov.v1.Place
 	(*Coverage)(nil),              // 18: epov.v1.Coverage
 	(*Signer)(nil),                // 19: epov.v1.Signer
-	(*ListKeysRequest)(nil),       // 20: epov.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 21: epov.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 22: epov.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 23: epov.v1.GetKeyResponse
-	(*Key)(nil),                   // 24: epov.v1.Key
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*Evidence)(nil),              // 20: epov.v1.Evidence
+	(*PathCertificate)(nil),       // 21: epov.v1.PathCertificate
+	(*Revocation)(nil),            // 22: epov.v1.Revocation
+	(*ListKeysRequest)(nil),       // 23: epov.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 24: epov.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),         // 25: epov.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 26: epov.v1.GetKeyResponse
+	(*Key)(nil),                   // 27: epov.v1.Key
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_epov_v1_epov_proto_depIdxs = []int32{
-	25, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
-	25, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
-	25, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
+	28, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
+	28, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
+	28, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 4: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
 	14, // 5: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
-	25, // 6: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
+	28, // 6: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 8: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
 	14, // 9: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
@@ -2358,37 +2671,44 @@ var file_epov_v1_epov_proto_depIdxs = []int32{
 	17, // 12: epov.v1.Signature.place:type_name -> epov.v1.Place
 	19, // 13: epov.v1.Signature.signer:type_name -> epov.v1.Signer
 	18, // 14: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
-	25, // 15: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
+	28, // 15: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
 	16, // 16: epov.v1.Signature.checks:type_name -> epov.v1.Check
 	0,  // 17: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
 	0,  // 18: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
-	1,  // 19: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
-	17, // 20: epov.v1.Check.place:type_name -> epov.v1.Place
-	17, // 21: epov.v1.Coverage.place:type_name -> epov.v1.Place
-	25, // 22: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
-	25, // 23: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
-	24, // 24: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
-	24, // 25: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
-	2,  // 26: epov.v1.Key.state:type_name -> epov.v1.KeyState
-	4,  // 27: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
-	6,  // 28: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
-	8,  // 29: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
-	10, // 30: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
-	12, // 31: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
-	20, // 32: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
-	22, // 33: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
-	5,  // 34: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
-	7,  // 35: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
-	9,  // 36: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
-	11, // 37: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
-	13, // 38: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
-	21, // 39: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
-	23, // 40: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
-	34, // [34:41] is the sub-list for method output_type
-	27, // [27:34] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	20, // 19: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
+	1,  // 20: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
+	17, // 21: epov.v1.Check.place:type_name -> epov.v1.Place
+	17, // 22: epov.v1.Coverage.place:type_name -> epov.v1.Place
+	28, // 23: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
+	28, // 24: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
+	28, // 25: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
+	21, // 26: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
+	22, // 27: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
+	28, // 28: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
+	28, // 29: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
+	28, // 30: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
+	27, // 31: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
+	27, // 32: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
+	2,  // 33: epov.v1.Key.state:type_name -> epov.v1.KeyState
+	4,  // 34: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
+	6,  // 35: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
+	8,  // 36: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
+	10, // 37: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
+	12, // 38: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
+	23, // 39: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
+	25, // 40: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
+	5,  // 41: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
+	7,  // 42: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
+	9,  // 43: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
+	11, // 44: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
+	13, // 45: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
+	24, // 46: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
+	26, // 47: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
+	41, // [41:48] is the sub-list for method output_type
+	34, // [34:41] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_epov_v1_epov_proto_init() }
@@ -2408,7 +2728,7 @@ func file_epov_v1_epov_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_epov_v1_epov_proto_rawDesc), len(file_epov_v1_epov_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -13,8 +13,8 @@
 //   Errors   A status code, google.rpc.ErrorInfo with domain "epov" and a reason from ErrorReason below, and where they apply
 //            google.rpc.BadRequest (the field), metadata of the ErrorInfo (line, column, path, offset of the place within the
 //            message; smev_fault, the fault with which SMEV itself would answer; incident, which finds the service's log
-//            entry), google.rpc.PreconditionFailure (state of the key), google.rpc.RetryInfo. A signature that does not
-//            verify is not an error but an answer with a verdict.
+//            entry), google.rpc.LocalizedMessage (what the reason means, in Russian), google.rpc.PreconditionFailure (state
+//            of the key), google.rpc.RetryInfo. A signature that does not verify is not an error but an answer with a verdict.
 //   Limits   The server publishes how large a message may be (16 MiB unless configured otherwise). gRPC clients receive at
 //            most 4 MiB by default: raise it (grpc.MaxCallRecvMsgSize in Go) to what you send, plus 64 KiB.
 

@@ -25,7 +25,8 @@ func reportOf(p *pb.Report, verdict pb.Verdict) (*report.Report, error) {
 		}
 		r.Signatures = append(r.Signatures, report.Signature{
 			Name: s.GetName(), Profile: s.GetProfile(), Place: placeOfProto(s.GetPlace()), Algorithm: s.GetAlgorithm(),
-			Signer: signerOf(s.GetSigner()), Coverage: coverageOf(s.GetCoverage()), ClaimedTime: timeOf(s.GetClaimedTime()), Checks: checks,
+			Signer: signerOf(s.GetSigner()), Coverage: coverageOf(s.GetCoverage()), ClaimedTime: timeOf(s.GetClaimedTime()),
+			Evidence: evidenceOf(s.GetEvidence()), Checks: checks,
 		})
 	}
 	want := map[report.Verdict]pb.Verdict{
@@ -66,6 +67,27 @@ func signerOf(s *pb.Signer) *report.Signer {
 		Subject: s.GetSubject(), Issuer: s.GetIssuer(), Serial: s.GetSerial(), NotBefore: timeOf(s.GetNotBefore()),
 		NotAfter: timeOf(s.GetNotAfter()), Fingerprint: s.GetFingerprint(), Certificate: s.GetCertificate(),
 	}
+}
+
+func evidenceOf(e *pb.Evidence) *report.Evidence {
+	if e == nil {
+		return nil
+	}
+	out := &report.Evidence{Time: timeOf(e.GetTime()), Revocation: e.GetRevocationPolicy()}
+	for _, c := range e.GetCertificates() {
+		certificate := report.PathCertificate{
+			Subject: c.GetSubject(), Serial: c.GetSerial(), Fingerprint: c.GetFingerprint(), Anchor: c.GetAnchor(),
+		}
+		if r := c.GetRevocation(); r != nil {
+			certificate.Revocation = &report.Revocation{
+				Kind: r.GetKind(), Source: r.GetSource(), Issuer: r.GetIssuer(), Number: r.GetNumber(),
+				ThisUpdate: timeOf(r.GetThisUpdate()), NextUpdate: timeOf(r.GetNextUpdate()),
+				Revoked: r.GetRevoked(), RevokedAt: timeOf(r.GetRevokedAt()), Reason: r.GetReason(),
+			}
+		}
+		out.Path = append(out.Path, certificate)
+	}
+	return out
 }
 
 func coverageOf(list []*pb.Coverage) []report.Coverage {

@@ -6,27 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
+
+	"github.com/epov-signer/epov/signer/report"
 )
 
-// printable makes a string from elsewhere (a certificate, a message, a daemon) safe for a terminal and keeps it on one line:
-// what is not graphic is written as an escape.
-func printable(s string) string {
-	clean := func(r rune) bool { return r != ' ' && !unicode.IsGraphic(r) || r == unicode.ReplacementChar }
-	if strings.IndexFunc(s, clean) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if clean(r) {
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
+// printable makes a string from elsewhere (a certificate, a message, a daemon) safe for a terminal.
+func printable(s string) string { return report.Printable(s) }
 
 func plural(n int, one string) string {
 	if n == 1 {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,8 +28,26 @@ type verifying struct {
 	Content       string    `placeholder:"FILE" help:"The content of a detached signature."`
 	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
 	IntegrityOnly bool      `help:"Succeed if the signatures are whole, whoever made them: trust does not count."`
-	JSON          bool      `name:"json" help:"Print the report as JSON."`
-	File          string    `arg:"" help:"What to verify; - is standard input."`
+	rendering
+	File string `arg:"" help:"What to verify; - is standard input."`
+}
+
+// rendering is how a report is printed.
+type rendering struct {
+	JSON bool   `name:"json" help:"Print the report as JSON."`
+	Lang string `enum:"en,ru" default:"en" help:"Language of the report: en or ru."`
+}
+
+func (r *rendering) language() report.Language {
+	l, _ := report.ParseLanguage(r.Lang) // the enum allows no other
+	return l
+}
+
+func (r *rendering) render(w io.Writer, name string, found *report.Report) error {
+	if r.JSON {
+		return found.WriteJSON(w, name)
+	}
+	return found.WriteText(w, name, r.language())
 }
 
 type verifyAnyCmd struct{ verifying }
@@ -155,11 +174,7 @@ func (v *verifying) time() *timestamppb.Timestamp {
 
 // answer prints the report and turns the verdict into success or not.
 func (v *verifying) answer(con *console, r *report.Report) error {
-	print := render
-	if v.JSON {
-		print = renderJSON
-	}
-	if err := print(con.out, v.File, r); err != nil {
+	if err := v.render(con.out, v.File, r); err != nil {
 		return err
 	}
 	verdict := r.Verdict()

@@ -1,7 +1,7 @@
 package report
 
-// Code names a rule, a reason, or both. Codes are a contract: they never change meaning and are never reused. The list is
-// in [Codes].
+// Code names a rule, a reason, or both. Codes are a contract: they never change meaning and are never reused. What each
+// means, in English and Russian, is in [Codes].
 type Code string
 
 // Reading XML.
@@ -82,68 +82,19 @@ const (
 
 // Info says what a code means, for people and for SMEV.
 type Info struct {
-	Code  Code
-	Title string // English, a few words
+	Code Code
+	// English and Russian say in one sentence, without a final period, what is wrong where a check of this code failed.
+	English, Russian string
 	// Fault is the fault of SMEV 3 that such a message provokes (schema …/types/faults), empty when none corresponds.
 	Fault string
 }
 
-// Codes is the list of all codes.
-var Codes = []Info{
-	{XMLSyntax, "the XML is not well-formed", "PoorSOAPEnvelopeFormat"},
-	{XMLEncoding, "the XML is not UTF-8", "PoorSOAPEnvelopeFormat"},
-	{XMLDoctype, "the XML has a document type declaration", "PoorSOAPEnvelopeFormat"},
-	{XMLLimit, "the XML exceeds a limit", "PoorSOAPEnvelopeFormat"},
-	{XMLDuplicateID, "an Id is used twice", "IncorrectSignatureTarget"},
-	{SignatureNone, "no signature where one must be", "NoSignatureFound"},
-	{SignatureStructure, "the signature is not built as the standard says", "SignatureIsInvalid"},
-	{SignatureMethod, "the signature algorithm is not acceptable", "SignatureIsInvalid"},
-	{SignatureC14N, "the canonicalization method is not acceptable", "SignatureIsInvalid"},
-	{SignatureValue, "the signature value is wrong", "SignatureIsInvalid"},
-	{ReferenceURI, "the reference points outside the message", "IncorrectSignatureTarget"},
-	{ReferenceTarget, "the reference points to nothing", "IncorrectSignatureTarget"},
-	{ReferenceTransform, "a transform is not acceptable", "SignatureIsInvalid"},
-	{ReferenceMethod, "the digest algorithm is not acceptable", "SignatureIsInvalid"},
-	{ReferenceDigest, "the digest does not match the content", "SignatureIsInvalid"},
-	{ReferenceLimit, "too many references or transforms", "SignatureIsInvalid"},
-	{KeyInfo, "no usable certificate in the signature", "CertificateIsNotFound"},
-	{CoverageWrong, "the signature covers something else than it must", "IncorrectSignatureTarget"},
-	{ProfileForm, "the signature is not written as the profile demands", "SignatureIsInvalid"},
-	{XAdESProperties, "the XAdES signed properties are not in order", "SignatureIsInvalid"},
-	{XAdESCertificate, "the XAdES signing certificate is another one", "SignatureIsInvalid"},
-	{CMSSyntax, "the CMS message cannot be read", "SignatureIsInvalid"},
-	{CMSLimit, "the CMS message exceeds a limit", "SignatureIsInvalid"},
-	{CMSContentType, "the content type is not acceptable", "SignatureIsInvalid"},
-	{CMSContent, "the signed content is missing or contradictory", "SignatureIsInvalid"},
-	{CMSSigner, "the signer's certificate was not found", "CertificateIsNotFound"},
-	{CMSDigestMethod, "the digest algorithm does not fit the key", "SignatureIsInvalid"},
-	{CMSAttributes, "the signed attributes are not in order", "SignatureIsInvalid"},
-	{CMSMessageDigest, "the message digest does not match the content", "SignatureIsInvalid"},
-	{CMSAlgorithmProtection, "the algorithm protection attribute contradicts the signature", "SignatureIsInvalid"},
-	{CMSSigningCertificate, "the signing certificate attribute names another certificate", "SignatureIsInvalid"},
-	{CertSyntax, "the certificate cannot be read", "CertificateIsNotFound"},
-	{CertKey, "the certificate's key is not usable", "SignatureIsInvalid"},
-	{CertTime, "the certificate is not valid at this time", "CertificateIsExpired"},
-	{CertKeyPeriod, "the private key's usage period does not cover this time", "CertificateIsExpired"},
-	{CertUsage, "the certificate's key usage does not allow this", "SignatureIsInvalid"},
-	{CertExtension, "the certificate has an unknown critical extension", "SignatureIsInvalid"},
-	{CertPath, "no valid path to a trust anchor", "SignatureIsInvalid"},
-	{CertPolicy, "the certificate lacks a policy that is demanded", "SignatureIsInvalid"},
-	{CertRevoked, "a certificate was revoked", "SignatureIsInvalid"},
-	{CertRevocation, "whether a certificate was revoked is not known", "SignatureIsInvalid"},
-	{RequestInvalid, "the request is not in order", ""},
-	{TargetMissing, "the element to sign is missing", "IncorrectSignatureTarget"},
-	{TargetAmbiguous, "more than one element could be meant", "IncorrectSignatureTarget"},
-	{AlreadySigned, "there is a signature already", ""},
-	{AccessDenied, "access denied", ""},
-	{KeyUnknown, "no such key", ""},
-	{KeyUnusable, "the key cannot be used", ""},
-	{TokenAway, "the token cannot be reached", ""},
-	{TokenPIN, "the token's PIN needs an operator", ""},
-	{TokenFault, "the token failed", ""},
-	{Overload, "overload", ""},
-	{Deadline, "deadline exceeded", ""},
-	{Internal, "internal fault", ""},
+// In returns the sentence in a language.
+func (i Info) In(l Language) string {
+	if l == Russian {
+		return i.Russian
+	}
+	return i.English
 }
 
 // Info returns what the code means; the zero Info for an unknown code.

@@ -39,16 +39,23 @@ type Place struct {
 	Path         string // XPath-like for XML ("/soap:Envelope/soap:Body"), ASN.1 field path for CMS; may be empty
 }
 
-func (p Place) String() string {
+func (p Place) String() string { return p.In(English) }
+
+// In says in a language where the place is, on one line; empty for the zero Place.
+func (p Place) In(l Language) string {
+	at, offset := "line %d, column %d", "offset %d"
+	if l == Russian {
+		at, offset = "строка %d, столбец %d", "смещение %d"
+	}
 	switch {
 	case p.Line > 0 && p.Path != "":
-		return fmt.Sprintf("line %d, column %d, %s", p.Line, p.Column, p.Path)
+		return fmt.Sprintf(at, p.Line, p.Column) + ", " + p.Path
 	case p.Line > 0:
-		return fmt.Sprintf("line %d, column %d", p.Line, p.Column)
+		return fmt.Sprintf(at, p.Line, p.Column)
 	case p.Path != "":
 		return p.Path
 	case p.End > p.Offset:
-		return fmt.Sprintf("offset %d", p.Offset)
+		return fmt.Sprintf(offset, p.Offset)
 	}
 	return ""
 }

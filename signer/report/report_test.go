@@ -2,7 +2,11 @@ package report
 
 import (
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -71,16 +75,53 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Every constant is in the table: what is not would have no sentence.
+func TestCodesAreComplete(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "codes.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) != 1 {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Code" {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found++
+		if Code(value).Info().English == "" {
+			t.Errorf("%s has no row in Codes", spec.Names[0].Name)
+		}
+		return true
+	})
+	if found != len(Codes) {
+		t.Errorf("%d constants in codes.go, %d rows in Codes", found, len(Codes))
+	}
+}
+
 // SMEV's faults as its schemas name them.
 var faults = []string{"", "PoorSOAPEnvelopeFormat", "NoSignatureFound", "IncorrectSignatureTarget", "SignatureIsInvalid",
 	"CertificateIsNotFound", "CertificateIsExpired"}
 
 func TestCodes(t *testing.T) {
 	form := regexp.MustCompile(`^[a-z][a-z0-9]*([.-][a-z0-9]+)*$`)
+	cyrillic := regexp.MustCompile(`[А-Яа-яЁё]`)
 	seen := map[Code]bool{}
 	for _, i := range Codes {
-		if seen[i.Code] || !form.MatchString(string(i.Code)) || i.Title == "" || i.Code.Info() != i {
+		if seen[i.Code] || !form.MatchString(string(i.Code)) || i.Code.Info() != i {
 			t.Errorf("%+v", i)
+		}
+		if i.In(English) != i.English || i.English == "" || strings.HasSuffix(i.English, ".") || cyrillic.MatchString(i.English) {
+			t.Errorf("%s: not an English sentence without a period: %q", i.Code, i.English)
+		}
+		if i.In(Russian) != i.Russian || strings.HasSuffix(i.Russian, ".") || !cyrillic.MatchString(i.Russian) {
+			t.Errorf("%s: not a Russian sentence without a period: %q", i.Code, i.Russian)
 		}
 		seen[i.Code] = true
 		known := false

@@ -167,7 +167,7 @@ func (k *Key) signWith(ctx context.Context, s session, digest []byte) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return k.token.module.Sign(s.handle, k.mechanism, handle, digest)
+	return k.token.module.Sign(nil, s.handle, k.mechanism, handle, digest)
 }
 
 // find gives the handle that is valid in the session's epoch.

@@ -14,7 +14,7 @@ import (
 func (k *Key) selfTest(s p11.Session) error {
 	digest := make([]byte, k.public.Algorithm.Digest.Size)
 	_, _ = rand.Read(digest) // never fails
-	signature, err := k.token.module.Sign(s, k.mechanism, k.handle, digest)
+	signature, err := k.token.module.Sign(nil, s, k.mechanism, k.handle, digest)
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds SoftHSM with GOST R 34.10-2012 (OpenSSL backend, Debian's gost engine) from Debian's source package and the patches
-# beside this file into .build/softhsm, and the module that injects faults beside it.
+# beside this file into .build/softhsm, and beside it what modules.sh builds.
 #
 # Writes nothing outside the checkout: apt works on a source list, state and cache of its own, derived from the system's.
 # A second run does nothing. SOFTHSM_FORCE=1 builds anew. SOFTHSM_STOCK=1 builds SoftHSM without the patches into
@@ -29,18 +29,13 @@ mkdir -p "$root/.build"
 exec 9>"$root/.build/softhsm.lock"
 flock 9
 
-# The shim is built by itself, so that a change to it costs a second.
-shim() {
-    local so=$prefix/lib/fault.so
-    [[ $name == softhsm ]] || return 0
-    if [[ ! -f $so || -n $(find "$here/fault" -newer "$so") ]]; then
-        cc -std=c11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror -fPIC -shared -fvisibility=hidden \
-            -o "$so" "$here"/fault/*.c -ldl -lm -lpthread
-    fi
+# Our own modules are built by themselves, so that a change to them costs a second.
+modules() {
+    [[ $name != softhsm ]] || "$here/modules.sh" "$prefix"
 }
 
 if [[ ${SOFTHSM_FORCE:-} != 1 && -f $module && -f $stamp && $(<"$stamp") == "$key" ]]; then
-    shim
+    modules
     exit 0
 fi
 
@@ -163,5 +158,5 @@ step "building" build
 step "generating a GOST key, signing and verifying" check
 rm -rf "$work"
 printf '%s\n' "$key" >"$stamp"
-shim
+modules
 echo "softhsm: $module"

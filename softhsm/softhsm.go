@@ -138,9 +138,18 @@ func Module() string {
 	return built("softhsm/lib/softhsm/libsofthsm2.so")
 }
 
-// Shim is the path of the module that injects faults, looked for beside the one of Module's default; empty when there is
-// none. README.md says how to use it by itself.
-func Shim() string { return built("softhsm/lib/fault.so") }
+// Shim is the path of the module that injects faults, in the folder above Module's; empty when there is none. README.md says
+// how to use it by itself.
+func Shim() string { return ours("fault.so") }
+
+// ours finds what modules.sh builds.
+func ours(name string) string {
+	path := filepath.Join(filepath.Dir(Module()), "..", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	return built("softhsm/lib/" + name)
+}
 
 func stock() string { return built("softhsm-stock/lib/softhsm/libsofthsm2.so") }
 

@@ -8,6 +8,8 @@ const (
 	SlotIDInvalid           Error = pkcs11.CKR_SLOT_ID_INVALID
 	GeneralError            Error = pkcs11.CKR_GENERAL_ERROR
 	FunctionFailed          Error = pkcs11.CKR_FUNCTION_FAILED
+	NeedToCreateThreads     Error = pkcs11.CKR_NEED_TO_CREATE_THREADS
+	CantLock                Error = pkcs11.CKR_CANT_LOCK
 	ArgumentsBad            Error = pkcs11.CKR_ARGUMENTS_BAD
 	AttributeReadOnly       Error = pkcs11.CKR_ATTRIBUTE_READ_ONLY
 	AttributeSensitive      Error = pkcs11.CKR_ATTRIBUTE_SENSITIVE

@@ -238,7 +238,7 @@ func (f *Fake) CreateObject(s Session, template []*Attribute) (Object, error) {
 	return f.handle(len(f.objects) - 1), nil
 }
 
-func (f *Fake) Sign(s Session, mechanism uint, key Object, data []byte) ([]byte, error) {
+func (f *Fake) Sign(dst []byte, s Session, mechanism uint, key Object, data []byte) ([]byte, error) {
 	leave, err := f.enter("Sign")
 	defer leave()
 	if err := f.check(s, err); err != nil {
@@ -250,5 +250,9 @@ func (f *Fake) Sign(s Session, mechanism uint, key Object, data []byte) ([]byte,
 	if mechanism != MechGOST {
 		return nil, MechanismInvalid
 	}
-	return f.Signer(data)
+	signature, err := f.Signer(data)
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, signature...), nil
 }

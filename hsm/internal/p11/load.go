@@ -20,6 +20,9 @@ var (
 type library struct {
 	path    string
 	ctx     *pkcs11.Ctx
+	direct  direct
+	serial  bool // initialised without locks: one call at a time
+	turn    sync.Mutex
 	users   int
 	foreign int
 	closers []func() error // of foreign owners that left while others were at work
@@ -37,22 +40,36 @@ func Path(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// Load opens a library and initialises it unless this was done before. release must be called once, when no call of the
+// Options says how a library is to be used.
+type Options struct {
+	// Serial lets one call at a time into the library, for one whose own locking is not to be trusted. A library that says
+	// CKR_CANT_LOCK is treated so in any case. The first user decides.
+	Serial bool
+}
+
+// Load is LoadWith without options.
+func Load(path string) (m Module, release func() error, err error) { return LoadWith(path, Options{}) }
+
+// LoadWith opens a library and initialises it unless this was done before. release must be called once, when no call of the
 // module is under way.
-func Load(path string) (m Module, release func() error, err error) {
+func LoadWith(path string, o Options) (m Module, release func() error, err error) {
 	path, err = Path(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	loadedMutex.Lock()
 	defer loadedMutex.Unlock()
-	lib, err := open(path)
+	lib, err := open(path, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	lib.users++
 	var once sync.Once
-	return module{lib.ctx}, func() (err error) {
+	m = module{lib.ctx, lib.direct}
+	if lib.serial {
+		m = &serial{m, &lib.turn}
+	}
+	return m, func() (err error) {
 		once.Do(func() {
 			loadedMutex.Lock()
 			defer loadedMutex.Unlock()
@@ -63,27 +80,46 @@ func Load(path string) (m Module, release func() error, err error) {
 	}, nil
 }
 
-func open(path string) (*library, error) {
+func open(path string, o Options) (*library, error) {
 	if lib := loaded[path]; lib != nil {
 		if lib.ctx != nil {
 			return lib, nil
 		}
 	}
+	direct, err := openDirect(path)
+	if err != nil {
+		return nil, err
+	}
 	ctx := pkcs11.New(path)
 	if ctx == nil {
-		return nil, fmt.Errorf("%s is no PKCS#11 module that can be loaded (ldd tells which libraries it lacks)", path)
+		direct.close()
+		return nil, fmt.Errorf("%s cannot be loaded", path)
 	}
 	lib := loaded[path]
-	if err := code(ctx.Initialize()); err != nil && !(lib != nil && err == CryptokiInitialized) {
+	serial, err := initialise(ctx, o.Serial)
+	if err != nil && !(lib != nil && err == CryptokiInitialized) {
 		ctx.Destroy()
+		direct.close()
 		return nil, fmt.Errorf("C_Initialize: %w", err)
 	}
 	if lib == nil {
 		lib = &library{path: path}
 		loaded[path] = lib
 	}
-	lib.ctx = ctx
+	lib.ctx, lib.direct, lib.serial = ctx, direct, serial
 	return lib, nil
+}
+
+// initialise asks the library to lock by itself. One that cannot, or wants threads of its own for it, is told that there is
+// one thread (PKCS#11 2.40 section 5.4).
+func initialise(ctx *pkcs11.Ctx, alone bool) (serial bool, err error) {
+	if !alone {
+		err = code(ctx.Initialize())
+		if err != CantLock && err != NeedToCreateThreads {
+			return false, err
+		}
+	}
+	return true, code(ctx.Initialize(pkcs11.InitializeWithFlags(0)))
 }
 
 // leave is called with the mutex held, after a user or a foreign owner has gone.
@@ -97,7 +133,8 @@ func (l *library) leave() error {
 			errs = append(errs, code(l.ctx.Finalize()))
 		}
 		l.ctx.Destroy()
-		l.ctx = nil
+		l.direct.close()
+		l.ctx, l.direct = nil, direct{}
 	}
 	for _, closer := range l.closers {
 		errs = append(errs, closer())

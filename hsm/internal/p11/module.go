@@ -7,8 +7,11 @@ import (
 	"github.com/miekg/pkcs11"
 )
 
-// module binds Module to a library through miekg/pkcs11.
-type module struct{ ctx *pkcs11.Ctx }
+// module binds Module to a library: through miekg/pkcs11, and directly where that costs too much or leaves PINs behind.
+type module struct {
+	ctx    *pkcs11.Ctx
+	direct direct
+}
 
 func code(err error) error {
 	if e, ok := errors.AsType[pkcs11.Error](err); ok {
@@ -86,7 +89,7 @@ func (m module) LoggedIn(s Session) (bool, error) {
 	return err == nil && (i.State == pkcs11.CKS_RO_USER_FUNCTIONS || i.State == pkcs11.CKS_RW_USER_FUNCTIONS), code(err)
 }
 
-func (m module) Login(s Session, user uint, pin string) error { return code(m.ctx.Login(s, user, pin)) }
+func (m module) Login(s Session, user uint, pin string) error { return m.direct.login(s, user, pin) }
 
 func (m module) Logout(s Session) error { return code(m.ctx.Logout(s)) }
 
@@ -138,10 +141,6 @@ func (m module) GenerateKeyPair(s Session, kind uint, public, private []*Attribu
 	return pub, priv, code(err)
 }
 
-func (m module) Sign(s Session, kind uint, key Object, data []byte) ([]byte, error) {
-	if err := m.ctx.SignInit(s, mechanism(kind), key); err != nil {
-		return nil, code(err)
-	}
-	signature, err := m.ctx.Sign(s, data)
-	return signature, code(err)
+func (m module) Sign(dst []byte, s Session, kind uint, key Object, data []byte) ([]byte, error) {
+	return m.direct.sign(dst, s, kind, key, data)
 }

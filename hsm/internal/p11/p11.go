@@ -61,8 +61,9 @@ type Module interface {
 	DestroyObject(s Session, o Object) error
 	GenerateKeyPair(s Session, mechanism uint, public, private []*Attribute) (pub, priv Object, err error)
 
-	// Sign is C_SignInit and C_Sign, without a mechanism parameter.
-	Sign(s Session, mechanism uint, key Object, data []byte) ([]byte, error)
+	// Sign is C_SignInit and C_Sign, without a mechanism parameter. It appends the signature, at most 128 octets, to dst; with
+	// room for them in dst the binding allocates nothing.
+	Sign(dst []byte, s Session, mechanism uint, key Object, data []byte) ([]byte, error)
 }
 
 // Error is a CK_RV other than CKR_OK.

@@ -17,7 +17,7 @@ type TokenConfig struct {
 	// Label or Serial selects the token; with both, both must fit. The slot number is never used: it changes.
 	Label, Serial string
 
-	PIN PINSource // asked once, at Open
+	PIN PINSource // read when the token is opened, and kept for as long as it is open
 
 	Sessions int // most sessions at work at once, the anchor apart; default DefaultSessions
 	Queue    int // most callers waiting for a session; default DefaultQueue; negative: none wait
@@ -37,7 +37,7 @@ func (c TokenConfig) checked() (TokenConfig, error) {
 		return c, errors.New("no module given")
 	case c.Label == "" && c.Serial == "":
 		return c, errors.New("neither label nor serial of the token given")
-	case c.PIN == nil:
+	case c.PIN.IsZero():
 		return c, errors.New("no source of the PIN given")
 	case c.StateDir == "":
 		return c, errors.New("no state directory given")

@@ -260,40 +260,9 @@ func TestOneTryForEachPIN(t *testing.T) {
 		t.Error("the log tells a PIN")
 	}
 	// The login cleared the record.
-	if files, _ := filepath.Glob(filepath.Join(f.cfg.StateDir, "*")); len(files) != 0 {
+	if files, _ := filepath.Glob(filepath.Join(f.cfg.StateDir, "*.json")); len(files) != 0 {
 		t.Errorf("left in the state directory: %v", files)
 	}
-}
-
-// A start that died within C_Login is allowed one more try, and no third.
-func TestInterruptedTry(t *testing.T) {
-	f := newStand(t)
-	path := recordPath(f.cfg.StateDir, "0f00")
-	mark := func(interrupted int) {
-		t.Helper()
-		now := time.Now()
-		if err := (record{Serial: "0f00", Attempt: &now, Interrupted: interrupted}).write(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	unlock, err := lockDir(t.Context(), f.cfg.StateDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	unlock()
-
-	mark(1)
-	_, err = f.tryOpen(t)
-	wantKind(t, err, PINRefused)
-	mark(0)
-	f.SetFlags(p11.FlagTokenInitialised | p11.FlagUserPINSet | p11.FlagPINCountLow)
-	_, err = f.tryOpen(t)
-	wantKind(t, err, PINRefused)
-	if f.Calls("Login") != 0 {
-		t.Error("a try was spent")
-	}
-	f.SetFlags(p11.FlagTokenInitialised | p11.FlagUserPINSet)
-	f.open(t)
 }
 
 func TestWrongSignature(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
 // host is a loaded PKCS#11 module together with the place where its PINs are: this process, or a worker of its own. What a
@@ -15,8 +16,8 @@ import (
 type host interface {
 	p11.Module
 	// LogIn makes at most one try at the user's PIN of the token in the slot, under the rules of the PIN: flags first, no PIN
-	// that was refused before, one process at a time. Its errors are *Error of a kind, or the module's.
-	LogIn(ctx context.Context, s p11.Session, slot uint, l login) error
+	// that was refused before, one process at a time. Its errors are *Error.
+	LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error
 	// Lost is closed when the module is gone: its worker died, or it was killed. Every handle of it is void.
 	Lost() <-chan struct{}
 	// Kill gives the module up, with whatever calls are under way. Those calls return p11.ErrLost where that can be done.
@@ -25,19 +26,11 @@ type host interface {
 	Close(ctx context.Context) error
 }
 
-// login says which PIN a token takes and under which rules.
-type login struct {
-	Serial        string // of the token; a PIN goes to no other
-	StateDir      string
-	Source        PINSource
-	AllowFinalTry bool
-}
-
 // hostOptions is what a host needs to know beforehand.
 type hostOptions struct {
 	Log      *slog.Logger
 	CallTime time.Duration // a call that takes longer hangs
-	Logins   []login       // of the tokens that are meant to be used; Serial may be unknown and empty
+	Logins   []pin.Login   // of the tokens that are meant to be used; Serial may be unknown and empty
 }
 
 type hostMaker func(ctx context.Context, module string, o hostOptions) (host, error)
@@ -48,9 +41,7 @@ type inProcess struct {
 	release func() error
 	lost    chan struct{}
 	once    sync.Once
-
-	mutex sync.Mutex
-	pins  map[string]PIN // by serial; a source may be asked once only
+	pins    pin.Keeper
 }
 
 func loadInProcess(_ context.Context, module string, _ hostOptions) (host, error) {
@@ -62,28 +53,15 @@ func loadInProcess(_ context.Context, module string, _ hostOptions) (host, error
 }
 
 func newInProcess(m p11.Module, release func() error) *inProcess {
-	return &inProcess{Module: m, release: release, lost: make(chan struct{}), pins: map[string]PIN{}}
+	return &inProcess{Module: m, release: release, lost: make(chan struct{})}
 }
 
-func (h *inProcess) LogIn(ctx context.Context, s p11.Session, slot uint, l login) error {
-	info, err := h.TokenInfo(slot)
-	if err != nil {
-		return err
+func (h *inProcess) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error {
+	err := h.pins.LogIn(ctx, h.Module, s, slot, l)
+	if e, ok := errors.AsType[*pin.Error](err); ok {
+		return pinError(e)
 	}
-	if info.Serial != l.Serial {
-		return &Error{Kind: Away, Op: "log in", Err: errors.New("another token is in the slot")}
-	}
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	pin, ok := h.pins[l.Serial]
-	if !ok {
-		if pin, err = l.Source(); err != nil {
-			return &Error{Kind: Config, Op: "get the PIN", Err: err}
-		}
-		h.pins[l.Serial] = pin
-	}
-	g := guard{dir: l.StateDir, info: info, allowFinalTry: l.AllowFinalTry}
-	return g.login(ctx, pin, func(secret string) error { return h.Login(s, p11.User, secret) })
+	return err
 }
 
 func (h *inProcess) Lost() <-chan struct{} { return h.lost }
@@ -92,12 +70,7 @@ func (h *inProcess) Lost() <-chan struct{} { return h.lost }
 func (h *inProcess) Kill(error) { h.once.Do(func() { close(h.lost) }) }
 
 func (h *inProcess) Close(context.Context) error {
-	h.mutex.Lock()
-	for _, pin := range h.pins {
-		pin.Wipe()
-	}
-	clear(h.pins)
-	h.mutex.Unlock()
+	h.pins.Close()
 	select {
 	case <-h.lost:
 		return nil

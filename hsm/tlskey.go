@@ -8,10 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"github.com/ThalesGroup/crypto11"
-	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/miekg/pkcs11"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
 // OpenTLSKey opens an RSA or ECDSA key, such as the daemon's own for TLS, through crypto11.
@@ -61,14 +65,24 @@ func GenerateTLSKey(ctx context.Context, cfg TokenConfig, id, kind string, log *
 	return public, nil
 }
 
-// crypto11Token is a crypto11 context whose end waits for the module's other users.
+// crypto11Token is a crypto11 context on a token that our own binding has logged in to: the login belongs to the process and
+// the token, and so the PIN and its rules stay out of crypto11. Its end waits for the module's other users.
 type crypto11Token struct {
 	*crypto11.Context
-	name    string
-	release func() error
+	name  string
+	undo  []func() error // in the order of making
+	once  sync.Once
+	ended error
 }
 
-func (c *crypto11Token) Close() error { return c.release() }
+func (c *crypto11Token) Close() error {
+	c.once.Do(func() {
+		for _, step := range slices.Backward(c.undo) {
+			c.ended = errors.Join(c.ended, step())
+		}
+	})
+	return c.ended
+}
 
 func (c *crypto11Token) generate(id, kind string) (crypto.PublicKey, error) {
 	old, err := c.FindPrivateKeys([]byte(id), nil)
@@ -110,18 +124,21 @@ func (c *crypto11Token) generate(id, kind string) (crypto.PublicKey, error) {
 	return key.Public(), nil
 }
 
-// openCrypto11 looks at the token through our own binding first, then lets crypto11 log in within the guard.
+// openCrypto11 looks at the token through our own binding first, which then leaves the module to crypto11, comes back beside
+// it and logs in.
 func openCrypto11(ctx context.Context, cfg TokenConfig, op, id string, log *slog.Logger) (*crypto11Token, error) {
+	c := &crypto11Token{name: cfg.Name}
 	fail := func(kind Kind, err error) (*crypto11Token, error) {
 		if e, ok := errors.AsType[*Error](err); ok {
 			kind, err = e.Kind, e.Err
 		}
-		return nil, &Error{Kind: kind, Token: cfg.Name, Op: op, Err: err}
+		return nil, &Error{Kind: kind, Token: c.name, Op: op, Err: errors.Join(err, c.Close())}
 	}
 	cfg, err := cfg.checked()
 	if err != nil {
 		return fail(Config, err)
 	}
+	c.name = cfg.Name
 	if err := checkID(id); err != nil {
 		return fail(Invalid, err)
 	}
@@ -137,37 +154,50 @@ func openCrypto11(ctx context.Context, cfg TokenConfig, op, id string, log *slog
 	if err = errors.Join(err, done()); err != nil {
 		return fail(classify(err).kind, err)
 	}
-	pin, err := cfg.PIN()
-	if err != nil {
-		return fail(Config, err)
-	}
-	defer pin.Wipe()
-
-	c := &crypto11Token{name: cfg.Name}
-	g := guard{dir: cfg.StateDir, info: found.raw, allowFinalTry: cfg.AllowFinalTry}
-	err = g.login(ctx, pin, func(secret string) error {
+	release, err := p11.Foreign(path, func() (func() error, error) {
 		var err error
-		c.release, err = p11.Foreign(path, func() (func() error, error) {
-			var err error
-			c.Context, err = crypto11.Configure(&crypto11.Config{
-				Path: path, TokenSerial: found.Serial, Pin: secret, MaxSessions: max(cfg.Sessions, 1) + 1,
-			})
-			if err != nil {
-				return nil, err
-			}
-			return c.Context.Close, nil
+		c.Context, err = crypto11.Configure(&crypto11.Config{
+			Path: path, TokenSerial: found.Serial, LoginNotSupported: true, MaxSessions: max(cfg.Sessions, 1) + 1,
 		})
-		if code, ok := errors.AsType[pkcs11.Error](err); ok {
-			return p11.Error(code)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return c.Context.Close, nil
 	})
 	if errors.Is(err, p11.ErrInUse) {
 		return fail(Config, errors.New("a token of the same module is open already; the TLS key must be opened first"))
 	}
+	if code, ok := errors.AsType[pkcs11.Error](err); ok {
+		err = p11.Error(code)
+	}
 	if err != nil {
+		return fail(classify(err).kind, err)
+	}
+	c.undo = append(c.undo, release)
+	if err := c.logIn(ctx, path, cfg, found.Serial); err != nil {
 		return fail(classify(err).kind, err)
 	}
 	log.Info("token opened for TLS", "token", cfg.Name, "serial", found.Serial, "key", id)
 	return c, nil
+}
+
+// logIn logs in under the rules of the PIN. The session that it opens keeps the login.
+func (c *crypto11Token) logIn(ctx context.Context, path string, cfg TokenConfig, serial string) error {
+	module, err := loadInProcess(ctx, path, hostOptions{})
+	if err != nil {
+		return err
+	}
+	c.undo = append(c.undo, func() error { return module.Close(context.WithoutCancel(ctx)) })
+	found, err := findToken(module, "", serial)
+	if err != nil {
+		return err
+	}
+	anchor, err := module.OpenSession(found.Slot, false)
+	if err != nil {
+		return err
+	}
+	c.undo = append(c.undo, func() error { return module.CloseSession(anchor) })
+	return module.LogIn(ctx, anchor, found.Slot, pin.Login{
+		Serial: serial, StateDir: cfg.StateDir, Source: cfg.PIN, AllowFinalTry: cfg.AllowFinalTry,
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
 // Token is an open, logged-in token. Safe for concurrent use.
@@ -69,7 +70,7 @@ func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker
 
 func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker) (_ *Token, err error) {
 	t := &Token{cfg: cfg, log: log.With("token", cfg.Name)}
-	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: []login{t.credentials()}})
+	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: []pin.Login{t.credentials()}})
 	if err != nil {
 		return nil, t.fail("load the module", err, Config)
 	}
@@ -98,8 +99,8 @@ func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMa
 	return t, nil
 }
 
-func (t *Token) credentials() login {
-	return login{Serial: t.info.Serial, StateDir: t.cfg.StateDir, Source: t.cfg.PIN, AllowFinalTry: t.cfg.AllowFinalTry}
+func (t *Token) credentials() pin.Login {
+	return pin.Login{Serial: t.info.Serial, StateDir: t.cfg.StateDir, Source: t.cfg.PIN, AllowFinalTry: t.cfg.AllowFinalTry}
 }
 
 // logInAnchor makes one try and starts an epoch.

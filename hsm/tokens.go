@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
 // TokenInfo describes a token.
@@ -38,6 +39,22 @@ func ListTokens(module string) ([]TokenInfo, error) {
 		infos[i] = f.TokenInfo
 	}
 	return infos, nil
+}
+
+// FindToken looks a token up by label, serial or both, without logging in. Several that fit are an error of kind Ambiguous.
+func FindToken(module, label, serial string) (TokenInfo, error) {
+	m, release, err := p11.Load(module)
+	if err != nil {
+		return TokenInfo{}, &Error{Kind: Config, Op: "load the module", Err: err}
+	}
+	found, err := findToken(m, label, serial)
+	if err = errors.Join(err, release()); err != nil {
+		if e, ok := errors.AsType[*Error](err); ok {
+			return TokenInfo{}, e
+		}
+		return TokenInfo{}, &Error{Kind: classify(err).kind, Op: "find the token", Err: err}
+	}
+	return found.TokenInfo, nil
 }
 
 func tokens(m p11.Module) ([]foundToken, error) {
@@ -100,7 +117,7 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 	if o.Label == "" || len(o.Label) > 32 {
 		return refuse(Invalid, "a label has 1 to 32 octets")
 	}
-	if len(o.SOPIN.octets) == 0 || len(o.UserPIN.octets) == 0 {
+	if o.SOPIN.Len() == 0 || o.UserPIN.Len() == 0 {
 		return refuse(Invalid, "a PIN is empty")
 	}
 	all, err := tokens(m)
@@ -137,10 +154,10 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 		return refuse(PINRefused, "the security officer's PIN is locked")
 	case chosen.Initialised && raw.Flags&p11.FlagSOPINFinalTry != 0:
 		return refuse(PINRefused, "one try of the security officer's PIN is left; it is not spent")
-	case !fitsPIN(raw, o.UserPIN), !fitsPIN(raw, o.SOPIN):
+	case !pin.Fits(raw, o.UserPIN), !pin.Fits(raw, o.SOPIN):
 		return refuse(Invalid, fmt.Sprintf("a PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN))
 	}
-	if err := m.InitToken(chosen.Slot, string(o.SOPIN.octets), o.Label); err != nil {
+	if err := o.SOPIN.Use(func(so string) error { return m.InitToken(chosen.Slot, so, o.Label) }); err != nil {
 		return TokenInfo{}, err
 	}
 	// The slot may have another number now.
@@ -153,10 +170,10 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 		return TokenInfo{}, err
 	}
 	defer func() { _ = m.CloseSession(s) }()
-	if err := m.Login(s, p11.SecurityOfficer, string(o.SOPIN.octets)); err != nil {
+	if err := o.SOPIN.Use(func(so string) error { return m.Login(s, p11.SecurityOfficer, so) }); err != nil {
 		return TokenInfo{}, err
 	}
-	err = m.InitPIN(s, string(o.UserPIN.octets))
+	err = o.UserPIN.Use(func(user string) error { return m.InitPIN(s, user) })
 	if err = errors.Join(err, m.Logout(s)); err != nil {
 		return TokenInfo{}, err
 	}

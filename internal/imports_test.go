@@ -29,7 +29,8 @@ signer/xmldsig         : canon canon/xmltext gost signer/report signer/trust
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
-hsm                    : gost hsm/internal/p11
+hsm/internal/pin       : hsm/internal/p11
+hsm                    : gost hsm/internal/p11 hsm/internal/pin
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :

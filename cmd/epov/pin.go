@@ -14,16 +14,27 @@ import (
 	"github.com/epov-signer/epov/hsm"
 )
 
-// pinSource takes the PIN from a file or, without one, asks for it on the terminal.
-func pinSource(file, what string) hsm.PINSource {
+// pinSource is the PIN in a file or, without one, what is typed on the terminal. done wipes what was typed.
+func pinSource(file, what string) (source hsm.PINSource, done func(), err error) {
 	if file != "" {
-		return hsm.PINFile(file)
+		return hsm.PINFile(file), func() {}, nil
 	}
-	return func() (hsm.PIN, error) {
-		pin, err := ask(what)
-		defer clear(pin)
-		return hsm.NewPIN(pin), err
+	octets, err := ask(what)
+	if err != nil {
+		return hsm.PINSource{}, nil, err
 	}
+	defer clear(octets)
+	pin := hsm.NewPIN(octets)
+	return hsm.PINValue(pin), pin.Wipe, nil
+}
+
+// presentPIN reads a PIN that is set already. The caller wipes it.
+func presentPIN(file, what string) (hsm.PIN, error) {
+	source, _, err := pinSource(file, what)
+	if err != nil {
+		return hsm.PIN{}, err
+	}
+	return source.Read()
 }
 
 // newPIN is a PIN about to be set: from a file, or asked for twice.

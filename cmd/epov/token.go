@@ -30,9 +30,15 @@ func (t *tokenFlags) use(ctx context.Context, con *console, f func(*hsm.Token) e
 	if err != nil {
 		return err
 	}
-	cfg := hsm.TokenConfig{
-		Module: t.Module, Label: t.Token, Serial: t.Serial, PIN: pinSource(t.PINFile, "user PIN"), Sessions: 1, StateDir: state,
+	if _, err := hsm.FindToken(t.Module, t.Token, t.Serial); err != nil { // before anybody types a PIN for it
+		return err
 	}
+	pin, done, err := pinSource(t.PINFile, "user PIN")
+	if err != nil {
+		return err
+	}
+	defer done()
+	cfg := hsm.TokenConfig{Module: t.Module, Label: t.Token, Serial: t.Serial, PIN: pin, Sessions: 1, StateDir: state}
 	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	token, err := hsm.Open(ctx, cfg, log)
 	if err != nil {
@@ -130,11 +136,11 @@ func (c *tokenInitCmd) Run(con *console) error {
 		return err
 	}
 	// A token that was initialised before wants the PIN that its security officer has had.
-	theirs := func() (hsm.PIN, error) { return newPIN(c.SOPINFile, "security officer's PIN") }
+	theirs := newPIN
 	if c.Reinitialize != "" {
-		theirs = pinSource(c.SOPINFile, "security officer's PIN")
+		theirs = presentPIN
 	}
-	so, err := theirs()
+	so, err := theirs(c.SOPINFile, "security officer's PIN")
 	if err != nil {
 		return err
 	}

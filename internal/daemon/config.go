@@ -106,11 +106,6 @@ func (c *Config) read(root value) {
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
-	if c.tls != nil {
-		if t := c.token(c.tls.token); t != nil && t.PIN != nil {
-			t.PIN = twice(t.PIN)
-		}
-	}
 	c.readKeys(root, at("keys"))
 	c.readClients(root, at("clients"))
 	c.readTrust(at("trust"))

@@ -67,11 +67,11 @@ func (c *Config) readTokens(root, v value) {
 func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	if !v.present() {
 		missing(v, owner)
-		return nil
+		return hsm.PINSource{}
 	}
 	if v.node.Value != "" { // somebody wrote the PIN itself: say so without repeating it
 		v.fail("a PIN does not belong into the configuration; name a file, credential or descriptor")
-		return nil
+		return hsm.PINSource{}
 	}
 	v.secret = true
 	at := v.mapping("file", "credential", "descriptor")
@@ -84,13 +84,13 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	}
 	if given != 1 {
 		v.fail("exactly one of file, credential and descriptor is needed")
-		return nil
+		return hsm.PINSource{}
 	}
 	switch {
 	case file.present():
 		name := c.path(file.text())
 		if name == "" {
-			return nil
+			return hsm.PINSource{}
 		}
 		pin, err := hsm.ReadPINFile(name)
 		pin.Wipe()
@@ -101,10 +101,10 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	case credential.present():
 		name := credential.text()
 		if name == "" {
-			return nil
+			return hsm.PINSource{}
 		}
 		if os.Getenv("CREDENTIALS_DIRECTORY") != "" { // only the service has it, not every check
-			pin, err := hsm.PINCredential(name)()
+			pin, err := hsm.PINCredential(name).Read()
 			pin.Wipe()
 			if err != nil {
 				credential.fail("%s", err)
@@ -112,27 +112,7 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 		}
 		return hsm.PINCredential(name)
 	}
-	return hsm.PINDescriptor(uintptr(descriptor.number(3, 1<<20)))
-}
-
-// twice makes a source that can be asked two times of one that may be asked once, such as a descriptor: for a token that
-// holds the TLS key too, and is opened for each.
-func twice(source hsm.PINSource) hsm.PINSource {
-	var kept *hsm.PIN
-	return func() (hsm.PIN, error) {
-		if kept != nil {
-			pin := *kept
-			kept = nil
-			return pin, nil
-		}
-		pin, err := source()
-		if err != nil {
-			return pin, err
-		}
-		again, err := hsm.PINValue(pin)()
-		kept = &again
-		return pin, err
-	}
+	return hsm.PINDescriptor(descriptor.number(3, 1<<20))
 }
 
 func (c *Config) readKeys(root, v value) {

@@ -462,17 +462,3 @@ func TestTranslations(t *testing.T) {
 		t.Error("there are translations of nothing")
 	}
 }
-
-func TestTwice(t *testing.T) {
-	asked := 0
-	source := twice(func() (hsm.PIN, error) { asked++; return hsm.NewPIN([]byte("98765432")), nil })
-	first, err1 := source()
-	first.Wipe()
-	second, err2 := source()
-	if err1 != nil || err2 != nil || asked != 1 {
-		t.Error(err1, err2, asked)
-	}
-	if fmt.Sprint(second) != "[redacted]" {
-		t.Errorf("%v", second)
-	}
-}

@@ -1,4 +1,4 @@
-package hsm
+package pin
 
 import (
 	"crypto/pbkdf2"
@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // record is what is remembered of a token's PIN between starts, so that any number of restarts spends one try for each
@@ -44,6 +46,11 @@ func recordPath(dir, serial string) string {
 	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".json")
 }
 
+// lockPath is a file that stays: who removes a lock that others wait for lets two in.
+func lockPath(dir, serial string) string {
+	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".lock")
+}
+
 func readRecord(path, serial string) (record, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,18 +77,17 @@ func readRecord(path, serial string) (record, error) {
 	return r, nil
 }
 
-// write replaces the record so that it survives a power cut from here on.
+// write replaces the record so that it survives a power cut from here on. What a crash on the way leaves is the old record,
+// and the beginning of a new one that the next write takes over.
 func (r record) write(path string) error {
 	data, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".pin-*") // mode 0600
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
 	_, err = f.Write(append(data, '\n'))
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err != nil {
@@ -90,7 +96,7 @@ func (r record) write(path string) error {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return syncDir(filepath.Dir(path))
 }
 
 func removeRecord(path string) error {
@@ -108,13 +114,18 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (r *record) tag(p PIN) (uint16, error) {
+// tag hashes a PIN with the record's salt.
+func (r *record) tag(p PIN) (tag uint16, err error) {
 	if r.Salt == "" {
 		salt := make([]byte, 16)
 		_, _ = rand.Read(salt) // never fails
 		r.Salt = hex.EncodeToString(salt)
 	}
-	key, err := pbkdf2.Key(sha256.New, string(p.octets), []byte(r.Salt), tagIterations, 2)
+	var key []byte
+	err = p.Use(func(secret string) (err error) {
+		key, err = pbkdf2.Key(sha256.New, secret, []byte(r.Salt), tagIterations, 2)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}

@@ -1,4 +1,4 @@
-package hsm
+package pin
 
 import (
 	"encoding/json"
@@ -10,6 +10,14 @@ import (
 	"syscall"
 	"testing"
 )
+
+func credential(name string) Source { return Source{Credential: name} }
+
+// reveal gives a copy of the secret.
+func reveal(p PIN) (secret string) {
+	_ = p.Use(func(s string) error { secret = strings.Clone(s); return nil })
+	return secret
+}
 
 func TestPINIsRedacted(t *testing.T) {
 	pin := NewPIN([]byte("73501"))
@@ -27,7 +35,7 @@ func TestPINIsRedacted(t *testing.T) {
 	}
 }
 
-func TestReadPINFile(t *testing.T) {
+func TestReadFile(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		t.Helper()
@@ -52,15 +60,15 @@ func TestReadPINFile(t *testing.T) {
 		{"empty", "", "", 0o600},
 		{"only a newline", "\n", "", 0o600},
 		{"NUL", "12\x0034", "", 0o600},
-		{"longest", strings.Repeat("9", maxPIN) + "\n", strings.Repeat("9", maxPIN), 0o600},
-		{"too long", strings.Repeat("9", maxPIN+1), "", 0o600},
+		{"longest", strings.Repeat("9", MaxLength) + "\n", strings.Repeat("9", MaxLength), 0o600},
+		{"too long", strings.Repeat("9", MaxLength+1), "", 0o600},
 		{"group may read", "1234", "", 0o640},
 		{"others may read", "1234", "", 0o604},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			pin, err := ReadPINFile(write("pin", test.text, test.mode))
-			if (err == nil) != (test.want != "") || string(pin.octets) != test.want {
-				t.Errorf("%q, %v", pin.octets, err)
+			pin, err := ReadFile(write("pin", test.text, test.mode))
+			if (err == nil) != (test.want != "") || reveal(pin) != test.want {
+				t.Errorf("%q, %v", reveal(pin), err)
 			}
 			if err != nil && strings.Contains(err.Error(), "1234") {
 				t.Errorf("the error tells the content: %v", err)
@@ -76,7 +84,7 @@ func TestReadPINFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{link, pipe, dir, filepath.Join(dir, "none")} {
-		if _, err := ReadPINFile(path); err == nil {
+		if _, err := ReadFile(path); err == nil {
 			t.Errorf("%s was read", path)
 		}
 	}
@@ -85,7 +93,7 @@ func TestReadPINFile(t *testing.T) {
 		if err := os.Chown(path, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadPINFile(path); err == nil {
+		if _, err := ReadFile(path); err == nil {
 			t.Error("another user's file was read")
 		}
 	}
@@ -98,11 +106,11 @@ func TestPINSources(t *testing.T) {
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", dir)
 	for _, name := range []string{"", "../token", "a/b", ".hidden", "none"} {
-		if _, err := PINCredential(name)(); err == nil {
+		if _, err := credential(name).Read(); err == nil {
 			t.Errorf("credential %q was read", name)
 		}
 	}
-	if pin, err := PINCredential("token")(); err != nil || string(pin.octets) != "2468" {
+	if pin, err := credential("token").Read(); err != nil || reveal(pin) != "2468" {
 		t.Error(err)
 	}
 	// An ACL's mask shows as the group's permission; what everyone may read is refused all the same.
@@ -110,12 +118,12 @@ func TestPINSources(t *testing.T) {
 		if err := os.Chmod(filepath.Join(dir, "token"), mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := PINCredential("token")(); (err == nil) != ok {
+		if _, err := credential("token").Read(); (err == nil) != ok {
 			t.Errorf("a credential of mode %#o: %v", mode, err)
 		}
 	}
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
-	if _, err := PINCredential("token")(); err == nil {
+	if _, err := credential("token").Read(); err == nil {
 		t.Error("a credential without a directory")
 	}
 	r, w, err := os.Pipe()
@@ -131,30 +139,15 @@ func TestPINSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pin, err := PINDescriptor(uintptr(fd))(); err != nil || string(pin.octets) != "1357" {
-		t.Error(err)
-	}
-	if _, err := PINDescriptor(uintptr(fd))(); err == nil {
-		t.Error("the descriptor was read twice")
-	}
-}
-
-func TestConfigIsChecked(t *testing.T) {
-	good := TokenConfig{Module: "m", Label: "l", PIN: PINValue(PIN{}), StateDir: "s"}
-	for name, spoil := range map[string]func(*TokenConfig){
-		"module": func(c *TokenConfig) { c.Module = "" }, "token": func(c *TokenConfig) { c.Label = "" },
-		"pin": func(c *TokenConfig) { c.PIN = nil }, "state": func(c *TokenConfig) { c.StateDir = "" },
-		"sessions": func(c *TokenConfig) { c.Sessions = maxSessions + 1 }, "negative": func(c *TokenConfig) { c.Sessions = -1 },
-	} {
-		bad := good
-		spoil(&bad)
-		_, err := Open(t.Context(), bad, slog.New(slog.DiscardHandler))
-		if wantKind(t, err, Config); name == "" {
-			t.Error(name)
+	for range 3 {
+		if pin, err := (Source{Descriptor: fd}).Read(); err != nil || reveal(pin) != "1357" {
+			t.Error(err)
 		}
 	}
-	got, err := good.checked()
-	if err != nil || got.Sessions != DefaultSessions || got.Queue != DefaultQueue || got.Name != "l" || got.Trace == nil {
-		t.Errorf("%+v %v", got, err)
+	syscall.Close(fd)
+	for _, bad := range []Source{{}, {Descriptor: fd}, {Descriptor: 1}, {File: filepath.Join(dir, "token"), Credential: "token"}} {
+		if _, err := bad.Read(); err == nil {
+			t.Errorf("%+v was read", bad)
+		}
 	}
 }

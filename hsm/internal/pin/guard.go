@@ -1,0 +1,331 @@
+package pin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
+)
+
+// Login says which PIN a token takes and under which rules. It is plain data, as Source is.
+type Login struct {
+	Serial   string `json:"serial"` // of the token: a PIN goes to no other
+	Source   Source `json:"source"`
+	StateDir string `json:"stateDir"` // keeps the record of refused PINs; made when it is missing
+
+	// AllowFinalTry spends the last try before the token locks its PIN. For an operator's hands only.
+	AllowFinalTry bool `json:"allowFinalTry,omitempty"`
+	// FlagsTrusted: the token is known to show every wrong try in its flags. Then a try that was cut short and left no flag
+	// cost nothing, and any number of them may follow.
+	FlagsTrusted bool `json:"flagsTrusted,omitempty"`
+}
+
+// Kind says what can be done about an Error.
+type Kind int
+
+const (
+	Failed   Kind = iota // something around the try failed, such as a disk; may work the next time
+	Refused              // the PIN may not be tried (again): an operator must act
+	Config               // the configuration names something that is not so
+	Away                 // another token is there
+	Expired              // the context ended first
+	Answered             // the token said no: Err holds a p11.Error, which says the rest
+)
+
+// Error is why there was no login. It never holds a PIN.
+type Error struct {
+	Kind Kind
+	Op   string
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Keeper makes logins, and keeps the PINs that it has read until they are refused or it is closed. The zero value is ready
+// for use. Safe for concurrent use.
+type Keeper struct {
+	mutex sync.Mutex
+	pins  map[Source]PIN
+}
+
+// Close wipes the PINs that were kept.
+func (k *Keeper) Close() {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	for _, p := range k.pins {
+		p.Wipe()
+	}
+	clear(k.pins)
+}
+
+// get gives a PIN that was kept, or reads it. A value is its maker's, who wipes it.
+func (k *Keeper) get(s Source) (PIN, error) {
+	if s.Value != (PIN{}) {
+		return s.Read()
+	}
+	k.mutex.Lock()
+	p, ok := k.pins[s]
+	k.mutex.Unlock()
+	if ok {
+		return p, nil
+	}
+	p, err := s.Read() // may take its time; others need not wait
+	if err != nil {
+		return PIN{}, err
+	}
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	if other, ok := k.pins[s]; ok {
+		p.Wipe()
+		return other, nil
+	}
+	if k.pins == nil {
+		k.pins = map[Source]PIN{}
+	}
+	k.pins[s] = p
+	return p, nil
+}
+
+// forget drops a PIN that was refused, so that the one which an operator puts in its place is read.
+func (k *Keeper) forget(s Source) {
+	k.mutex.Lock()
+	defer k.mutex.Unlock()
+	k.pins[s].Wipe()
+	delete(k.pins, s)
+}
+
+// LogIn logs in as the user to the token in the slot, by the rules of [Keeper.Try]. A token that is logged in already is a
+// success; nothing was learnt of the PIN then.
+func (k *Keeper) LogIn(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login) error {
+	info, err := m.TokenInfo(slot)
+	if err != nil {
+		return &Error{Answered, "look at the token", err}
+	}
+	err = k.Try(ctx, info, l, func(secret string) error { return m.Login(s, p11.User, secret) })
+	if errors.Is(err, p11.UserAlreadyLoggedIn) {
+		return nil
+	}
+	return err
+}
+
+// Try makes at most one try with the PIN of l, whatever it is that tries it: flags first, which are given fresh in info; no
+// PIN that this token has refused before; one process at a time; and a durable mark around the call. try returns the token's
+// return code as a p11.Error; the secret is lent to it. All errors are *Error.
+//
+// What the record remembers:
+//   - a PIN that was refused, until a login succeeds or an operator removes the record;
+//   - a try whose outcome is not known, because the process died or the token failed in it. It may have counted: one more
+//     is made if the token shows no flag, then an operator is asked.
+func (k *Keeper) Try(ctx context.Context, info p11.TokenInfo, l Login, try func(secret string) error) error {
+	return k.attempt(ctx, info, l, logIn, try)
+}
+
+// purpose tells what a PIN is tried for.
+type purpose int
+
+const (
+	logIn  purpose = iota
+	change         // C_SetPIN: what the token wants changed may be, and some codes are about the new PIN
+)
+
+func (k *Keeper) attempt(ctx context.Context, info p11.TokenInfo, l Login, why purpose, try func(secret string) error) error {
+	const op = "log in"
+	if info.Serial != l.Serial {
+		return &Error{Away, op, errors.New("another token is in the slot")}
+	}
+	if err := checkFlags(info.Flags, l.AllowFinalTry, why); err != nil {
+		return err
+	}
+	p, err := k.get(l.Source)
+	if err != nil {
+		return &Error{Config, "get the PIN", err}
+	}
+	if !Fits(info, p) {
+		k.forget(l.Source)
+		return &Error{Config, op, fmt.Errorf("the PIN's length is outside the token's %d to %d", info.MinPIN, info.MaxPIN)}
+	}
+	unlock, err := lock(ctx, l.StateDir, l.Serial)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+
+	err = attempt{info, l, why}.make(p, try)
+	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == Refused || outcomeOf(e.Err, why) == wrong) {
+		k.forget(l.Source)
+	}
+	return err
+}
+
+// attempt is one try, made while the record is held against others.
+type attempt struct {
+	info p11.TokenInfo
+	l    Login
+	why  purpose
+}
+
+func (a attempt) make(p PIN, try func(secret string) error) error {
+	const op = "log in"
+	refuse := func(format string, args ...any) error { return &Error{Refused, op, fmt.Errorf(format, args...)} }
+	path := recordPath(a.l.StateDir, a.l.Serial)
+	rec, err := readRecord(path, a.l.Serial)
+	if err != nil {
+		return refuse("%w; look into it and remove the file", err)
+	}
+	tag, err := rec.tag(p)
+	if err != nil {
+		return &Error{Failed, op, err}
+	}
+	if rec.refused(tag) {
+		return refuse("the token has refused this PIN before; correct it, or remove %s to spend another try", path)
+	}
+	if rec.Attempt != nil {
+		flagged := a.info.Flags&(p11.FlagPINCountLow|p11.FlagPINFinalTry) != 0
+		if flagged || rec.Interrupted > 0 && !a.l.FlagsTrusted {
+			return refuse("the outcome of an earlier try at %s is not known; remove %s to spend another",
+				rec.Attempt.Format(time.RFC3339), path)
+		}
+		rec.Interrupted++
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	rec.Attempt = &now
+	if err := rec.write(path); err != nil {
+		return &Error{Failed, "record the try to log in", err} // a full disk may be emptied
+	}
+
+	err = p.Use(try)
+	out := outcomeOf(err, a.why)
+	var kept error
+	switch out {
+	case right:
+		kept = removeRecord(path)
+	case wrong:
+		rec.refuse(tag)
+		rec.Attempt, rec.Interrupted = nil, 0
+		kept = rec.write(path)
+	case untried:
+		if rec.Attempt, rec.Interrupted = nil, 0; len(rec.Refused) > 0 {
+			kept = rec.write(path)
+		} else {
+			kept = removeRecord(path)
+		}
+	case unknown: // the mark stays
+	}
+	switch {
+	case err == nil && kept != nil:
+		return &Error{Failed, "clear the record of tries to log in", kept}
+	case err == nil:
+		return nil
+	case out == unknown:
+		err = fmt.Errorf("it is not known whether the token counted the try: %w", err)
+	}
+	return &Error{Answered, op, errors.Join(err, kept)}
+}
+
+// outcome is what a return code says of the PIN.
+type outcome int
+
+const (
+	unknown outcome = iota // the call ended on the way: the try may have counted
+	right
+	wrong
+	untried // the token did not look at the PIN
+)
+
+// Untried marks an error of a try that was given up before the PIN was sent.
+type Untried struct{ Err error }
+
+func (e Untried) Error() string { return e.Err.Error() }
+func (e Untried) Unwrap() error { return e.Err }
+
+// untriedCodes come, by PKCS#11 2.40 sections 5.1 and 5.6, before the token compares PINs.
+var untriedCodes = map[p11.Error]bool{
+	p11.UserAlreadyLoggedIn: true, p11.UserPINNotInitialized: true, p11.PINLocked: true, p11.PINExpired: true,
+	p11.SessionHandleInvalid: true, p11.SessionClosed: true, p11.SessionCount: true, p11.CryptokiNotInitialized: true,
+	p11.SlotIDInvalid: true, p11.TokenNotPresent: true, p11.TokenNotRecognized: true, p11.ArgumentsBad: true,
+	p11.OperationActive: true, p11.FunctionNotSupported: true,
+}
+
+func outcomeOf(err error, why purpose) outcome {
+	if err == nil {
+		return right
+	}
+	if _, ok := errors.AsType[Untried](err); ok {
+		return untried
+	}
+	code, ok := errors.AsType[p11.Error](err)
+	switch {
+	case !ok:
+		return unknown
+	case code == p11.PINIncorrect:
+		return wrong
+	case code == p11.PINInvalid, code == p11.PINLenRange:
+		if why == change { // by section 5.1.5 these are about the PIN to be set
+			return untried
+		}
+		return wrong
+	case untriedCodes[code]:
+		return untried
+	}
+	return unknown
+}
+
+// checkFlags looks at what the token says of its PIN before any is sent. Flags are an extra brake: a module is free not to
+// set them (PKCS#11 2.40, CK_TOKEN_INFO).
+func checkFlags(flags uint, allowFinalTry bool, why purpose) error {
+	refuse := func(text string) error { return &Error{Refused, "log in", errors.New(text)} }
+	switch {
+	case flags&p11.FlagUserPINSet == 0:
+		return refuse("the token's user PIN is not initialised")
+	case flags&p11.FlagPINLocked != 0:
+		return refuse("the token's user PIN is locked; the security officer must unlock it")
+	case flags&p11.FlagPINFinalTry != 0 && !allowFinalTry:
+		return refuse("one try is left before the token locks its PIN; it is not spent without an operator")
+	case flags&p11.FlagPINToBeChanged != 0 && why != change:
+		return refuse("the token wants its user PIN changed first")
+	case flags&p11.FlagProtectedPath != 0:
+		return &Error{Config, "log in", errors.New("the token takes its PIN from a pad of its own: unfit for a service")}
+	}
+	return nil
+}
+
+// Fits tells whether the token would take a PIN of this length. No upper bound is given as 0.
+func Fits(info p11.TokenInfo, p PIN) bool {
+	n := uint(p.Len())
+	return n > 0 && n >= info.MinPIN && (info.MaxPIN == 0 || n <= info.MaxPIN)
+}
+
+// lock makes the directory when it is missing, and holds the token's record against other processes and goroutines.
+func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
+	fail := func(err error) (func(), error) { return nil, &Error{Config, "use the state directory", err} }
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fail(err)
+	}
+	f, err := os.OpenFile(lockPath(dir, serial), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return fail(err)
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			f.Close()
+			return fail(err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, &Error{Expired, "wait for another login on the token", ctx.Err()}
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}

@@ -478,9 +478,13 @@ type SignXmlRequest struct {
 	//
 	//	smev3             the caller's signature of SMEV 3 (EP-OV), the block found by the kind of message
 	//	smev3-personal    PersonalSignature of SMEV 3 (EP-SP) over the primary content
+	//	smev3-node        SMEVSignature of SMEV itself over what it delivers
 	//	smev2             WS-Security header of SMEV 2, actor smev, over soap:Body (EP-OV)
 	//	smev2-sp          enveloped signature in AppData of SMEV 2 (EP-SP)
+	//	smev2-node        WS-Security header of SMEV 2, actor recipient, over smev:Header and soap:Body (a node of SMEV)
+	//	gisgmp            enveloped signature of GIS GMP 1.16 in the request, or in the entity that target names
 	//	enveloped         plain XMLDSig inside the signed element: the root, or the one that target names
+	//	enveloped-shared  as enveloped, without any signature in it: several parties sign the same in turn
 	//	enveloping        plain XMLDSig around the signed content: the document's root becomes its Object
 	//	detached          plain XMLDSig beside the element "#id" that target names, or over content that stays outside
 	//	xades-bes         enveloped, with XAdES-BES SigningTime and SigningCertificateV2

@@ -18,22 +18,33 @@ func (e *examiner) demand() {
 			e.operation(operation)
 		}
 		e.official()
+		e.entity()
 		for i := range rules {
 			r := &rules[i]
-			if r.wrapper != appData && e.matched[r] > 1 {
+			if r.wrapper != appData && r.wrapper != entity && e.matched[r] > 1 {
 				e.report.Add(failed(report.Errorf(report.ProfileForm, report.Place{}, "more than one %s", r.name)))
 			}
 		}
-		if e.nodes[0].sym == "soap:Envelope" && (profile == nil || profile == SMEV2) {
+		if e.nodes[0].sym == "soap:Envelope" && (profile == nil || profile.actor != "") {
 			e.headers()
 		}
 	}
 	if e.policy.Content != nil && !e.outside {
 		e.report.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no signature covers the content outside the document")))
 	}
-	if profile != nil && e.profiles[profile] == 0 {
+	e.required()
+	if profile != nil && e.profiles[profile] == 0 && (profile.node == nil || e.profiles[profile.node] == 0) {
 		e.report.Checks = append(e.report.Checks, e.missed...)
 		e.report.Add(failed(report.Errorf(report.SignatureNone, report.Place{}, "no signature follows profile %s", profile.Name)))
+	}
+}
+
+// required checks the signatures that the policy names.
+func (e *examiner) required() {
+	for _, name := range e.policy.Require {
+		if !slices.ContainsFunc(e.report.Signatures, func(s report.Signature) bool { return s.Name == name || s.Profile == name }) {
+			e.report.Add(failed(report.Errorf(report.SignatureNone, report.Place{}, "there is no %s, which is required", name)))
+		}
 	}
 }
 
@@ -63,7 +74,7 @@ func (e *examiner) operation(operation int) {
 	for i := range rules {
 		r := &rules[i]
 		path, name := split(r.wrapper)
-		if !strings.HasPrefix(path, "t:") || e.policy.Profile != nil && e.policy.Profile != r.profile {
+		if !strings.HasPrefix(path, "t:") || e.policy.Profile != nil && !e.policy.Profile.expects(r) {
 			continue // of another protocol; or the message may be on its way to being signed by the next
 		}
 		holder, n := e.find(e.base(r.wrapper), e.nodes[operation].version, path)
@@ -125,6 +136,18 @@ func (e *examiner) official() {
 	}
 	if b, known := e.bearers[target]; e.policy.Profile == SMEV2SP && target != "" && (!known || e.nodes[b.node].sym != appData) {
 		e.report.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no smev:AppData has the Id that must be covered")))
+	}
+}
+
+// entity demands the signature of the entity of GIS GMP that the target names.
+func (e *examiner) entity() {
+	if target := strings.TrimPrefix(e.policy.Target, "#"); e.policy.Profile == GISGMP && target != "" {
+		b, known := e.bearers[target]
+		if !known || !slices.ContainsFunc(e.all, func(x *examination) bool {
+			return x.rule != nil && x.rule.wrapper == entity && e.nodes[x.node].parent == b.node
+		}) {
+			e.report.Add(failed(report.Errorf(report.CoverageWrong, report.Place{}, "no signature is in the entity that the target names")))
+		}
 	}
 }
 

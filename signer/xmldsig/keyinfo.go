@@ -111,8 +111,8 @@ func (o *outline) token(s *signature, reference int) (int, *report.Error) {
 	return b.node, nil
 }
 
-// signer describes a certificate.
-func signer(c *gost.Certificate) *report.Signer {
+// describe says whose a certificate is.
+func describe(c *gost.Certificate) *report.Signer {
 	return &report.Signer{
 		Subject: c.Subject.String(), Issuer: c.Issuer.String(), Serial: fmt.Sprintf("%X", c.Serial),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter,

@@ -15,6 +15,8 @@ const (
 	nsXOP   = "http://www.w3.org/2004/08/xop/include"
 	nsXML   = "http://www.w3.org/XML/1998/namespace"
 
+	nsGISGMP = "http://roskazna.ru/gisgmp/xsd/" // and a version and a schema, such as 116/Message
+
 	nsSMEV2 = "http://smev.gosuslugi.ru/rev"                                   // and a revision, such as 120315
 	nsSMEV3 = "urn://x-artefacts-smev-gov-ru/services/message-exchange/types/" // and [basic/]1.N
 )

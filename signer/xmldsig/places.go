@@ -30,7 +30,11 @@ func (pl *plan) smev3(p *Profile, o *outline, in *Input) error {
 		return o.fail(report.TargetMissing, target,
 			"the content to sign has no attribute Id; its schema must allow one, and the target says which to add")
 	}
-	id, err := pl.identify(o, target, "", want, r.id)
+	fallback := ""
+	if len(r.ids) > 0 {
+		fallback = r.ids[0]
+	}
+	id, err := pl.identify(o, target, "", want, fallback)
 	if err != nil {
 		return err
 	}
@@ -62,7 +66,7 @@ func (pl *plan) smev3(p *Profile, o *outline, in *Input) error {
 	return nil
 }
 
-// ruleToMake finds the row for a signature that a system makes itself, and the element that holds its wrapper.
+// ruleToMake finds the row for a signature to make, and the element that holds its wrapper.
 func (o *outline) ruleToMake(p *Profile) (*rule, int, error) {
 	if o.nodes[0].sym == "soap:Envelope" && o.body < 0 {
 		return nil, 0, o.fail(report.TargetMissing, 0, "soap:Envelope must have exactly one soap:Body")
@@ -73,8 +77,8 @@ func (o *outline) ruleToMake(p *Profile) (*rule, int, error) {
 	for _, operation := range o.operations {
 		for i := range rules {
 			r := &rules[i]
-			if r.profile != p || r.name != caller && r.after == "" {
-				continue
+			if r.profile != p || r.name == sender || r.name == personal && r.after == "" {
+				continue // made by others, earlier
 			}
 			path, _ := split(r.wrapper)
 			switch holder, n := o.find(o.base(r.wrapper), o.nodes[operation].version, path); n {
@@ -93,7 +97,7 @@ func noChoice(p *Profile) error {
 	return report.Errorf(report.RequestInvalid, report.Place{}, "profile %s decides itself what is signed: leave the target out", p.Name)
 }
 
-// smev2 plans the WS-Security header of actor smev.
+// smev2 plans the WS-Security header of an actor.
 func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 	if in.Target != "" {
 		return noChoice(p)
@@ -104,12 +108,24 @@ func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 	if o.body < 0 {
 		return o.fail(report.TargetMissing, 0, "soap:Envelope must have exactly one soap:Body")
 	}
-	id, err := pl.identify(o, o.body, nsWSU, "", "body")
-	if err != nil {
-		return err
+	r := &rules[slices.IndexFunc(rules, func(r rule) bool { return r.profile == p })]
+	for i, path := range r.covers {
+		target, n := o.find(-1, "", path)
+		switch {
+		case n == 0:
+			return o.fail(report.TargetMissing, 0, "no %s to sign", path)
+		case n > 1:
+			return o.fail(report.TargetAmbiguous, 0, "more than one %s", path)
+		}
+		id, err := pl.identify(o, target, nsWSU, "", r.ids[i])
+		if err != nil {
+			return err
+		}
+		pl.draft.references = append(pl.draft.references,
+			draftReference{uri: "#" + id, transforms: p.transforms, target: o.nodes[target].tag.Start})
 	}
-	pl.draft.references = []draftReference{{uri: "#" + id, transforms: p.transforms, target: o.nodes[o.body].tag.Start}}
 
+	_, symbol := split(r.wrapper)
 	scope := scope{o: o}
 	headers := o.named(0, "soap:Header")
 	var security []int
@@ -121,7 +137,7 @@ func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 		pl.wrap("<"+soap+"Header>", "</"+soap+"Header>")
 	case 1:
 		scope.node = headers[0]
-		security = o.named(headers[0], "wsse:Security[smev]")
+		security = o.named(headers[0], symbol)
 	default:
 		return o.fail(report.TargetAmbiguous, headers[1], "a second soap:Header")
 	}
@@ -132,12 +148,12 @@ func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 		}
 		wsse, declareWSSE := scope.element("wsse", nsWSSE)
 		soap, declareSOAP := scope.attribute("soap", nsSOAP)
-		pl.wrap("<"+wsse+"Security"+declareWSSE+declareSOAP+" "+soap+`actor="`+actorSMEV+`">`, "</"+wsse+"Security>")
+		pl.wrap("<"+wsse+"Security"+declareWSSE+declareSOAP+" "+soap+`actor="`+p.actor+`">`, "</"+wsse+"Security>")
 	case 1:
 		scope.node = security[0]
 		pl.inside(o, security[0], false)
 	default:
-		return o.fail(report.TargetAmbiguous, security[1], "a second wsse:Security of actor smev")
+		return o.fail(report.TargetAmbiguous, security[1], "a second wsse:Security of this actor")
 	}
 
 	token := ""
@@ -150,14 +166,14 @@ func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 			if err != nil || !bytes.Equal(der, in.Certificate.Raw) {
 				return o.fail(report.RequestInvalid, t, "the header holds a token with another certificate than the signer's")
 			}
-			if token, err = pl.identify(o, t, nsWSU, "", "SenderCert"); err != nil {
+			if token, err = pl.identify(o, t, nsWSU, "", tokenIDs[p.actor]); err != nil {
 				return err
 			}
 		}
 	}
 	wsse, declare := scope.element("wsse", nsWSSE)
 	if token == "" {
-		token = o.unique("SenderCert")
+		token = o.unique(tokenIDs[p.actor])
 		wsu, declareWSU := scope.attribute("wsu", nsWSU)
 		pl.at.text += "<" + wsse + "BinarySecurityToken" + declare + declareWSU + ` EncodingType="` + tokenBase64 + `" ValueType="` +
 			tokenX509 + `" ` + wsu + `Id="` + token + `">` + base64.StdEncoding.EncodeToString(in.Certificate.Raw) +
@@ -166,6 +182,9 @@ func (pl *plan) smev2(p *Profile, o *outline, in *Input) error {
 	pl.draft.tokenID, pl.draft.prefixWSSE = token, strings.TrimSuffix(wsse, ":")
 	return nil
 }
+
+// tokenIDs are the Ids of tokens by actor.
+var tokenIDs = map[string]string{actorSMEV: "SenderCert", actorRecipient: "NodeCert"}
 
 // scope chooses prefixes for text that is inserted into a node, nested in what this scope declared before.
 type scope struct {
@@ -222,7 +241,7 @@ func (pl *plan) appData(p *Profile, o *outline, in *Input) error {
 	if _, ok := o.nodes[target].attr(nsWSU, "Id"); !ok && o.nodes[target].id() != "" {
 		space = "" // some services declare a plain Id
 	}
-	id, err := pl.identify(o, target, space, want, r.id)
+	id, err := pl.identify(o, target, space, want, r.ids[0])
 	if err != nil {
 		return err
 	}
@@ -256,6 +275,12 @@ func (o *outline) byID(target string) (int, error) {
 func (pl *plan) enveloped(p *Profile, o *outline, in *Input) error {
 	content := draftReference{transforms: p.transforms, whole: true}
 	target := 0
+	if p == GISGMP {
+		var err error
+		if in.Target, err = o.gisgmp(in.Target); err != nil {
+			return err
+		}
+	}
 	if in.Target != "" {
 		var err error
 		if target, err = o.byID(in.Target); err != nil {
@@ -282,10 +307,38 @@ func (pl *plan) enveloped(p *Profile, o *outline, in *Input) error {
 	return nil
 }
 
+// gisgmp finds the Id of what is signed for GIS GMP: the entity that the target names, else the only RequestMessage, which
+// the schema gives an Id; none for an entity that is the document.
+func (o *outline) gisgmp(target string) (string, error) {
+	if target != "" {
+		n, err := o.byID(target)
+		if err == nil && !strings.HasPrefix(o.nodes[n].space, nsGISGMP) {
+			err = o.fail(report.TargetMissing, n, "the target is no element of GIS GMP")
+		}
+		return target, err
+	}
+	if strings.HasPrefix(o.nodes[0].space, nsGISGMP) {
+		return o.nodes[0].id(), nil
+	}
+	found := -1
+	for n := range o.nodes {
+		if o.nodes[n].local == "RequestMessage" && strings.HasPrefix(o.nodes[n].space, nsGISGMP) {
+			if found >= 0 {
+				return "", o.fail(report.TargetAmbiguous, n, "more than one RequestMessage of GIS GMP: the target must name one by its Id")
+			}
+			found = n
+		}
+	}
+	if found < 0 || o.nodes[found].id() == "" {
+		return "", o.fail(report.TargetMissing, 0, "no RequestMessage of GIS GMP with an Id: the target must name what to sign")
+	}
+	return o.nodes[found].id(), nil
+}
+
 // taken refuses to put a Signature where a message of SMEV has one of its own: a verifier would hold it against SMEV's
 // profile.
 func (o *outline) taken(p *Profile, n int) error {
-	if r := o.ruleOf(n); r != nil {
+	if r := o.ruleOf(n); r != nil && r.profile.place != p.place {
 		return o.fail(report.RequestInvalid, n, "a signature in this element is SMEV's %s: profile %s makes it, not %s",
 			r.name, r.profile.Name, p.Name)
 	}

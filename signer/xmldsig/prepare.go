@@ -173,7 +173,7 @@ func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
 		return true
 	}
 	for _, r := range s.references {
-		target, known := 0, r.hasURI && r.uri == ""
+		target, known := o.documentOf(s.node), r.hasURI && r.uri == ""
 		if name, local := strings.CutPrefix(r.uri, "#"); local {
 			var b id
 			b, known = o.bearers[name]
@@ -183,7 +183,11 @@ func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
 			continue
 		}
 		span := o.nodes[target].span()
-		if span.Start < e.at && e.at < span.End || r.uri == "" && e.scope > 0 {
+		bare := e == pl.at && (e.text == "" || e.text == ">") // the Signature alone
+		if bare && slices.ContainsFunc(r.transforms, func(t transform) bool { return t.filters }) {
+			continue
+		}
+		if span.Start < e.at && e.at < span.End || r.uri == "" && target == 0 && e.scope > 0 {
 			return true
 		}
 		if inScope(target) && (!slices.ContainsFunc(r.transforms, canonicalizes) || slices.ContainsFunc(r.transforms, inherits)) {
@@ -369,8 +373,11 @@ func apply(h hash.Hash, doc []byte, node canon.Node, uris []string, signature in
 	chain := make([]canon.Transform, len(uris))
 	for i, uri := range uris {
 		chain[i] = canon.Transform{URI: uri}
-		if uri == canon.EnvelopedURI {
+		switch uri {
+		case canon.EnvelopedURI:
 			chain[i].Signature = signature
+		case canon.XPathURI:
+			chain[i].OmitSignatures = true
 		}
 	}
 	if err := canon.Apply(h, doc, node, chain, limits); err != nil {

@@ -2,7 +2,6 @@ package xmldsig
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -14,87 +13,83 @@ import (
 // finding is what became of one Reference.
 type finding struct {
 	*reference
-	node    int  // the element meant, -1 when there is none
-	whole   bool // URI=""
-	outside bool // content that is not in the document
-	holds   bool // the digest matches
+	node    int           // the element meant, -1 when there is none
+	whole   bool          // URI="" for the whole document
+	outside bool          // content that is not in the document
+	want    []byte        // the digest as written
+	got     *digestion    // of what is meant, nil when problem says why not
+	problem *report.Error // why it was not digested
+	holds   bool          // the digest matches
 }
 
-// references resolves and digests every Reference.
-func (e *examiner) references(index int, s *signature, algorithm *gost.Algorithm, out *report.Signature) []finding {
-	found := make([]finding, 0, len(s.references))
-	for i := range s.references {
-		f := finding{reference: &s.references[i], node: -1}
-		if err := e.reference(fmt.Sprintf("signature-%d/reference-%d", index, i), s, algorithm, &f, out); err != nil {
-			check := failed(err)
-			if check.Place == (report.Place{}) {
-				check.Place = e.place(f.reference.node)
-			}
-			out.Add(check)
-		}
-		found = append(found, f)
-	}
-	return found
-}
-
-// reference resolves and digests one Reference. A mismatch is added to the report; the error is why it could not be digested.
-func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorithm, f *finding, out *report.Signature) *report.Error {
+// ask resolves one Reference and asks for its digest. The error is why it cannot be digested.
+func (e *examiner) ask(t trace, x *examination, f *finding) *report.Error {
 	r := f.reference
-	if err := e.resolve(f); err != nil {
+	if err := e.resolve(x, f); err != nil {
 		return err
 	}
 	digest := gost.DigestByURI(r.method)
 	switch {
 	case digest == nil:
 		return e.fail(report.ReferenceMethod, r.node, "the digest method is no GOST hash: %s", quote(r.method))
-	case digest == gost.GOSTR341194 && algorithm != nil && algorithm != gost.GOST2001 && !e.policy.AllowGOST94:
+	case digest == gost.GOSTR341194 && x.algorithm != nil && x.algorithm != gost.GOST2001 && !e.policy.AllowGOST94:
 		return e.fail(report.ReferenceMethod, r.node, "GOST R 34.11-94 is not accepted beside a key of GOST R 34.10-2012")
 	}
-	want, err := decode(e.nodes[r.value].text)
+	var err error
+	f.want, err = decode(e.nodes[r.value].text)
 	switch {
 	case err != nil || e.nodes[r.value].children > 0:
 		return e.fail(report.ReferenceDigest, r.value, "the digest value is not base64")
-	case len(want) != digest.Size:
-		return e.fail(report.ReferenceDigest, r.value, "the digest value has %d octets, not %d", len(want), digest.Size)
+	case len(f.want) != digest.Size:
+		return e.fail(report.ReferenceDigest, r.value, "the digest value has %d octets, not %d", len(f.want), digest.Size)
 	}
 	if e.digested++; e.digested > maxDigested {
 		return e.fail(report.ReferenceLimit, r.node, "more than %d references in the document", maxDigested)
 	}
-	h := digest.New()
-	var octets int64
 	if f.outside {
 		if len(r.transforms) > 0 {
 			return e.fail(report.ReferenceTransform, r.transforms[0].node, "content outside the document takes no transforms")
 		}
-		h.Write(e.policy.Content)
-		octets = int64(len(e.policy.Content))
-		if e.policy.Trace != nil {
-			e.policy.Trace(trace, e.policy.Content)
-		}
-	} else {
-		chain, problem := e.chain(s, r, f.node)
-		if problem != nil {
-			return problem
-		}
-		node := canon.Node{Whole: f.whole}
-		if !f.whole {
-			node.Element = e.nodes[f.node].tag.Start
-		}
-		if octets, problem = e.apply(h, f.node, node, chain, trace); problem != nil {
-			return problem
-		}
+		f.got = e.digestOutside(digest, t)
+		return nil
 	}
-	got := h.Sum(nil)
-	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(want), Got: base64Of(got)}
-	if f.holds = bytes.Equal(want, got); !f.holds {
+	chain, problem := e.chain(x.s, r, f.node)
+	if problem != nil {
+		return problem
+	}
+	node := canon.Node{Whole: f.whole}
+	if !f.whole {
+		node.Element = e.nodes[f.node].tag.Start
+	}
+	f.got = e.digest(digest, f.node, node, chain, t)
+	return nil
+}
+
+// answer reports on one Reference that was asked for.
+func (e *examiner) answer(f *finding, out *report.Signature) {
+	r := f.reference
+	if f.problem == nil {
+		f.problem = f.got.err
+	}
+	if f.problem != nil {
+		check := failed(f.problem)
+		if check.Place == (report.Place{}) {
+			check.Place = e.place(r.node)
+		}
+		out.Add(check)
+		return
+	}
+	got := f.got.sum()
+	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(f.want), Got: base64Of(got)}
+	if f.holds = bytes.Equal(f.want, got); !f.holds {
 		check.Status, check.Message = report.Failed, "the digest does not match: the content was changed after signing"
 		out.Add(check)
-		return nil
+		return
 	}
 	e.outside = e.outside || f.outside
 	check.Message = "the digest matches the content"
 	out.Add(check)
-	covered := report.Coverage{URI: quote(r.uri), Digest: r.method, Octets: octets}
+	covered := report.Coverage{URI: quote(r.uri), Digest: r.method, Octets: f.got.n}
 	for _, t := range r.transforms {
 		covered.Transforms = append(covered.Transforms, t.uri)
 	}
@@ -112,17 +107,38 @@ func (e *examiner) reference(trace string, s *signature, algorithm *gost.Algorit
 		out.Add(report.Check{Code: report.CoverageWrong, Status: report.NotChecked, Place: e.place(n),
 			Message: "an xop:Include is covered as it is written: the octets that it stands for are not here and not covered"})
 	}
-	return nil
+}
+
+// nest notes which signatures lie in what others cover, as a message of SMEV has the sender's in the node's.
+func (e *examiner) nest() {
+	for i, x := range e.all {
+		for j, inner := range e.all {
+			if i != j && slices.ContainsFunc(x.found, func(f finding) bool { return e.covers(x, &f, inner.node) }) {
+				e.report.Signatures[i].Covers = append(e.report.Signatures[i].Covers, j)
+			}
+		}
+	}
+}
+
+// covers tells whether a Reference that holds digests a further signature: this lies in the element meant, and no transform
+// leaves it out.
+func (e *examiner) covers(x *examination, f *finding, inner int) bool {
+	if !f.holds || f.outside || !f.whole && !e.within(inner, f.node) || slices.ContainsFunc(f.transforms, func(t transform) bool { return t.filters }) {
+		return false
+	}
+	enveloped := slices.ContainsFunc(f.transforms, func(t transform) bool { return t.uri == canon.EnvelopedURI })
+	return !enveloped || !e.within(inner, x.node)
 }
 
 // resolve finds what a Reference means: the whole document, an element by its Id, or content given beside the document.
-func (e *examiner) resolve(f *finding) *report.Error {
+func (e *examiner) resolve(x *examination, f *finding) *report.Error {
 	id, local := strings.CutPrefix(f.uri, "#")
 	switch {
 	case !f.hasURI:
 		return e.fail(report.ReferenceURI, f.reference.node, "the reference has no URI")
 	case f.uri == "":
-		f.node, f.whole = 0, true
+		f.node = e.documentOf(x.node)
+		f.whole = f.node == 0
 		return nil
 	case local && strings.HasPrefix(id, "xpointer("):
 		return e.fail(report.ReferenceURI, f.reference.node, "XPointer is not supported: use \"#id\"")
@@ -143,6 +159,15 @@ func (e *examiner) resolve(f *finding) *report.Error {
 	return e.fail(report.ReferenceURI, f.reference.node, "the reference points outside the document, and nothing is ever fetched")
 }
 
+// documentOf is the root of what URI="" means to a Signature: the document, or an entity of GIS GMP, which is signed as a
+// document of its own before it is put into a message.
+func (o *outline) documentOf(signature int) int {
+	if r := o.ruleOf(o.nodes[signature].parent); r != nil && r.wrapper == entity {
+		return o.nodes[signature].parent
+	}
+	return 0
+}
+
 // cover holds a signature against its row: the elements that count must be the very ones referred to.
 func (e *examiner) cover(r *rule, s *signature, found []finding, out *report.Signature) {
 	wrapper := e.nodes[s.node].parent
@@ -156,7 +181,9 @@ func (e *examiner) cover(r *rule, s *signature, found []finding, out *report.Sig
 			out.Add(failed(e.fail(report.CoverageWrong, s.node, "the message must hold exactly one %s", path)))
 			continue
 		}
-		i := slices.IndexFunc(found, func(f finding) bool { return f.node == target && !f.whole })
+		i := slices.IndexFunc(found, func(f finding) bool {
+			return f.node == target && (!f.whole || r.wrapper == entity) // the entity may be the document
+		})
 		if i < 0 {
 			check := failed(e.fail(report.CoverageWrong, s.signedInfo, "the signature does not cover the element that counts"))
 			check.Expected = e.path(target)
@@ -221,8 +248,11 @@ func (e *examiner) shape(p *Profile, s *signature, found []finding) (ok bool, de
 		switch p.place {
 		case lastChild:
 			demand = "the signature must lie in the element that counts and cover it but for itself"
+			if p == Shared {
+				demand = "the signature must lie in the element that counts and cover it but for all signatures"
+			}
 			ok = ok || f.node == target && e.within(s.node, target) && slices.ContainsFunc(f.transforms, func(t transform) bool {
-				return t.uri == canon.EnvelopedURI || t.filters
+				return t.uri == canon.EnvelopedURI && p != Shared || t.filters
 			})
 		case around:
 			demand = "the signature must be the root and cover an Object of its own"

@@ -58,6 +58,10 @@ func (d *draft) write() *written {
 		if len(r.transforms) > 0 {
 			b.WriteString(`<ds:Transforms>`)
 			for _, t := range r.transforms {
+				if t == canon.XPathURI {
+					b.WriteString(`<ds:Transform Algorithm="` + t + `"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`)
+					continue
+				}
 				b.WriteString(`<ds:Transform Algorithm="` + t + `"/>`)
 			}
 			b.WriteString(`</ds:Transforms>`)

@@ -72,6 +72,9 @@ func (o *outline) ruleOf(wrapper int) *rule {
 
 func (o *outline) fits(r *rule, wrapper int) bool {
 	version := o.nodes[wrapper].version
+	if r.wrapper == entity {
+		return strings.HasPrefix(o.nodes[wrapper].space, nsGISGMP)
+	}
 	if r.wrapper == appData {
 		if o.nodes[0].sym == "soap:Envelope" && (o.body < 0 || !o.within(wrapper, o.body)) {
 			return false
@@ -96,7 +99,7 @@ func (o *outline) lies(n int, path string) bool {
 
 // covered resolves one path of r.covers for a Signature in wrapper.
 func (o *outline) covered(r *rule, wrapper int, path string) (at, n int) {
-	if path == appData {
+	if path == appData || path == entity {
 		return wrapper, 1
 	}
 	return o.find(o.base(r.wrapper), o.nodes[wrapper].version, path)

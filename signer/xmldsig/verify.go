@@ -1,10 +1,9 @@
 package xmldsig
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
-	"io"
+	"slices"
 	"time"
 
 	"github.com/epov-signer/epov/canon"
@@ -26,6 +25,9 @@ type Policy struct {
 	// Target is the Id of the element that profiles enveloped, xades-bes and detached must cover; empty: the root (detached:
 	// anything). For smev2-sp, the smev:AppData that must be signed; empty: every one.
 	Target string
+	// Require names signatures that must be there, by what the report calls them ("PersonalSignature", "SMEVSignature",
+	// "wsse:Security[actor recipient]", …) or by their profile.
+	Require []string
 	// Trust decides about signers; nil: trust is reported as not checked.
 	Trust *trust.Store
 	// Node decides who may sign as SMEV itself (SMEVSignature, actor recipient): any other valid certificate is not enough.
@@ -56,8 +58,10 @@ type examiner struct {
 	missed   []report.Check   // why others do not follow the profile demanded
 	outside  bool             // a signature covers the content outside
 	loaded   []int            // by loads, nil before
-	digested int              // references
-	work     int64            // octets read and written for digests
+	all      []*examination
+	asked    []*digestion
+	digested int   // references
+	work     int64 // octets read and written for digests
 }
 
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
@@ -66,6 +70,11 @@ type examiner struct {
 func Verify(doc []byte, policy Policy) (*report.Report, error) {
 	if p := policy.Profile; policy.Target != "" && (p == nil || !p.targeted()) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "target"}, "a target needs a profile that leaves a choice")
+	}
+	for _, name := range policy.Require {
+		if ProfileByName(name) == nil && !slices.ContainsFunc(rules, func(r rule) bool { return r.name == name }) {
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "require"}, "no signature is called %s", quote(name))
+		}
 	}
 	o, err := locate(doc, policy.Limits)
 	if err != nil {
@@ -85,8 +94,14 @@ func Verify(doc []byte, policy Policy) (*report.Report, error) {
 		e.report.Add(failed(report.Errorf(report.ReferenceLimit, report.Place{}, "more than %d signatures", maxSignatures)))
 	}
 	for i, n := range o.signatures[:min(len(o.signatures), maxSignatures)] {
-		e.report.Signatures = append(e.report.Signatures, e.examine(i, n))
+		e.all = append(e.all, e.read(i, n))
 	}
+	e.run()
+	for _, x := range e.all {
+		e.judge(x)
+		e.report.Signatures = append(e.report.Signatures, x.out)
+	}
+	e.nest()
 	e.demand()
 	return e.report, nil
 }
@@ -96,152 +111,141 @@ func failed(err *report.Error) report.Check {
 	return report.Check{Code: err.Code, Status: report.Failed, Message: err.Message, Place: err.Place}
 }
 
-// examine checks one ds:Signature: structure, algorithms, key, value, references, what must be covered, the signer.
-func (e *examiner) examine(index, n int) report.Signature {
-	out := report.Signature{Name: "ds:Signature", Place: e.place(n)}
-	rule := e.ruleOf(e.nodes[n].parent)
-	profile := e.policy.Profile
-	if rule != nil {
-		out.Name, profile = rule.name, rule.profile
-		out.Profile = profile.Name
-		e.matched[rule]++
-		e.profiles[profile]++
-	} else if profile != nil && profile.tabled() {
-		profile = nil // a place of this profile would have had a row
-	}
-	pass := func(code report.Code, at int, format string, args ...any) {
-		out.Add(report.Check{Code: code, Message: fmt.Sprintf(format, args...), Place: e.place(at)})
-	}
+// examination is one ds:Signature on its way: read first, then digested together with the others, then judged.
+type examination struct {
+	node      int
+	rule      *rule    // of the place that it lies in, nil for none
+	profile   *Profile // to hold it against, may be nil
+	s         *signature
+	algorithm *gost.Algorithm // nil when it is not accepted
+	info      *digestion      // of SignedInfo, nil when it cannot be digested
+	found     []finding
+	out       report.Signature
+}
 
+func (x *examination) add(c report.Check) { x.out.Add(c) }
+
+// read takes one ds:Signature apart and asks for the digests that it needs.
+func (e *examiner) read(index, n int) *examination {
+	x := &examination{node: n, rule: e.ruleOf(e.nodes[n].parent), profile: e.policy.Profile}
+	x.out = report.Signature{Name: "ds:Signature", Place: e.place(n)}
+	if x.rule != nil {
+		x.out.Name, x.profile = x.rule.name, x.rule.profile
+		x.out.Profile = x.profile.Name
+		e.matched[x.rule]++
+		e.profiles[x.profile]++
+	} else if x.profile != nil && x.profile.tabled() {
+		x.profile = nil // a place of this profile would have had a row
+	}
 	s, problem := e.parse(n)
 	if problem != nil {
-		out.Add(failed(problem))
-		return out
+		x.add(failed(problem))
+		return x
 	}
-	pass(report.SignatureStructure, n, "the signature is built as XMLDSig says")
+	x.s = s
+	x.add(report.Check{Code: report.SignatureStructure, Message: "the signature is built as XMLDSig says", Place: x.out.Place})
 
-	algorithm := gost.AlgorithmByURI(s.method)
+	x.algorithm = gost.AlgorithmByURI(s.method)
 	switch {
-	case algorithm == nil:
-		out.Add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method is no GOST signature with a public key: %s", quote(s.method))))
+	case x.algorithm == nil:
+		x.add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method is no GOST signature with a public key: %s", quote(s.method))))
 	case s.hmacLength:
-		out.Add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method takes no parameters")))
-		algorithm = nil
+		x.add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method takes no parameters")))
+		x.algorithm = nil
 	default:
-		out.Algorithm = algorithm.Name
+		x.out.Algorithm = x.algorithm.Name
 	}
-	info := e.signedInfo(index, s, algorithm, &out)
-
-	certificates, problem := e.certificates(s)
-	if problem != nil {
-		out.Add(failed(problem))
-	}
-	var leaf *gost.Certificate
-	if problem == nil {
-		leaf = e.value(s, algorithm, info, certificates, &out)
-	}
-
-	found := e.references(index, s, algorithm, &out)
-	if rule == nil {
-		e.astray(n, found, &out)
-	}
-	if rule == nil && profile != nil {
-		if ok, demand := e.shape(profile, s, found); ok {
-			pass(report.CoverageWrong, n, "the signature covers what the profile says")
-			out.Profile = profile.Name
-			e.profiles[profile]++
-		} else { // one more signature than the one that counts
-			e.missed = append(e.missed, failed(e.fail(report.CoverageWrong, n, "%s", demand)))
-			profile = nil
+	if s.c14n.odd || !canon.IsCanonicalization(s.c14n.uri) {
+		x.add(failed(e.fail(report.SignatureC14N, s.c14n.node, "the canonicalization method is not among those allowed: %s", quote(s.c14n.uri))))
+	} else {
+		x.add(report.Check{Code: report.SignatureC14N, Message: "the canonicalization method is allowed", Place: e.place(s.c14n.node)})
+		if x.algorithm != nil {
+			node := canon.Node{Element: e.nodes[s.signedInfo].tag.Start, Comments: true}
+			chain := []canon.Transform{{URI: s.c14n.uri, PrefixList: s.c14n.prefixes}}
+			x.info = e.digest(x.algorithm.Digest, s.signedInfo, node, chain, trace{index, -1})
 		}
 	}
-	if rule != nil {
-		e.cover(rule, s, found, &out)
+	x.found = make([]finding, len(s.references))
+	for i := range s.references {
+		x.found[i] = finding{reference: &s.references[i], node: -1}
+		x.found[i].problem = e.ask(trace{index, i}, x, &x.found[i])
 	}
-	e.objects(s, profile, found, &out)
-	e.filtered(s, profile, found, &out)
-	e.qualifying(s, profile, found, leaf, &out)
-	if leaf != nil {
-		out.Signer = signer(leaf)
-		var extra []*gost.Certificate
-		for _, c := range certificates {
-			if c != leaf {
-				extra = append(extra, c)
+	return x
+}
+
+// judge says what the signature is worth: key, value, references, what must be covered, the signer.
+func (e *examiner) judge(x *examination) {
+	s, out := x.s, &x.out
+	if s == nil {
+		return
+	}
+	var info []byte
+	if x.info != nil {
+		if err := x.info.err; err != nil {
+			code := err.Code
+			if code == report.ReferenceTransform {
+				code = report.SignatureC14N
+			}
+			x.add(report.Check{Code: code, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
+		} else {
+			info = x.info.sum()
+		}
+	}
+	certificates, problem := e.certificates(s)
+	var leaf *gost.Certificate
+	if problem != nil {
+		x.add(failed(problem))
+	} else {
+		leaf = e.value(s, x.algorithm, info, certificates, out)
+	}
+	for i := range x.found {
+		e.answer(&x.found[i], out)
+	}
+	if x.rule == nil {
+		e.astray(x.node, x.found, out)
+	} else {
+		e.cover(x.rule, s, x.found, out)
+	}
+	if asked := e.policy.Profile; asked != nil && !asked.tabled() && (x.rule == nil || x.rule.profile.place == asked.place) {
+		if ok, demand := e.shape(asked, s, x.found); ok {
+			x.add(report.Check{Code: report.CoverageWrong, Message: "the signature covers what the profile says", Place: out.Place})
+			x.profile, out.Profile = asked, asked.Name
+			e.profiles[asked]++
+		} else { // one more signature than the one that counts
+			e.missed = append(e.missed, failed(e.fail(report.CoverageWrong, x.node, "%s", demand)))
+			if x.rule == nil {
+				x.profile = nil
 			}
 		}
-		store := e.policy.Trust
-		if rule != nil && rule.node && e.policy.Node != nil {
-			store = e.policy.Node
+	}
+	e.objects(s, x.profile, x.found, out)
+	e.filtered(s, x.profile, x.found, out)
+	e.qualifying(s, x.profile, x.found, leaf, out)
+	if leaf != nil {
+		e.signer(x, leaf, certificates)
+	}
+}
+
+// signer says who signed and whether that is trusted.
+func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates []*gost.Certificate) {
+	x.out.Signer = describe(leaf)
+	var extra []*gost.Certificate
+	for _, c := range certificates {
+		if c != leaf {
+			extra = append(extra, c)
 		}
-		judgement := store.Check(leaf, extra, e.policy.Time)
-		out.Checks = append(out.Checks, judgement.Checks...)
-		out.Evidence = judgement.Evidence
-		if rule != nil && rule.node && e.policy.Node == nil {
-			out.Add(report.Check{Code: report.CertPath, Status: report.NotChecked, Place: e.place(s.keyInfo),
-				Message: "who may sign as SMEV itself is not configured"})
-		}
 	}
-	return out
-}
-
-// signedInfo canonicalizes SignedInfo and digests it; nil when that cannot be done.
-func (e *examiner) signedInfo(index int, s *signature, algorithm *gost.Algorithm, out *report.Signature) []byte {
-	if s.c14n.odd || !canon.IsCanonicalization(s.c14n.uri) {
-		out.Add(failed(e.fail(report.SignatureC14N, s.c14n.node, "the canonicalization method is not among those allowed: %s", quote(s.c14n.uri))))
-		return nil
+	store, node := e.policy.Trust, x.rule != nil && x.rule.node
+	if node && e.policy.Node != nil {
+		store = e.policy.Node
 	}
-	out.Add(report.Check{Code: report.SignatureC14N, Message: "the canonicalization method is allowed", Place: e.place(s.c14n.node)})
-	if algorithm == nil {
-		return nil
+	judgement := store.Check(leaf, extra, e.policy.Time)
+	x.out.Checks = append(x.out.Checks, judgement.Checks...)
+	x.out.Evidence = judgement.Evidence
+	if node && e.policy.Node == nil {
+		x.add(report.Check{Code: report.CertPath, Status: report.NotChecked, Place: e.place(x.s.keyInfo),
+			Message: "who may sign as SMEV itself is not configured"})
 	}
-	h := algorithm.Digest.New()
-	node := canon.Node{Element: e.nodes[s.signedInfo].tag.Start, Comments: true}
-	chain := []canon.Transform{{URI: s.c14n.uri, PrefixList: s.c14n.prefixes}}
-	if _, err := e.apply(h, s.signedInfo, node, chain, fmt.Sprintf("signature-%d/signed-info", index)); err != nil {
-		code := err.Code
-		if code == report.ReferenceTransform {
-			code = report.SignatureC14N
-		}
-		out.Add(report.Check{Code: code, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
-		return nil
-	}
-	return h.Sum(nil)
-}
-
-// apply canonicalizes into w and counts the octets. The document is read from its start to the end of node, and what one
-// transform makes of it by the next: signatures that want more than a fair share of that are refused.
-func (e *examiner) apply(w io.Writer, n int, node canon.Node, chain []canon.Transform, trace string) (int64, *report.Error) {
-	if e.work > maxWorkAtLeast+maxWork*int64(len(e.doc)) {
-		return 0, e.fail(report.ReferenceLimit, n, "the signatures of the document cover too much")
-	}
-	end := len(e.doc)
-	if !node.Whole {
-		end = e.nodes[n].span().End
-	}
-	e.work += int64(end) * int64(max(1, len(chain)))
-	var octets bytes.Buffer
-	count := &counter{to: w}
-	if e.policy.Trace != nil {
-		count.to = io.MultiWriter(w, &octets)
-	}
-	if err := canon.Apply(count, e.doc, node, chain, e.policy.Limits); err != nil {
-		return 0, asError(err)
-	}
-	if e.policy.Trace != nil {
-		e.policy.Trace(trace, octets.Bytes())
-	}
-	e.work += count.n
-	return count.n, nil
-}
-
-type counter struct {
-	to io.Writer
-	n  int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.n += int64(len(p))
-	return c.to.Write(p)
 }
 
 // value checks SignatureValue and finds the signer: the certificate whose key verifies, else the first that could have

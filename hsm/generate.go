@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm/internal/p11"
@@ -40,68 +41,87 @@ func (t *Token) GenerateKey(ctx context.Context, id string, a *gost.Algorithm, p
 }
 
 func (t *Token) generate(s p11.Session, id string, a *gost.Algorithm, p *gost.ParamSet) (*gost.PublicKey, error) {
-	r := reader{t.module, s}
+	r := t.reader(s)
 	if err := r.vacant(id); err != nil {
 		return nil, err
 	}
-	keyType, generator, mechanism := p11.KeyTypeGOST, p11.MechGOSTKeyPair, p11.MechGOST
+	generator := p11.MechGOSTKeyPair
 	if a.Size == 64 {
-		keyType, generator, mechanism = p11.KeyTypeGOST512, p11.MechGOST512KeyPair, p11.MechGOST512
+		generator = p11.MechGOST512KeyPair
 	}
 	if able, err := t.module.Mechanisms(t.slot); err != nil {
 		return nil, err
 	} else if !slices.Contains(able, generator) {
 		return nil, &Error{Kind: Config, Op: "generate", Err: fmt.Errorf("the token makes no keys of %s", a.Name)}
 	}
+	public, private, err := templates(id, a, p)
+	if err != nil {
+		return nil, err
+	}
 	params, err := parameters(a, p)
 	if err != nil {
 		return nil, err
 	}
-	common := []*p11.Attribute{
-		p11.Attr(p11.AttrKeyType, keyType), p11.Attr(p11.AttrToken, true),
-		p11.Attr(p11.AttrID, []byte(id)), p11.Attr(p11.AttrLabel, []byte(id)),
+	v := r.profile()
+	private = append(private, v.private...)
+	if v.PrivateParams == Always {
+		private = append(private, params...)
 	}
-	public := slices.Concat(common, params, []*p11.Attribute{
-		p11.Attr(p11.AttrClass, p11.ClassPublicKey), p11.Attr(p11.AttrPrivate, false), p11.Attr(p11.AttrVerify, true),
-	})
-	private := slices.Concat(common, []*p11.Attribute{
-		p11.Attr(p11.AttrClass, p11.ClassPrivateKey), p11.Attr(p11.AttrPrivate, true), p11.Attr(p11.AttrSign, true),
-		p11.Attr(p11.AttrSensitive, true), p11.Attr(p11.AttrExtractable, false),
-	})
 	pub, priv, err := t.module.GenerateKeyPair(s, generator, public, private)
-	if errors.Is(err, p11.TemplateIncomplete) || errors.Is(err, p11.TemplateInconsistent) {
-		// By the standard the parameters belong to the public template; some tokens want them in both.
+	if v.PrivateParams == Retried && (errors.Is(err, p11.TemplateIncomplete) || errors.Is(err, p11.TemplateInconsistent)) {
 		pub, priv, err = t.module.GenerateKeyPair(s, generator, public, slices.Concat(private, params))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("parameter set %s: %w", p.Name, err)
 	}
-	key, err := r.prove(id, priv, mechanism, a, p, t)
+	key, err := t.prove(r, id, priv, a, p, (Attributes).Weaknesses)
 	if err != nil {
 		return nil, errors.Join(err, t.module.DestroyObject(s, priv), t.module.DestroyObject(s, pub))
 	}
 	return key, nil
 }
 
+// templates are the attributes of a new pair; the private one is without the parameters.
+func templates(id string, a *gost.Algorithm, p *gost.ParamSet) (public, private []*p11.Attribute, err error) {
+	keyType := p11.KeyTypeGOST
+	if a.Size == 64 {
+		keyType = p11.KeyTypeGOST512
+	}
+	params, err := parameters(a, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	common := []*p11.Attribute{
+		p11.Attr(p11.AttrKeyType, keyType), p11.Attr(p11.AttrToken, true),
+		p11.Attr(p11.AttrID, []byte(id)), p11.Attr(p11.AttrLabel, []byte(id)),
+	}
+	public = slices.Concat(common, params, []*p11.Attribute{
+		p11.Attr(p11.AttrClass, p11.ClassPublicKey), p11.Attr(p11.AttrPrivate, false), p11.Attr(p11.AttrVerify, true),
+	})
+	private = slices.Concat(common, []*p11.Attribute{
+		p11.Attr(p11.AttrClass, p11.ClassPrivateKey), p11.Attr(p11.AttrPrivate, true), p11.Attr(p11.AttrSign, true),
+		p11.Attr(p11.AttrSensitive, true), p11.Attr(p11.AttrExtractable, false),
+	})
+	return public, private, nil
+}
+
 // prove reads a new pair back and checks that it is the one that was asked for, kept as it was asked for, and signs.
-func (r reader) prove(id string, priv p11.Object, mechanism uint, a *gost.Algorithm, p *gost.ParamSet, t *Token) (*gost.PublicKey, error) {
-	for _, want := range []struct {
-		kind uint
-		set  bool
-		what string
-	}{
-		{p11.AttrSensitive, true, "is not sensitive"},
-		{p11.AttrExtractable, false, "is extractable"},
-		{p11.AttrAlwaysSensitive, true, "was not always sensitive"},
-		{p11.AttrNeverExtractable, true, "was extractable"},
-	} {
-		set, err := r.flag(priv, want.kind)
-		if err != nil {
-			return nil, err
-		}
-		if set != want.set {
-			return nil, unusable(id, "the token made a key that %s", want.what)
-		}
+func (t *Token) prove(r reader, id string, priv p11.Object, a *gost.Algorithm, p *gost.ParamSet,
+	weaknesses func(Attributes) []string) (*gost.PublicKey, error) {
+	attributes, err := r.attributes(priv)
+	if err != nil {
+		return nil, err
+	}
+	if weak := weaknesses(attributes); len(weak) > 0 {
+		return nil, unusable(id, "the token made a key that %s", strings.Join(weak, ", "))
+	}
+	made := pair{private: priv}
+	algorithm, err := r.suitable(id, &made)
+	if err != nil {
+		return nil, err
+	}
+	if algorithm.Size != a.Size {
+		return nil, unusable(id, "the token made a key of %d bit", 8*algorithm.Size)
 	}
 	public, err := r.publicObject(id, a)
 	if err != nil {
@@ -113,7 +133,7 @@ func (r reader) prove(id string, priv p11.Object, mechanism uint, a *gost.Algori
 	if !public.Params.SameCurve(p) {
 		return nil, unusable(id, "the token made a key on %s instead of %s", public.Params.Name, p.Name)
 	}
-	k := &Key{token: t, id: id, mechanism: mechanism, public: public, handle: priv}
+	k := &Key{token: t, id: id, mechanism: made.mechanism, public: public, handle: priv}
 	return public, k.selfTest(r.s)
 }
 
@@ -127,7 +147,7 @@ func (r reader) vacant(id string) error {
 			return err
 		}
 		if len(found) > 0 {
-			return &Error{Kind: Exists, Op: fmt.Sprintf("generate key %q", id), Err: fmt.Errorf("the token has a %s of this id", what)}
+			return &Error{Kind: Exists, Op: fmt.Sprintf("make key %q", id), Err: fmt.Errorf("the token has a %s of this id", what)}
 		}
 	}
 	return nil

@@ -40,7 +40,7 @@ func (t *Token) Key(ctx context.Context, id string) (*Key, error) {
 	}
 	var k *Key
 	err := t.withSession(ctx, fmt.Sprintf("find key %q", id), func(s session) error {
-		p, err := reader{t.module, s.handle}.pair(id)
+		p, err := t.reader(s.handle).pair(id)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (k *Key) find(s session) (p11.Object, error) {
 	if k.handle != 0 && k.epoch == s.epoch {
 		return k.handle, nil
 	}
-	found, err := reader{k.token.module, s.handle}.find(p11.ClassPrivateKey, k.id)
+	found, err := k.token.reader(s.handle).find(p11.ClassPrivateKey, k.id)
 	if err != nil {
 		return 0, err
 	}

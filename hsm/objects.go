@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm/internal/p11"
@@ -23,10 +24,20 @@ func checkID(id string) error {
 	return nil
 }
 
-// reader reads objects through one session.
+// reader reads objects through one session, as the token's vendor has them; without a vendor by the standard.
 type reader struct {
-	m p11.Module
-	s p11.Session
+	m      p11.Module
+	s      p11.Session
+	vendor *Vendor
+}
+
+func (t *Token) reader(s p11.Session) reader { return reader{t.module, s, t.info.Vendor} }
+
+func (r reader) profile() *Vendor {
+	if r.vendor == nil {
+		return &generic
+	}
+	return r.vendor
 }
 
 // find looks for the objects of a class with an id; two are enough to know that there is no single one.
@@ -131,29 +142,50 @@ func (r reader) suitable(id string, p *pair) (*gost.Algorithm, error) {
 	algorithm := gost.GOST2012_256
 	switch kind {
 	case p11.KeyTypeGOST:
-		p.mechanism = p11.MechGOST
+		p.mechanism = r.profile().Mechanism256
 	case p11.KeyTypeGOST512:
-		p.mechanism, algorithm = p11.MechGOST512, gost.GOST2012_512
+		p.mechanism, algorithm = r.profile().Mechanism512, gost.GOST2012_512
 	default:
 		return nil, unusable(id, "it is not a GOST R 34.10 key: %s", keyTypeName(kind))
 	}
-	for _, attended := range []struct {
-		kind uint
-		what string
-	}{
-		{p11.AttrAlwaysAuth, "asks for its PIN at each signature"},
-		{p11.AttrRutokenTouch, "waits for a touch at each signature"},
-		{p11.AttrRutokenPINPad, "waits for a PIN at its pad"},
-	} {
-		set, err := r.flag(p.private, attended.kind)
-		if err != nil {
-			return nil, err
-		}
-		if set {
-			return nil, unusable(id, "the key %s, which is unfit for a service", attended.what)
-		}
+	if p.mechanism == 0 {
+		return nil, unusable(id, "%s signs nothing with keys of %d bit", r.profile().Title, 8*algorithm.Size)
+	}
+	sign, err := r.octets(p.private, p11.AttrSign)
+	if err != nil {
+		return nil, err
+	}
+	if len(sign) == 1 && sign[0] == 0 {
+		return nil, unusable(id, "the token does not let it sign: CKA_SIGN is false")
+	}
+	attended, err := r.attended(p.private)
+	if err != nil {
+		return nil, err
+	}
+	if attended != "" {
+		return nil, unusable(id, "the key %s, which is unfit for a service", attended)
 	}
 	return algorithm, nil
+}
+
+// attended says which person a key waits for; empty when for none.
+func (r reader) attended(private p11.Object) (string, error) {
+	v := r.profile()
+	const always = "asks for its PIN at each signature"
+	switch v.AlwaysAuthenticate {
+	case Forced:
+		return always, nil
+	case ByAttribute:
+		if set, err := r.flag(private, p11.AttrAlwaysAuth); err != nil || set {
+			return always, err
+		}
+	}
+	for _, a := range v.Attended {
+		if set, err := r.flag(private, a.Attribute); err != nil || set {
+			return a.What, err
+		}
+	}
+	return "", nil
 }
 
 // publicObject reads the public key object; nil when there is none. Parameters are never taken from the private object:
@@ -182,11 +214,34 @@ func (r reader) publicObject(id string, algorithm *gost.Algorithm) (*gost.Public
 	if err != nil {
 		return nil, unusable(id, "parameters of the public key: %w", err)
 	}
-	key, err := gost.NewPublicKey(algorithm, set, unwrap(value, 2*algorithm.Size))
+	value = unwrap(value, 2*algorithm.Size)
+	key, err := gost.NewPublicKey(algorithm, set, value)
 	if err != nil {
-		return nil, unusable(id, "public key: %w", err)
+		return nil, unusable(id, "public key: %w%s", err, misfit(algorithm, set, value))
 	}
 	return key, nil
+}
+
+// misfit looks for the way in which a public key is other than its label says, only to give the operator a name for it.
+func misfit(a *gost.Algorithm, label *gost.ParamSet, value []byte) string {
+	if len(value) != 2*a.Size {
+		return ""
+	}
+	reversed := bytes.Clone(value)
+	slices.Reverse(reversed[:a.Size])
+	slices.Reverse(reversed[a.Size:])
+	if _, err := gost.NewPublicKey(a, label, reversed); err == nil {
+		return "; its halves are big-endian"
+	}
+	for _, set := range gost.ParamSets {
+		if set.SameCurve(label) {
+			continue
+		}
+		if _, err := gost.NewPublicKey(a, set, value); err == nil {
+			return fmt.Sprintf("; it is on %s, and the token calls it %s", set.Name, label.Name)
+		}
+	}
+	return ""
 }
 
 // certificate reads the certificate object; nil when there is none.

@@ -91,6 +91,7 @@ const (
 	AttrAlwaysSensitive  uint = pkcs11.CKA_ALWAYS_SENSITIVE
 	AttrNeverExtractable uint = pkcs11.CKA_NEVER_EXTRACTABLE
 	AttrAlwaysAuth       uint = pkcs11.CKA_ALWAYS_AUTHENTICATE
+	AttrLocal            uint = pkcs11.CKA_LOCAL
 	AttrModifiable       uint = pkcs11.CKA_MODIFIABLE
 	AttrUnwrap           uint = pkcs11.CKA_UNWRAP
 	AttrValueLen         uint = pkcs11.CKA_VALUE_LEN

@@ -11,6 +11,8 @@ import (
 type Fake struct {
 	// Signer computes a signature; it stands for the key of every private object.
 	Signer func(data []byte) ([]byte, error)
+	// Generate makes the two objects of a new pair from their templates; nil: the token makes none.
+	Generate func(public, private []*Attribute) (pub, priv []*Attribute, err error)
 	// Fault is asked before each call, by its name without C_; an error is returned in the call's place. It may block.
 	Fault func(call string) error
 
@@ -41,6 +43,13 @@ func (f *Fake) SetFlags(flags uint) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	f.info.Flags = flags
+}
+
+// SetInfo changes what the token says of itself.
+func (f *Fake) SetInfo(change func(*TokenInfo)) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	change(&f.info)
 }
 
 // Calls counts the calls of a name.
@@ -102,12 +111,51 @@ func (f *Fake) Mechanisms(uint) ([]uint, error) {
 	return []uint{MechGOST, MechGOSTKeyPair}, err
 }
 
-func (f *Fake) InitToken(uint, string, string) error    { return FunctionNotSupported }
-func (f *Fake) InitPIN(Session, string) error           { return FunctionNotSupported }
-func (f *Fake) DestroyObject(s Session, _ Object) error { return FunctionNotSupported }
+func (f *Fake) InitToken(uint, string, string) error { return FunctionNotSupported }
+func (f *Fake) InitPIN(Session, string) error        { return FunctionNotSupported }
 
-func (f *Fake) GenerateKeyPair(Session, uint, []*Attribute, []*Attribute) (Object, Object, error) {
-	return 0, 0, FunctionNotSupported
+// DestroyObject leaves a gap, so that the handles of the others stay.
+func (f *Fake) DestroyObject(s Session, h Object) error {
+	leave, err := f.enter("DestroyObject")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return err
+	}
+	if _, ok := f.object(h); !ok {
+		return ObjectHandleInvalid
+	}
+	f.objects[int(h)-f.logins*1000-1] = nil
+	return nil
+}
+
+// GenerateKeyPair stores what Generate makes of the templates.
+func (f *Fake) GenerateKeyPair(s Session, _ uint, public, private []*Attribute) (Object, Object, error) {
+	leave, err := f.enter("GenerateKeyPair")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return 0, 0, err
+	}
+	if f.Generate == nil {
+		return 0, 0, FunctionNotSupported
+	}
+	if public, private, err = f.Generate(public, private); err != nil {
+		return 0, 0, err
+	}
+	f.objects = append(f.objects, public, private)
+	n := len(f.objects)
+	return f.handle(n - 2), f.handle(n - 1), nil
+}
+
+// Objects counts those on the token.
+func (f *Fake) Objects() (n int) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	for _, o := range f.objects {
+		if o != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (f *Fake) OpenSession(uint, bool) (Session, error) {
@@ -189,7 +237,7 @@ func (f *Fake) handle(i int) Object { return Object(f.logins*1000 + i + 1) }
 
 func (f *Fake) object(h Object) (fakeObject, bool) {
 	i := int(h) - f.logins*1000 - 1
-	if i < 0 || i >= len(f.objects) || f.objects[i].private() && !f.in {
+	if i < 0 || i >= len(f.objects) || f.objects[i] == nil || f.objects[i].private() && !f.in {
 		return nil, false
 	}
 	return f.objects[i], true
@@ -203,7 +251,7 @@ func (f *Fake) Find(s Session, template []*Attribute, limit int) ([]Object, erro
 	}
 	var found []Object
 	for i, o := range f.objects {
-		fits := !slices.ContainsFunc(template, func(a *Attribute) bool { return !bytes.Equal(o.value(a.Type), a.Value) })
+		fits := o != nil && !slices.ContainsFunc(template, func(a *Attribute) bool { return !bytes.Equal(o.value(a.Type), a.Value) })
 		if fits && (f.in || !o.private()) && len(found) < limit {
 			found = append(found, f.handle(i))
 		}

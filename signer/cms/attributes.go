@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
-	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -33,7 +32,8 @@ var attributeRules = []struct {
 // attribute is RFC 5652 section 5.3, as received.
 type attribute struct {
 	oid    asn1.ObjectIdentifier
-	values [][]byte // whole encodings
+	values [][]byte       // whole encodings
+	places []report.Place // of the values, without paths
 	raw    []byte
 	place  report.Place
 }
@@ -72,29 +72,11 @@ func parseAttributes(r reader, what string) (attributes, error) {
 				return nil, err
 			}
 			a.values = append(a.values, in.raw(value))
+			a.places = append(a.places, value.place(""))
 		}
 		set = append(set, a)
 	}
 	return set, nil
-}
-
-// isSignedAttributes reports whether content is what a signature covers when there are signed attributes: a SET OF them with
-// those that are required. A signature has no mark that tells the two cases of RFC 5652 section 5.4 apart, so whoever leaves
-// the attributes of a message away and puts them where the content was keeps its signature.
-func isSignedAttributes(content []byte) bool {
-	r := reader{message: content, end: len(content), depth: 1, limit: maxNesting}
-	e, err := r.expect(tagSet, "")
-	if err != nil || !r.empty() {
-		return false
-	}
-	set, err := parseAttributes(r.inside(e), "")
-	if err != nil {
-		return false
-	}
-	has := func(oid asn1.ObjectIdentifier) bool {
-		return slices.ContainsFunc(set, func(a attribute) bool { return a.oid.Equal(oid) })
-	}
-	return has(oidContentType) && has(oidMessageDigest)
 }
 
 // value returns the only value of the only attribute with this identifier, nil otherwise.
@@ -126,7 +108,8 @@ func setOf(contents []byte) []byte {
 	return b.BytesOrPanic() // contents are in memory, hence shorter than what DER can say
 }
 
-// checkAttributes applies the rules of RFC 5652 sections 5.3 and 11 that need neither content nor certificate.
+// checkAttributes applies the rules of RFC 5652 sections 5.3 and 11 that need neither content nor certificate. A
+// countersignature, which is told by a contentType that is nil, must not have the attribute of that name (section 11.4).
 func (si *signerInfo) checkAttributes(s *report.Signature, contentType asn1.ObjectIdentifier) {
 	fail := func(at report.Place, format string, args ...any) {
 		s.Add(report.Check{Code: report.CMSAttributes, Status: report.Failed, Message: fmt.Sprintf(format, args...), Place: at})
@@ -134,7 +117,7 @@ func (si *signerInfo) checkAttributes(s *report.Signature, contentType asn1.Obje
 	sound := len(s.Checks)
 	set := si.signedSet.place(si.path("signedAttrs"))
 	if si.signed == nil {
-		if !contentType.Equal(oidData) {
+		if contentType != nil && !contentType.Equal(oidData) {
 			fail(si.place, "signed attributes are absent although the content type is not id-data (RFC 5652 section 5.3)")
 		}
 	} else if !si.signedSet.minimal || !isDER(si.signedSet.body, maxNesting) {
@@ -159,7 +142,11 @@ func (si *signerInfo) checkAttributes(s *report.Signature, contentType asn1.Obje
 				fail(a.place, "%s has %d values where one must be", rule.name, len(a.values))
 			}
 		}
-		if si.signed != nil && rule.required && count == 0 {
+		counter := contentType == nil && rule.oid.Equal(oidContentType)
+		switch {
+		case counter && count > 0:
+			fail(set, "a countersignature has the attribute %s, which it must not have", rule.name)
+		case si.signed != nil && rule.required && !counter && count == 0:
 			fail(set, "%s is missing", rule.name)
 		}
 		for _, a := range si.unsigned {
@@ -181,7 +168,9 @@ func (si *signerInfo) checkAttributes(s *report.Signature, contentType asn1.Obje
 		}
 		s.Add(report.Check{Code: report.CMSAttributes, Message: message, Place: set})
 	}
-	si.checkContentType(s, contentType)
+	if contentType != nil {
+		si.checkContentType(s, contentType)
+	}
 	si.checkAlgorithmProtection(s)
 }
 

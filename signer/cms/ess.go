@@ -100,11 +100,8 @@ func (id *certID) parseIssuerSerial(in *cryptobyte.String) bool {
 }
 
 func hashByOID(oid asn1.ObjectIdentifier) func() hash.Hash {
-	if d := gost.DigestByOID(oid); d != nil {
-		return d.New
-	}
-	if oid.Equal(oidSHA256) {
-		return sha256.New
+	if d := digestByOID(oid); d != nil {
+		return d.new
 	}
 	return nil
 }

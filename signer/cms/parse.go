@@ -28,12 +28,16 @@ type signedData struct {
 	certificates []*gost.Certificate
 	unreadable   int // certificates that are not DER or not RFC 5280
 	signers      []signerInfo
+	streamed     *content // instead of content: it went by
 }
 
 // signerInfo is RFC 5652 section 5.3.
 type signerInfo struct {
-	index int
+	name  string // in reports: "SignerInfo 1", "SignerInfo 1, countersignature 2"
+	where string // path: "signerInfos[0]"
+	trace string // for Policy.Trace: "signer-0"
 	place report.Place
+	raw   []byte
 
 	issuer []byte // with serial: issuerAndSerialNumber
 	serial *big.Int
@@ -46,11 +50,12 @@ type signerInfo struct {
 	unsigned    attributes
 	signature   []byte
 	signatureAt report.Place
+	counters    []signerInfo // countersignatures
 }
 
 // path names a field of this SignerInfo.
 func (si *signerInfo) path(field string) string {
-	return fmt.Sprintf("signerInfos[%d].%s", si.index, field)
+	return si.where + "." + field
 }
 
 // algorithm is an AlgorithmIdentifier.
@@ -151,12 +156,22 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 		if err != nil {
 			return nil, err
 		}
-		si := signerInfo{index: len(sd.signers)}
-		si.place = e.place(fmt.Sprintf("signerInfos[%d]", si.index))
+		n := len(sd.signers)
+		si := signerInfo{
+			name: fmt.Sprintf("SignerInfo %d", n+1), where: fmt.Sprintf("signerInfos[%d]", n), trace: fmt.Sprintf("signer-%d", n),
+			raw: in.raw(e),
+		}
+		si.place = e.place(si.where)
 		if err := si.parse(in.inside(e)); err != nil {
 			return nil, err
 		}
 		sd.signers = append(sd.signers, si)
+	}
+	left := limits.Signers - len(sd.signers)
+	for i := range sd.signers {
+		if err := sd.signers[i].parseCountersignatures(r.message, limits.Depth, 0, &left); err != nil {
+			return nil, err
+		}
 	}
 	return sd, r.finish("SignedData")
 }

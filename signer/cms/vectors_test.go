@@ -263,39 +263,6 @@ func TestMade(t *testing.T) {
 	}
 }
 
-// Time-stamps are unsigned attributes that do not count: all CAdES-T messages are sound CAdES-BES.
-func TestTimeStamped(t *testing.T) {
-	var index struct {
-		CAdEST []struct {
-			File   string `json:"file"`
-			Anchor string `json:"trust_anchor"`
-		} `json:"cades_t"`
-	}
-	vectors.JSON(t, "gost/ts/index.json", &index)
-	content := vectors.Read(t, "gost/cms/content.bin")
-	for _, c := range index.CAdEST {
-		policy := Policy{Time: time.Unix(vectors.Time, 0), Trust: trust.New(readCertificates(t, c.Anchor), nil)}
-		message := vectors.Read(t, "gost/ts/"+c.File)
-		sd, err := parse(message, Limits{}.withDefaults())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if sd.content == nil {
-			policy.Detached, policy.Content = true, content
-		}
-		r, err := Verify(message, policy)
-		if err != nil {
-			t.Fatalf("%s: %v", c.File, err)
-		}
-		if err := r.Err(); err != nil {
-			t.Errorf("%s: %v", c.File, err)
-		}
-	}
-	if len(index.CAdEST) == 0 {
-		t.Error("no vectors")
-	}
-}
-
 // What others made. Their verdicts leave aside chains and expiry, hence integrity.
 func TestCorpus(t *testing.T) {
 	vectors.Others(t)

@@ -8,11 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
-	"github.com/epov-signer/epov/gost/gostr341194"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/trust"
 )
@@ -25,6 +25,9 @@ type Policy struct {
 	Keys         *gost.KeyCache      // prepares the keys of signers that come again; may be nil
 	Detached     bool                // Content is the content of a detached signature (which may be empty)
 	Content      []byte              // when the message has its own content, both must be equal
+	Reader       io.Reader           // instead of Content: content of any size, read to its end once
+	Digest       []byte              // instead of Content: its digest alone, wire order, made with DigestMethod
+	DigestMethod *gost.Digest        // with Digest
 	Limits       Limits
 	// Trace, when set, receives the octets that were digested: name is "signer-0/signed-attributes" or "signer-0/content".
 	// It must not change or keep them.
@@ -56,104 +59,93 @@ func (l Limits) withDefaults() Limits {
 // oidCryptoProSBox is the digestParamSet of GOST R 34.11-94 (RFC 4357 section 11.2): the only one ever on the wire.
 var oidCryptoProSBox = []byte{0x06, 0x07, 0x2A, 0x85, 0x03, 0x02, 0x02, 0x1E, 0x01}
 
-// Verify examines every SignerInfo. The error is nil when the message could be examined, whatever the verdict. Otherwise it
-// is a *report.Error. A message without signers is examined, and invalid.
+// Verify examines every SignerInfo, its time-stamps and its countersignatures. The error is nil when the message could be
+// examined, whatever the verdict. Otherwise it is a *report.Error, or what Policy.Reader returned. A message without signers
+// is examined, and invalid.
+//
+// A countersignature is a signature of its own in the report, after the one that it is about; a time-stamp is part of the
+// signature that it is about. A time-stamp that stands up to every check says when the signature existed at the latest, and
+// the signer's certificate is judged at that moment; otherwise at Policy.Time.
 func Verify(message []byte, policy Policy) (*report.Report, error) {
 	sd, err := parse(message, policy.Limits.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{
-		policy: policy, message: sd,
-		digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trust.Judgement),
-	}
-	if v.policy.Time.IsZero() {
-		v.policy.Time = time.Now()
-	}
-	v.known = slices.Concat(policy.Certificates, sd.certificates)
+	return verify(sd, policy)
+}
+
+func verify(sd *signedData, policy Policy) (*report.Report, error) {
+	v := newVerifier(sd, policy)
 	r := &report.Report{Format: "cms"}
-	r.Add(v.findContent())
+	check, err := v.findContent()
+	if err != nil {
+		return nil, err
+	}
+	r.Add(check)
 	if len(sd.signers) == 0 {
 		r.Add(report.Check{Code: report.SignatureNone, Status: report.Failed, Message: "the message has no signers"})
 	}
 	for i := range sd.signers {
-		r.Signatures = append(r.Signatures, v.signer(&sd.signers[i]))
+		si := &sd.signers[i]
+		r.Signatures = append(r.Signatures, v.signer(si, &v.content).Signature)
+		r.Signatures = append(r.Signatures, v.countersignatures(si)...)
 	}
 	return r, nil
 }
 
-type verifier struct {
-	policy     Policy
-	message    *signedData
-	known      []*gost.Certificate // to find signers in and build paths from, configured ones first
-	content    []byte
-	hasContent bool // false: there is none, or it is not certain which one is meant
-	digests    map[*gost.Digest][][]byte
-	trusted    map[*gost.Certificate]trust.Judgement
+func newVerifier(sd *signedData, policy Policy) *verifier {
+	v := &verifier{policy: policy, message: sd, trusted: make(map[moment]trust.Judgement)}
+	if v.policy.Time.IsZero() {
+		v.policy.Time = time.Now()
+	}
+	v.known = slices.Concat(policy.Certificates, sd.certificates)
+	return v
 }
 
-func (v *verifier) checkTrust(c *gost.Certificate) trust.Judgement {
-	t, ok := v.trusted[c]
+type verifier struct {
+	policy  Policy
+	message *signedData
+	known   []*gost.Certificate // to find signers in and build paths from, configured ones first
+	content content
+	token   bool // the message is a time-stamp token: its signer may be of RSA or ECDSA, and must be a time-stamping authority
+	trusted map[moment]trust.Judgement
+}
+
+// moment is a certificate and when to judge it.
+type moment struct {
+	certificate *gost.Certificate
+	time        time.Time
+}
+
+func (v *verifier) checkTrust(c *gost.Certificate, at time.Time) trust.Judgement {
+	m := moment{c, at}
+	t, ok := v.trusted[m]
 	if !ok {
-		t = v.policy.Trust.Check(c, v.known, v.policy.Time)
-		v.trusted[c] = t
+		t = v.policy.Trust.Check(c, v.known, at)
+		v.trusted[m] = t
 	}
 	return t
 }
 
-// findContent settles what was signed: attached content, supplied content, or both when they are equal.
-func (v *verifier) findContent() report.Check {
-	c := report.Check{Code: report.CMSContent, Place: v.message.contentPlace, Message: "the content is attached"}
-	attached, supplied := v.message.content != nil, v.policy.Detached || len(v.policy.Content) > 0
-	switch {
-	case attached && supplied && !bytes.Equal(v.message.content, v.policy.Content):
-		c.Status, c.Message = report.Failed, "the attached content differs from the content supplied beside the message"
-		return c
-	case attached:
-		v.content = v.message.content
-	case supplied:
-		v.content, c.Message = v.policy.Content, "the content was supplied beside the message"
-	default:
-		c.Status, c.Message = report.Failed, "the signature is detached and no content was supplied"
-		return c
-	}
-	v.hasContent = true
-	return c
-}
-
-// contentDigests returns the digests of the content that may stand for it, nil when there is no content. There is one,
-// except for empty content under GOST R 34.11-94, which implementations have digested in two ways.
-func (v *verifier) contentDigests(d *gost.Digest) [][]byte {
-	if d == nil || !v.hasContent {
-		return nil
-	}
-	if _, ok := v.digests[d]; !ok {
-		v.digests[d] = [][]byte{sum(d.New(), v.content)}
-		if d == gost.GOSTR341194 && len(v.content) == 0 {
-			v.digests[d] = append(v.digests[d], gostr341194.EmptyEngine[:])
-		}
-	}
-	return v.digests[d]
+// examined is a signature with the certificate that it was found to be of.
+type examined struct {
+	report.Signature
+	certificate *gost.Certificate // nil when there is none
 }
 
 // signer examines one SignerInfo. When several certificates answer to its identifier, each is tried and the one with the
 // best outcome taken: the key that verifies tells whose signature it is.
-func (v *verifier) signer(si *signerInfo) report.Signature {
-	s := report.Signature{Name: fmt.Sprintf("SignerInfo %d", si.index+1), Place: si.place}
-	si.checkAttributes(&s, v.message.contentType)
-	if si.signed == nil && isSignedAttributes(v.content) {
-		s.Add(report.Check{Code: report.CMSAttributes, Status: report.Failed, Place: v.message.contentPlace,
-			Message: "the content is the signed attributes of another message: its signer has not signed them as content"})
+func (v *verifier) signer(si *signerInfo, content *content) examined {
+	s := report.Signature{Name: si.name, Place: si.place}
+	si.checkAttributes(&s, content.contentType)
+	if si.signed == nil {
+		content.checkNoAttributes(&s)
 	}
-	covered := si.signed == nil ||
-		si.checkMessageDigest(&s, v.contentDigests(gost.DigestByOID(si.digestAlgorithm.oid)))
-	if v.policy.Trace != nil {
-		if si.signed != nil {
-			v.policy.Trace(fmt.Sprintf("signer-%d/signed-attributes", si.index), si.signedOctets())
-		}
-		if v.hasContent {
-			v.policy.Trace(fmt.Sprintf("signer-%d/content", si.index), v.content)
-		}
+	covered := si.signed == nil || si.checkMessageDigest(&s, content.sums(digestByOID(si.digestAlgorithm.oid)))
+	v.trace(si, content)
+	at := v.policy.Time
+	if !v.token {
+		at = v.timeStamps(si, &s)
 	}
 	candidates, check := v.candidates(si)
 	s.Add(check)
@@ -162,18 +154,30 @@ func (v *verifier) signer(si *signerInfo) report.Signature {
 			Code: report.SignatureValue, Status: report.NotChecked, Place: si.signatureAt,
 			Message: "the signature was not checked because there is no certificate to check it with",
 		})
-		return s
+		return examined{Signature: s}
 	}
-	var best report.Signature
+	var best examined
 	for i, c := range candidates {
-		tried := s
+		tried := examined{Signature: s, certificate: c}
 		tried.Checks = slices.Clone(s.Checks)
-		v.bind(&tried, si, c, covered)
-		if i == 0 || better(&tried, &best) {
+		v.bind(&tried.Signature, si, c, content, covered, at)
+		if i == 0 || better(&tried.Signature, &best.Signature) {
 			best = tried
 		}
 	}
 	return best
+}
+
+func (v *verifier) trace(si *signerInfo, content *content) {
+	if v.policy.Trace == nil || v.token {
+		return
+	}
+	if si.signed != nil {
+		v.policy.Trace(si.trace+"/signed-attributes", si.signedOctets())
+	}
+	if content.octets != nil {
+		v.policy.Trace(si.trace+"/content", content.octets)
+	}
 }
 
 // better orders outcomes for one signature: integrity first, trust second.
@@ -223,58 +227,85 @@ func (si *signerInfo) identifies(c *gost.Certificate) bool {
 	return len(si.keyID) > 0 && bytes.Equal(si.keyID, c.SubjectKeyID)
 }
 
+// key is what a certificate lets us verify with, nil when nothing.
+func (v *verifier) key(c *gost.Certificate) (*signerKey, error) {
+	switch {
+	case c.PublicKey != nil:
+		return gostKey(c.PublicKey, v.policy.Keys), nil
+	case v.token:
+		return foreignKey(c)
+	}
+	return nil, c.PublicKeyErr
+}
+
 // bind applies the checks that need the signer's certificate.
-func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate, covered bool) {
+func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate, content *content, covered bool, at time.Time) {
 	s.Signer = describe(c)
-	if key := c.PublicKey; key == nil {
+	key, err := v.key(c)
+	if err != nil {
 		s.Add(report.Check{
 			Code: report.SignatureValue, Status: report.NotChecked, Place: si.signatureAt,
-			Message: "the signature was not checked because the certificate's key is not usable", // CertKey below says why
+			Message: fmt.Sprintf("the signature was not checked because the certificate's key is not usable: %v", err),
 		})
 	} else {
-		s.Algorithm = key.Algorithm.Name
-		s.Add(si.checkDigestAlgorithm(key.Algorithm))
-		s.Add(si.checkSignatureAlgorithm(key.Algorithm))
-		value := v.checkValue(si, key)
+		s.Algorithm = key.name
+		method := digestByOID(si.digestAlgorithm.oid)
+		if method == nil || !slices.Contains(key.digests, method) {
+			method = key.digests[0]
+		}
+		s.Add(si.checkDigestAlgorithm(key))
+		s.Add(si.checkSignatureAlgorithm(key, method))
+		value := si.checkValue(key, method, content)
 		s.Add(value)
 		if covered && value.Status == report.Passed {
-			s.Coverage = []report.Coverage{{
-				Place: v.message.contentPlace, Digest: key.Algorithm.Digest.OID.String(), Octets: int64(len(v.content)),
-			}}
+			s.Coverage = []report.Coverage{{Place: content.place, Digest: method.oid.String(), Octets: content.length}}
 		}
 	}
 	further := si.checkSigningCertificate(s, c)
-	t := v.checkTrust(c)
-	s.Checks = append(s.Checks, t.Checks...)
+	t := v.checkTrust(c, at)
+	for _, check := range t.Checks {
+		if check.Code == report.CertKey && c.PublicKey == nil && err == nil {
+			continue // it was judged here: trust knows it as no GOST key
+		}
+		s.Add(check)
+	}
 	s.Evidence = t.Evidence
 	checkPathLimit(s, further, t.Path)
 }
 
-// checkDigestAlgorithm demands the digest that belongs to the key. Parameters are absent or NULL; for GOST R 34.11-94 they
-// may name its S-box.
-func (si *signerInfo) checkDigestAlgorithm(a *gost.Algorithm) report.Check {
+// checkDigestAlgorithm demands a digest that belongs to the key. Parameters are absent or NULL; for GOST R 34.11-94 they may
+// name its S-box.
+func (si *signerInfo) checkDigestAlgorithm(key *signerKey) report.Check {
 	got := si.digestAlgorithm
+	var names []asn1.ObjectIdentifier
+	for _, d := range key.digests {
+		names = append(names, d.oid)
+	}
 	c := report.Check{
 		Code: report.CMSDigestMethod, Place: got.place, Message: "the digest algorithm fits the key",
-		Expected: a.Digest.OID.String(), Got: got.oid.String(),
+		Expected: acceptable(names), Got: got.oid.String(),
 	}
+	method := digestByOID(got.oid)
 	switch {
-	case !got.oid.Equal(a.Digest.OID):
+	case method == nil || !slices.Contains(key.digests, method):
 		c.Status, c.Message = report.Failed, "the digest algorithm does not fit the key"
-	case !got.plain() && !(a.Digest == gost.GOSTR341194 && bytes.Equal(got.parameters, oidCryptoProSBox)):
+	case !got.plain() && !(method.gost == gost.GOSTR341194 && bytes.Equal(got.parameters, oidCryptoProSBox)):
 		c.Status, c.Message = report.Failed, "the digest algorithm has unknown parameters"
+	case method.weak:
+		c.Status, c.Message = report.NotChecked, "the digest algorithm "+method.name+" is too weak to tell anything"
 	}
 	return c
 }
 
 // checkSignatureAlgorithm accepts the identifiers that stand for the certificate's algorithm: that of its keys and that of
 // its signatures. Parameters are never used, those of the certificate count.
-func (si *signerInfo) checkSignatureAlgorithm(a *gost.Algorithm) report.Check {
+func (si *signerInfo) checkSignatureAlgorithm(key *signerKey, method *digest) report.Check {
+	list := key.algorithms(method)
 	c := report.Check{
 		Code: report.SignatureMethod, Place: si.signatureAlgorithm.place, Message: "the signature algorithm fits the key",
-		Expected: a.PublicKey.String(), Got: si.signatureAlgorithm.oid.String(),
+		Expected: list[0].String(), Got: si.signatureAlgorithm.oid.String(),
 	}
-	if !slices.ContainsFunc([]asn1.ObjectIdentifier{a.PublicKey, a.Signature}, si.signatureAlgorithm.oid.Equal) {
+	if !slices.ContainsFunc(list, si.signatureAlgorithm.oid.Equal) {
 		c.Status, c.Message = report.Failed, "the signature algorithm does not fit the key"
 	}
 	return c
@@ -282,25 +313,25 @@ func (si *signerInfo) checkSignatureAlgorithm(a *gost.Algorithm) report.Check {
 
 // checkValue verifies the signature over the signed attributes, or over the content when there are none (RFC 5652 section
 // 5.4), digested with the hash of the key.
-func (v *verifier) checkValue(si *signerInfo, key *gost.PublicKey) report.Check {
+func (si *signerInfo) checkValue(key *signerKey, method *digest, content *content) report.Check {
 	c := report.Check{Code: report.SignatureValue, Place: si.signatureAt, Message: "the signature verifies"}
-	var digests [][]byte
+	var sums [][]byte
 	if si.signed != nil {
-		digests = [][]byte{sum(key.Algorithm.Digest.New(), si.signedOctets())}
-	} else if digests = v.contentDigests(key.Algorithm.Digest); digests == nil {
+		sums = [][]byte{sum(method.new(), si.signedOctets())}
+	} else if sums = content.sums(method); sums == nil {
 		c.Status, c.Message = report.NotChecked, "the signature was not checked because the content is not there"
 		return c
 	}
 	var err error
-	for _, digest := range digests {
-		if err = v.policy.Keys.Verify(key, digest, si.signature); err == nil {
+	for _, digest := range sums {
+		if err = key.verify(method, digest, si.signature); err == nil {
 			return c
 		}
 	}
 	c.Status, c.Message = report.Failed, "the signature does not verify with the signer's key"
-	if errors.Is(err, gost.ErrSignatureLength) {
+	if errors.Is(err, gost.ErrSignatureLength) || key.size > 0 && key.size != len(si.signature) {
 		c.Message = "the signature has a wrong length"
-		c.Expected = fmt.Sprintf("%d octets", key.Algorithm.SignatureSize())
+		c.Expected = fmt.Sprintf("%d octets", key.size)
 		c.Got = fmt.Sprintf("%d octets", len(si.signature))
 	}
 	return c

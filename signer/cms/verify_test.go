@@ -169,12 +169,10 @@ func TestSeveralCandidates(t *testing.T) {
 		si := &sd.signers[0]
 		si.issuer, si.serial, si.keyID = nil, nil, current.SubjectKeyID
 		for _, order := range [][]*gost.Certificate{{expired, current}, {current, expired}} {
-			v := &verifier{
-				policy:  Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil), Time: time.Now()},
-				message: sd, known: order, content: []byte("content"), hasContent: true,
-				digests: make(map[*gost.Digest][][]byte), trusted: make(map[*gost.Certificate]trust.Judgement),
-			}
-			s := v.signer(si)
+			v := newVerifier(sd, Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil)})
+			v.known = order
+			content := inMemory([]byte("content"), oidData, report.Place{})
+			s := v.signer(si, &content)
 			if s.Verdict() != report.Valid || !bytes.Equal(s.Signer.Certificate, current.Raw) {
 				t.Errorf("%s: %s by %s", p.Name, s.Verdict(), s.Signer.NotAfter)
 			}

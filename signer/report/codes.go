@@ -47,6 +47,18 @@ const (
 	CMSSigningCertificate  Code = "cms.signing-certificate"  // ESS attribute does not name the signer
 )
 
+// Time-stamps of signatures, RFC 3161.
+const (
+	TimeStampToken       Code = "timestamp.token"       // the token cannot be read, or not be understood
+	TimeStampImprint     Code = "timestamp.imprint"     // it is about something else
+	TimeStampSignature   Code = "timestamp.signature"   // its signature is not in order
+	TimeStampCertificate Code = "timestamp.certificate" // it does not name its signer's certificate (ESS)
+	TimeStampUsage       Code = "timestamp.usage"       // its signer's certificate is not for time-stamping
+	TimeStampTrust       Code = "timestamp.trust"       // its signer is not trusted
+	TimeStampTime        Code = "timestamp.time"        // it states an impossible time
+	TimeStampUnavailable Code = "timestamp.unavailable" // no authority has answered with a token; a retry may help
+)
+
 // Trust: the certificate and its path.
 const (
 	CertSyntax    Code = "certificate.syntax"     // not DER, or not RFC 5280
@@ -110,7 +122,7 @@ func (c Code) Info() Info {
 // aboutTrust reports whether the code is about the signer's certificate rather than about the signature.
 func (c Code) aboutTrust() bool {
 	switch c {
-	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation:
+	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation, TimeStampTrust:
 		return true
 	}
 	return false

@@ -100,6 +100,7 @@ type Signature struct {
 	Covers      []int     // other signatures of the report, by index, that lie in what this one covers
 	ClaimedTime time.Time // signing time as claimed by the signer, zero when absent
 	Evidence    *Evidence // what the checks of the certificate rest on; nil without a certificate
+	TimeStamps  []TimeStamp
 	Checks      []Check
 }
 

@@ -2,6 +2,7 @@ package gost
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
@@ -26,8 +27,9 @@ type Certificate struct {
 	Issuer, Subject     Name
 	NotBefore, NotAfter time.Time // both moments included
 
-	PublicKey    *PublicKey // nil when the key is not a GOST key or not acceptable
-	PublicKeyErr error      // why PublicKey is nil
+	PublicKey    *PublicKey       // nil when the key is not a GOST key or not acceptable
+	OtherKey     crypto.PublicKey // an acceptable *rsa.PublicKey or *ecdsa.PublicKey, else nil; never beside PublicKey
+	PublicKeyErr error            // why PublicKey is nil
 
 	SignatureOID asn1.ObjectIdentifier // as written, inner and outer equal
 	Signature    []byte
@@ -41,6 +43,13 @@ type Certificate struct {
 	ExtKeyUsage                             []asn1.ObjectIdentifier
 	Policies                                []asn1.ObjectIdentifier
 	PrivateKeyNotBefore, PrivateKeyNotAfter time.Time               // privateKeyUsagePeriod; zero when absent
+	AlternativeNames                        []GeneralName           // subjectAltName
+	DistributionPoints                      []DistributionPoint     // cRLDistributionPoints
+	FreshestCRL                             []DistributionPoint     // where delta CRLs are
+	OCSPServers, IssuerURLs                 []string                // addresses in authorityInfoAccess
+	NameConstraints                         *NameConstraints        // nil when absent
+	RequireExplicitPolicy, InhibitAnyPolicy int                     // policyConstraints, inhibitAnyPolicy; -1 when absent
+	OCSPNoCheck                             bool                    // id-pkix-ocsp-nocheck (RFC 6960 section 4.2.2.2.1)
 	UnknownCritical                         []asn1.ObjectIdentifier // critical extensions this package does not process
 	Extensions                              []Extension             // all of them, in order
 
@@ -58,7 +67,7 @@ func ParseCertificate(der []byte, opts ...KeyOption) (*Certificate, error) {
 	if len(der) > maxCertificateSize {
 		return nil, derError("certificate", "length", "%d octets exceed the limit of %d", len(der), maxCertificateSize)
 	}
-	c := &Certificate{Raw: bytes.Clone(der), MaxPathLen: -1}
+	c := &Certificate{Raw: bytes.Clone(der), MaxPathLen: -1, RequireExplicitPolicy: -1, InhibitAnyPolicy: -1}
 	s := cryptobyte.String(c.Raw)
 	var in, tbs cryptobyte.String
 	if !s.ReadASN1(&in, cbasn1.SEQUENCE) {
@@ -138,7 +147,12 @@ func (c *Certificate) parseTBS(tbs cryptobyte.String, opts []KeyOption) error {
 		return fail("subjectPublicKeyInfo", "not a DER SEQUENCE")
 	}
 	c.RawSubjectPublicKeyInfo = spki
-	c.PublicKey, c.PublicKeyErr = ParsePublicKey(spki, opts...)
+	if c.PublicKey, c.PublicKeyErr = ParsePublicKey(spki, opts...); c.PublicKey == nil {
+		var err error
+		if c.OtherKey, err = parseOtherKey(spki); err != nil {
+			c.PublicKeyErr = err
+		}
+	}
 	return c.parseOptional(&s)
 }
 
@@ -203,17 +217,20 @@ func (c *Certificate) parseOptional(s *cryptobyte.String) error {
 }
 
 // CheckSignatureFrom checks that issuer's key signed this certificate: signatureAlgorithm is the one that belongs to that
-// key, with parameters absent or NULL, the signature has exactly the right length and verifies. Names and constraints are
-// not looked at.
+// key, with parameters absent or NULL, the signature has exactly the right length and verifies. The key may be an RSA or
+// ECDSA one that is acceptable, with SHA-2. Names and constraints are not looked at.
 func (c *Certificate) CheckSignatureFrom(issuer *Certificate) error {
 	return c.checkSignature(issuer, nil)
 }
 
 func (c *Certificate) checkSignature(issuer *Certificate, keys *KeyCache) error {
-	if issuer.PublicKey == nil {
-		return fmt.Errorf("gost: certificate: the issuer's key is not usable: %w", issuer.PublicKeyErr)
+	var err error
+	if issuer.PublicKey != nil { // its algorithm says which hash, whatever the certificate says
+		err = checkSignedBy(issuer.PublicKey, keys, c.algorithm, c.RawTBS, c.Signature)
+	} else {
+		err = c.algorithm.checkDigest(issuer, keys, c.algorithm.digest(c.RawTBS), c.Signature)
 	}
-	if err := checkSignedBy(issuer.PublicKey, keys, c.algorithm, c.RawTBS, c.Signature); err != nil {
+	if err != nil {
 		return fmt.Errorf("gost: certificate: %w", err)
 	}
 	return nil

@@ -51,14 +51,26 @@ func readAlgorithm(s *cryptobyte.String) (*algorithmIdentifier, bool) {
 	return a, true
 }
 
+// clone lets go of the structure that the identifier was read from.
+func (a *algorithmIdentifier) clone() *algorithmIdentifier {
+	return &algorithmIdentifier{raw: bytes.Clone(a.raw), oid: a.oid, parameters: bytes.Clone(a.parameters)}
+}
+
 // addSignatureAlgorithm writes a signature algorithm without parameters (RFC 9215 section 3).
 func addSignatureAlgorithm(b *cryptobyte.Builder, a *Algorithm) {
 	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(a.Signature) })
 }
 
-// checkSignedBy holds a signature over tbs against the key that should have made it: the identifier is the one of the key's
-// algorithm, its parameters are absent or NULL, the length is exact, the value verifies.
+// checkSignedBy holds a signature over tbs against the key that should have made it.
 func checkSignedBy(key *PublicKey, keys *KeyCache, alg *algorithmIdentifier, tbs, signature []byte) error {
+	h := key.Algorithm.Digest.New()
+	h.Write(tbs)
+	return checkSignedDigest(key, keys, alg, h.Sum(nil), signature)
+}
+
+// checkSignedDigest is checkSignedBy for the digest of tbs: the identifier is the one of the key's algorithm, its parameters
+// are absent or NULL, the length is exact, the value verifies.
+func checkSignedDigest(key *PublicKey, keys *KeyCache, alg *algorithmIdentifier, digest, signature []byte) error {
 	want := key.Algorithm
 	if !alg.oid.Equal(want.Signature) {
 		return fmt.Errorf("signatureAlgorithm %v does not belong to the signer's %s key, which signs with %v",
@@ -70,45 +82,64 @@ func checkSignedBy(key *PublicKey, keys *KeyCache, alg *algorithmIdentifier, tbs
 	if len(signature) != want.SignatureSize() {
 		return fmt.Errorf("%w: %d octets where %s has %d", ErrSignatureLength, len(signature), want.Name, want.SignatureSize())
 	}
-	h := want.Digest.New()
-	h.Write(tbs)
-	return keys.Verify(key, h.Sum(nil), signature)
+	return keys.Verify(key, digest, signature)
 }
 
 // readTime takes a Time of RFC 5280 section 4.1.2.5 off s: with seconds, in UTC, nothing else.
 func readTime(s *cryptobyte.String) (time.Time, error) {
+	seconds, err := readSeconds(s)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// readSeconds is readTime in seconds since 1970, for CRLs with very many of them.
+func readSeconds(s *cryptobyte.String) (int64, error) {
 	var in cryptobyte.String
 	switch {
 	case s.PeekASN1Tag(cbasn1.UTCTime) && s.ReadASN1(&in, cbasn1.UTCTime):
 		if len(in) != len("YYMMDDHHMMSSZ") {
-			return time.Time{}, errors.New("UTCTime is not YYMMDDHHMMSSZ")
+			return 0, errors.New("UTCTime is not YYMMDDHHMMSSZ")
 		}
-		century := "20"
+		century := 2000
 		if in[0] >= '5' {
-			century = "19"
+			century = 1900
 		}
-		return parseTime(century + string(in))
+		return parseSeconds(in, 2, century)
 	case s.PeekASN1Tag(cbasn1.GeneralizedTime) && s.ReadASN1(&in, cbasn1.GeneralizedTime):
-		return parseTime(string(in))
+		return parseSeconds(in, 4, 0)
 	}
-	return time.Time{}, errors.New("neither UTCTime nor GeneralizedTime")
+	return 0, errors.New("neither UTCTime nor GeneralizedTime")
 }
 
+// parseTime reads a GeneralizedTime with seconds in UTC.
 func parseTime(s string) (time.Time, error) {
-	const form = "YYYYMMDDHHMMSSZ"
-	if len(s) != len(form) || s[len(s)-1] != 'Z' {
-		return time.Time{}, errors.New("time is not " + form)
-	}
-	for _, c := range []byte(s[:len(s)-1]) {
-		if c < '0' || c > '9' {
-			return time.Time{}, errors.New("time is not " + form)
-		}
-	}
-	t, err := time.Parse("20060102150405Z", s)
+	seconds, err := parseSeconds([]byte(s), 4, 0)
 	if err != nil {
-		return time.Time{}, errors.New("no such date or time of day")
+		return time.Time{}, err
 	}
-	return t, nil
+	return time.Unix(seconds, 0).UTC(), nil
+}
+
+// parseSeconds reads a year of so many digits, counted from century, then MMDDHHMMSSZ.
+func parseSeconds(in []byte, digits, century int) (int64, error) {
+	if len(in) != digits+len("MMDDHHMMSSZ") || in[len(in)-1] != 'Z' || !all(in[:len(in)-1], isDigit) {
+		return 0, errors.New("time is not YYYYMMDDHHMMSSZ")
+	}
+	number := func(from, to int) (n int) {
+		for _, c := range in[from:to] {
+			n = n*10 + int(c-'0')
+		}
+		return n
+	}
+	two := func(i int) int { return number(digits+2*i, digits+2*i+2) }
+	year, month, day, hour, minute, second := century+number(0, digits), two(0), two(1), two(2), two(3), two(4)
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	if month < 1 || month > 12 || t.Day() != day || t.Hour() != hour || t.Minute() != minute || t.Second() != second {
+		return 0, errors.New("no such date or time of day")
+	}
+	return t.Unix(), nil
 }
 
 // oneElement reports whether der is exactly one DER element with a tag of one octet.

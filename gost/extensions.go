@@ -1,6 +1,7 @@
 package gost
 
 import (
+	"bytes"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -66,6 +67,15 @@ var (
 	oidPolicies         = asn1.ObjectIdentifier{2, 5, 29, 32}
 	oidAuthorityKeyID   = asn1.ObjectIdentifier{2, 5, 29, 35}
 	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
+
+	oidAlternativeName   = asn1.ObjectIdentifier{2, 5, 29, 17}
+	oidNameConstraints   = asn1.ObjectIdentifier{2, 5, 29, 30}
+	oidCRLPoints         = asn1.ObjectIdentifier{2, 5, 29, 31}
+	oidPolicyConstraints = asn1.ObjectIdentifier{2, 5, 29, 36}
+	oidFreshestCRL       = asn1.ObjectIdentifier{2, 5, 29, 46}
+	oidInhibitAnyPolicy  = asn1.ObjectIdentifier{2, 5, 29, 54}
+	oidAuthorityInfo     = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}
+	oidOCSPNoCheck       = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
 )
 
 // readExtensions reads Extensions: SEQUENCE SIZE (1..MAX) OF Extension, none of them twice.
@@ -136,6 +146,22 @@ func (c *Certificate) processExtensions() error {
 			name, ok = "authorityKeyIdentifier", c.parseAuthorityKeyID(&s)
 		case oid.Equal(oidExtKeyUsage):
 			name, ok = "extKeyUsage", c.parseExtKeyUsage(&s)
+		case oid.Equal(oidNameConstraints):
+			name = "nameConstraints"
+			c.NameConstraints, ok = readNameConstraints(&s)
+		case oid.Equal(oidPolicyConstraints):
+			name, ok = "policyConstraints", c.parsePolicyConstraints(&s)
+		case oid.Equal(oidInhibitAnyPolicy):
+			name, ok = "inhibitAnyPolicy", s.ReadASN1Integer(&c.InhibitAnyPolicy) && c.InhibitAnyPolicy >= 0
+		case oid.Equal(oidOCSPNoCheck):
+			name, ok = "ocsp-nocheck", bytes.Equal(s, derNULL)
+			c.OCSPNoCheck, s = ok, nil
+		case oid.Equal(oidAlternativeName):
+			name, ok = "subjectAltName", c.parseAlternativeName(&s)
+		case oid.Equal(oidCRLPoints), oid.Equal(oidFreshestCRL), oid.Equal(oidAuthorityInfo):
+			// These tell where to look and restrict nothing: what cannot be read is not known, and matters only if critical.
+			name, ok = "the extension "+oid.String(), c.parseAddresses(oid, s) || !e.Critical
+			s = nil
 		default:
 			if e.Critical {
 				c.UnknownCritical = append(c.UnknownCritical, oid)
@@ -193,6 +219,49 @@ func (c *Certificate) parseAuthorityKeyID(s *cryptobyte.String) bool {
 	// The issuer's name and serial number may follow; they say nothing that the signature does not decide.
 	return in.SkipOptionalASN1(cbasn1.Tag(1).Constructed().ContextSpecific()) &&
 		in.SkipOptionalASN1(cbasn1.Tag(2).ContextSpecific()) && in.Empty()
+}
+
+func (c *Certificate) parseAlternativeName(s *cryptobyte.String) bool {
+	var in cryptobyte.String
+	if !s.ReadASN1(&in, cbasn1.SEQUENCE) {
+		return false
+	}
+	var ok bool
+	c.AlternativeNames, ok = readGeneralNames(in)
+	return ok
+}
+
+// parseAddresses reads the extensions that say where to look.
+func (c *Certificate) parseAddresses(oid asn1.ObjectIdentifier, s cryptobyte.String) bool {
+	var ok bool
+	switch {
+	case oid.Equal(oidCRLPoints):
+		c.DistributionPoints, ok = readDistributionPoints(&s)
+	case oid.Equal(oidFreshestCRL):
+		c.FreshestCRL, ok = readDistributionPoints(&s)
+	default:
+		ok = c.parseAuthorityInfo(&s) && s.Empty()
+	}
+	return ok
+}
+
+// parsePolicyConstraints reads PolicyConstraints (RFC 5280 section 4.2.1.11). Mappings are never followed, so that
+// inhibiting them changes nothing.
+func (c *Certificate) parsePolicyConstraints(s *cryptobyte.String) bool {
+	var in, n cryptobyte.String
+	var present bool
+	if !s.ReadASN1(&in, cbasn1.SEQUENCE) || in.Empty() || !in.ReadOptionalASN1(&n, &present, cbasn1.Tag(0).ContextSpecific()) {
+		return false
+	}
+	if present {
+		if len(n) == 0 || len(n) > 2 || n[0] >= 0x80 {
+			return false
+		}
+		for _, b := range n {
+			c.RequireExplicitPolicy = max(c.RequireExplicitPolicy, 0)<<8 | int(b)
+		}
+	}
+	return in.SkipOptionalASN1(cbasn1.Tag(1).ContextSpecific()) && in.Empty()
 }
 
 // parsePrivateKeyPeriod reads PrivateKeyUsagePeriod (X.509 section 9.2.2.5): at least one of two GeneralizedTime.

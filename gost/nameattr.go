@@ -134,7 +134,7 @@ func encodeText(oid asn1.ObjectIdentifier, text string) (cbasn1.Tag, error) {
 	return tag, nil
 }
 
-func all(s string, in func(byte) bool) bool {
+func all[T string | []byte](s T, in func(byte) bool) bool {
 	for i := range len(s) {
 		if !in(s[i]) {
 			return false

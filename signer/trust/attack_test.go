@@ -167,7 +167,7 @@ func TestOddExtensions(t *testing.T) {
 
 // TestUnknownCritical: wherever on the path it stands.
 func TestUnknownCritical(t *testing.T) {
-	odd := []gost.Extension{{OID: []int{2, 5, 29, 30}, Critical: true, Value: []byte{0x30, 0}}} // nameConstraints
+	odd := []gost.Extension{{OID: []int{1, 2, 3, 4}, Critical: true, Value: []byte{0x30, 0}}}
 	for i := range 3 {
 		at := func(n int) testpki.Template {
 			c := testpki.Template{CommonName: fmt.Sprint("level ", n), CA: n < 2}

@@ -62,8 +62,9 @@ var (
 
 const pemCRL = "X509 CRL"
 
-// ParseRevocationList reads one CRL, DER or PEM, with nothing after it, of at most MaxRevocationList octets. Refused as
-// certificates are; whether it may be believed is for CheckSignatureFrom and the caller. der is not kept.
+// ParseRevocationList reads one CRL, DER or PEM, of at most MaxRevocationList octets. Refused as certificates are; only
+// octets after a DER list are passed over, for there are CAs that publish files with some. Whether the list may be believed
+// is for CheckSignatureFrom and the caller. der is not kept.
 func ParseRevocationList(der []byte) (*RevocationList, error) {
 	fail := func(field, format string, args ...any) (*RevocationList, error) {
 		return nil, derError("CRL", field, format, args...)
@@ -80,8 +81,8 @@ func ParseRevocationList(der []byte) (*RevocationList, error) {
 	}
 	s := cryptobyte.String(der)
 	var in, tbs, signature cryptobyte.String
-	if !s.ReadASN1(&in, cbasn1.SEQUENCE) || !s.Empty() {
-		return fail("CertificateList", "not one DER SEQUENCE")
+	if !s.ReadASN1(&in, cbasn1.SEQUENCE) {
+		return fail("CertificateList", "not a DER SEQUENCE")
 	}
 	if !in.ReadASN1Element(&tbs, cbasn1.SEQUENCE) {
 		return fail("tbsCertList", "not a DER SEQUENCE")

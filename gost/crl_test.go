@@ -21,7 +21,7 @@ func readCRL(tb testing.TB, data []byte) *gost.RevocationList {
 	return l
 }
 
-func readCertificate(tb testing.TB, data []byte) *gost.Certificate {
+func mustCertificate(tb testing.TB, data []byte) *gost.Certificate {
 	tb.Helper()
 	list, err := gost.ParseCertificates(data, gost.AllowTestParams())
 	if err != nil || len(list) != 1 {
@@ -38,14 +38,14 @@ func TestRevocationListVectors(t *testing.T) {
 		"rfc9215/D3-512-test-crl.pem": "rfc9215/D3-512-test-cert.pem",
 	} {
 		l := readCRL(t, vectors.Read(t, "gost/certs/"+crl))
-		c := readCertificate(t, vectors.Read(t, "gost/certs/"+issuer))
+		c := mustCertificate(t, vectors.Read(t, "gost/certs/"+issuer))
 		if err := l.CheckSignatureFrom(c); err != nil {
 			t.Errorf("%s: %v", crl, err)
 		}
 		if !l.Issuer.Equal(c.Subject) || l.ThisUpdate.IsZero() {
 			t.Errorf("%s: issued by %s at %v", crl, l.Issuer, l.ThisUpdate)
 		}
-		other := readCertificate(t, vectors.Read(t, "gost/certs/2012-256-cpB/int.pem"))
+		other := mustCertificate(t, vectors.Read(t, "gost/certs/2012-256-cpB/int.pem"))
 		if err := l.CheckSignatureFrom(other); err == nil {
 			t.Errorf("%s: verifies with a foreign key", crl)
 		}
@@ -66,7 +66,7 @@ func TestRevocationListCorpus(t *testing.T) {
 			t.Errorf("%s: %d entries; %s", files[0], l.Len(), row["notes"])
 		}
 		if len(files) == 2 {
-			if err := l.CheckSignatureFrom(readCertificate(t, vectors.ReadOthers(t, "corpus/"+files[1]))); err != nil {
+			if err := l.CheckSignatureFrom(mustCertificate(t, vectors.ReadOthers(t, "corpus/"+files[1]))); err != nil {
 				t.Errorf("%s: %v", files[0], err)
 			}
 		}

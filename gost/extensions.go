@@ -369,3 +369,51 @@ func KeyUsageExtension(u KeyUsage) Extension {
 	value := append([]byte{0x03, byte(n + 1), byte(n*8 - last - 1)}, octets[:n]...)
 	return Extension{OID: slices.Clone(oidKeyUsage), Critical: true, Value: value}
 }
+
+// purposes are the names of RFC 5280 section 4.2.1.12 for arcs under 1.3.6.1.5.5.7.3.
+var purposes = map[string]int{"serverAuth": 1, "clientAuth": 2, "codeSigning": 3, "emailProtection": 4, "timeStamping": 8, "OCSPSigning": 9}
+
+// ExtKeyUsageExtension makes extKeyUsage of purposes, each an object identifier in dotted form or a name of RFC 5280 such as
+// "clientAuth", none of them twice.
+func ExtKeyUsageExtension(list ...string) (Extension, error) {
+	var b cryptobyte.Builder
+	var seen []asn1.ObjectIdentifier
+	for _, s := range list {
+		oid := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, purposes[s]}
+		if _, known := purposes[s]; !known {
+			var err error
+			if oid, err = parseOID(s); err != nil {
+				return Extension{}, fmt.Errorf("gost: purpose of a key: %q is no name of RFC 5280 and no object identifier", clip(s))
+			}
+		}
+		if slices.ContainsFunc(seen, oid.Equal) {
+			return Extension{}, fmt.Errorf("gost: purpose of a key: %s comes twice", clip(s))
+		}
+		seen = append(seen, oid)
+	}
+	if len(seen) == 0 || len(seen) > maxOIDs {
+		return Extension{}, fmt.Errorf("gost: extKeyUsage holds 1 to %d purposes", maxOIDs)
+	}
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		for _, oid := range seen {
+			b.AddASN1ObjectIdentifier(oid)
+		}
+	})
+	return extension(oidExtKeyUsage, &b)
+}
+
+// ParseKeyUsage reads a list of the names that String writes, separated by commas; nonRepudiation is the older name of
+// contentCommitment.
+func ParseKeyUsage(s string) (u KeyUsage, err error) {
+	for name := range strings.SplitSeq(s, ",") {
+		if name = strings.TrimSpace(name); name == "nonRepudiation" {
+			name = "contentCommitment"
+		}
+		i := slices.Index(usageNames, name)
+		if i < 0 {
+			return 0, fmt.Errorf("gost: %q is no key usage (%s)", clip(name), strings.Join(usageNames, ", "))
+		}
+		u |= 1 << i
+	}
+	return u, nil
+}

@@ -111,10 +111,7 @@ func parseOID(s string) (asn1.ObjectIdentifier, error) {
 func encodeText(oid asn1.ObjectIdentifier, text string) (cbasn1.Tag, error) {
 	tag, digits, label := cbasn1.UTF8String, 0, oid.String()
 	if a := attributeByOID(oid); a != nil {
-		tag, digits = a.tag, a.digits
-		if label = a.short; label == "" {
-			label = a.aliases[0]
-		}
+		tag, digits, label = a.tag, a.digits, a.label()
 	}
 	n := utf8.RuneCountInString(text)
 	switch {

@@ -1,53 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
-	"encoding/pem"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
 )
-
-type csrCmd struct {
-	tokenFlags
-	Name    string `required:"" placeholder:"NAME" help:"Key version, such as keys/EXMP01/ov/versions/1."`
-	Subject string `required:"" placeholder:"DN" help:"Distinguished name (RFC 4514), such as \"1.2.643.100.1=1234567890123,CN=EXMP01,O=...,C=RU\"; the last part comes first in the encoding."`
-	Out     string `short:"o" placeholder:"FILE" help:"Where to write the PEM; default: standard output."`
-}
-
-func (c *csrCmd) Run(ctx context.Context, con *console) error {
-	name, err := parseKeyName(c.Name)
-	if err != nil {
-		return err
-	}
-	subject, err := gost.ParseName(c.Subject)
-	if err != nil {
-		return usagef("--subject: %w", err)
-	}
-	return c.use(ctx, con, func(token *hsm.Token) error {
-		key, err := token.Key(ctx, name.id())
-		if err != nil {
-			return err
-		}
-		prepared, err := gost.PrepareRequest(gost.RequestTemplate{
-			Subject: subject, KeyUsage: gost.UsageDigitalSignature | gost.UsageContentCommitment,
-		}, key.Public())
-		if err != nil {
-			return err
-		}
-		signature, err := key.SignDigest(ctx, prepared.Digest())
-		if err != nil {
-			return err
-		}
-		der, err := prepared.Complete(signature)
-		if err != nil {
-			return err
-		}
-		return con.write(c.Out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), false)
-	})
-}
 
 type certCmd struct {
 	Import certImportCmd `cmd:"" help:"Store a certificate beside its key; its public key must be the key's."`
@@ -57,7 +19,8 @@ type certImportCmd struct {
 	tokenFlags
 	Name    string `required:"" placeholder:"NAME" help:"Key version, such as keys/EXMP01/ov/versions/1."`
 	Replace bool   `help:"Replace the certificate that is there."`
-	File    string `arg:"" help:"The certificate, PEM or DER; - is standard input."`
+	Chain   string `placeholder:"FILE" help:"Where to write the certificates of the CAs that came along, for the configuration's chain."`
+	File    string `arg:"" help:"The certificate, PEM or DER, alone or with those of the CAs above it; - is standard input."`
 }
 
 func (c *certImportCmd) Run(ctx context.Context, con *console) error {
@@ -70,23 +33,85 @@ func (c *certImportCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	certs, err := gost.ParseCertificates(data)
+	if err == nil {
+		certs, err = chained(certs)
+	}
 	if err != nil {
 		return usagef("%s: %w", c.File, err)
 	}
-	if len(certs) != 1 {
-		return usagef("%s holds %s; give the signer's alone", c.File, plural(len(certs), "certificate"))
+	cert, above := certs[0], certs[1:]
+	if c.Chain != "" && len(above) == 0 {
+		return usagef("%s holds the signer's certificate alone: there is nothing for --chain", c.File)
 	}
-	cert := certs[0]
 	return c.use(ctx, con, func(token *hsm.Token) error {
 		if err := token.ImportCertificate(ctx, name.id(), cert.Raw, c.Replace); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(con.out, "stored the certificate of %s\n  subject  %s\n  issuer   %s\n  valid    %s to %s\n", name,
+		_, err := fmt.Fprintf(con.out, "stored the certificate of %s\n  subject  %s\n  issuer   %s\n  valid    %s to %s, %s\n", name,
 			printable(cert.Subject.String()), printable(cert.Issuer.String()),
-			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339), daysLeft(cert))
 		if now := time.Now(); now.Before(cert.NotBefore) || now.After(cert.NotAfter) {
 			fmt.Fprintln(con.err, "warning: the certificate is not valid now; the daemon does not sign with it")
 		}
-		return err
+		if cert.HasKeyUsage && cert.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0 {
+			fmt.Fprintf(con.err, "warning: the certificate is not for signing: its key usage is %s\n", cert.KeyUsage)
+		}
+		if err != nil || len(above) == 0 {
+			return err
+		}
+		if c.Chain == "" {
+			_, err = fmt.Fprintf(con.out, "  chain    %s more, checked and not stored; --chain FILE writes them for the configuration\n",
+				plural(len(above), "certificate"))
+			return err
+		}
+		var out []byte
+		for _, ca := range above {
+			if !ca.SelfIssued() { // the other side has the root, or does not trust it
+				out = append(out, ca.PEM()...)
+			}
+		}
+		return con.write(c.Chain, out, false)
 	})
+}
+
+// chained orders certificates from the signer's upwards, and checks that each was signed by the next.
+func chained(certs []*gost.Certificate) ([]*gost.Certificate, error) {
+	if len(certs) == 0 {
+		return nil, fmt.Errorf("there is no certificate in it")
+	}
+	certs = slices.CompactFunc(slices.Clone(certs), func(a, b *gost.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) })
+	var leaves []*gost.Certificate
+	for _, c := range certs {
+		if !slices.ContainsFunc(certs, func(o *gost.Certificate) bool { return o != c && o.Issuer.Equal(c.Subject) }) {
+			leaves = append(leaves, c)
+		}
+	}
+	if len(leaves) != 1 {
+		return nil, fmt.Errorf("of its %d certificates %d could be the signer's; give the signer's, alone or with those of the CAs above it",
+			len(certs), len(leaves))
+	}
+	ordered := leaves
+	for len(ordered) < len(certs) {
+		last := ordered[len(ordered)-1]
+		i := slices.IndexFunc(certs, func(c *gost.Certificate) bool {
+			return !slices.Contains(ordered, c) && c.Subject.Equal(last.Issuer) && last.CheckSignatureFrom(c) == nil
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("the certificate of %s was not signed with any other in it", printable(last.Subject.String()))
+		}
+		ordered = append(ordered, certs[i])
+	}
+	return ordered, nil
+}
+
+// daysLeft says how long a certificate is valid yet.
+func daysLeft(c *gost.Certificate) string {
+	switch days := int(time.Until(c.NotAfter) / (24 * time.Hour)); {
+	case time.Now().After(c.NotAfter):
+		return "over"
+	case days == 0:
+		return "less than a day left"
+	default:
+		return plural(days, "day") + " left"
+	}
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
+	"os"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -11,7 +11,8 @@ import (
 
 type keyCmd struct {
 	Generate keyGenerateCmd `cmd:"" help:"Generate a key that cannot leave the token."`
-	List     keyListCmd     `cmd:"" help:"List the keys on a token."`
+	List     keyListCmd     `cmd:"" help:"List the keys on a token: how they are kept, their certificates."`
+	Import   keyImportCmd   `cmd:"" help:"Put a key that was made elsewhere on a token. Better generate one there."`
 }
 
 type keyGenerateCmd struct {
@@ -101,40 +102,47 @@ func nextVersion(ctx context.Context, token *hsm.Token, name keyName) (int, erro
 	return next, nil
 }
 
-type keyListCmd struct {
+type keyImportCmd struct {
 	tokenFlags
+	Name    string `required:"" placeholder:"NAME" help:"Key version to make of it, such as keys/EXMP01/ov/versions/1."`
+	Outside bool   `name:"key-exists-outside-the-token" help:"Required: says that you know that copies of the key can exist."`
+	File    string `arg:"" help:"The private key, PKCS#8, PEM or DER, not encrypted, mode 0600; - is standard input."`
 }
 
-func (c *keyListCmd) Run(ctx context.Context, con *console) error {
+func (c *keyImportCmd) Run(ctx context.Context, con *console) error {
+	name, err := parseKeyName(c.Name)
+	if err != nil {
+		return err
+	}
+	if !c.Outside {
+		return usagef("a key that is imported has been outside the token, and every copy of its file signs as well as the token: " +
+			"generate the key on the token (`epov key generate`); if it must be this one, give --key-exists-outside-the-token")
+	}
+	if info, err := os.Stat(c.File); c.File != "-" && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return usagef("%s: mode %#o lets others read the key; make it 0600", c.File, info.Mode().Perm())
+	}
+	data, err := con.read(c.File)
+	if err != nil {
+		return err
+	}
+	defer clear(data)
+	der, err := unarmour(data, "PRIVATE KEY")
+	if err != nil {
+		return err
+	}
+	defer clear(der)
+	private, err := gost.ParsePrivateKey(der)
+	if err != nil {
+		return usagef("%s: %w", c.File, err)
+	}
 	return c.use(ctx, con, func(token *hsm.Token) error {
-		keys, err := token.Keys(ctx)
+		public, err := token.ImportKey(ctx, name.id(), private)
 		if err != nil {
 			return err
 		}
-		t := newTable(con.out, "NAME", "TYPE", "PARAMETERS", "CERTIFICATE", "VALID UNTIL", "PROBLEM")
-		for _, k := range keys {
-			t.row(keyRow(k)...)
-		}
-		return t.flush()
+		fmt.Fprintln(con.err, "warning: destroy the file and its copies; the token says for ever that the key was not made there")
+		_, err = fmt.Fprintf(con.out, "imported %s to token %s: %s, %s\n",
+			name, printable(token.Info().Label), public.Algorithm.Name, public.Params.Name)
+		return err
 	})
-}
-
-// keyRow shows keys that are not named in our way by their id.
-func keyRow(k hsm.KeyInfo) []string {
-	name := "id " + k.ID
-	if n, ok := parseKeyID(k.ID); ok {
-		name = n.String()
-	}
-	row := []string{name, k.Type, "", "", "", k.Problem}
-	if k.Public != nil {
-		row[2] = k.Public.Params.Name
-	}
-	switch {
-	case k.Certificate != nil:
-		row[3] = k.Certificate.Subject.String()
-		row[4] = k.Certificate.NotAfter.UTC().Format(time.RFC3339)
-	case k.HasCert:
-		row[3] = "unreadable"
-	}
-	return row
 }

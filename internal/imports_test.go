@@ -29,7 +29,8 @@ signer/xmldsig         : canon canon/xmltext gost signer/report signer/trust
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
-hsm/internal/pin       : hsm/internal/p11
+hsm/internal/tpm       :
+hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
 hsm                    : gost hsm/internal/p11 hsm/internal/pin
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
@@ -39,6 +40,7 @@ internal/daemon        : api gost hsm signer signer/report signer/trust
 cmd/epovd              : internal/daemon
 cmd/epov               : api/epovpb gost hsm signer/cms signer/report signer/trust signer/xmldsig
 internal/oracle        :
+internal/swtpm         : internal/oracle
 internal/vectors       :
 internal/testpki       : gost
 internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog
@@ -49,6 +51,7 @@ internal               :
 var fences = []struct{ path, inside, why string }{
 	{"github.com/miekg/pkcs11", "hsm", "PKCS#11 stays behind hsm"},
 	{"github.com/ThalesGroup/crypto11", "hsm", "PKCS#11 stays behind hsm"},
+	{"github.com/google/go-tpm", "hsm internal/swtpm", "TPMs stay behind hsm"},
 	{"google.golang.org/grpc", "api internal/daemon cmd/epov", "the core does not know how it is called"},
 	{"github.com/alecthomas/kong", "cmd", "flags belong to programs"},
 	{"github.com/beevik/etree", "canon/tree", "trees are for callers who build them, and for tests; the hot path streams"},

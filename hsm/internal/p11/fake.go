@@ -3,6 +3,7 @@ package p11
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -209,6 +210,19 @@ func (f *Fake) Login(s Session, _ uint, pin string) error {
 	}
 	f.in = true
 	f.logins++
+	return nil
+}
+
+func (f *Fake) SetPIN(s Session, old, new string) error {
+	leave, err := f.enter("SetPIN")
+	defer leave()
+	switch err := f.check(s, err); {
+	case err != nil:
+		return err
+	case old != f.pin:
+		return PINIncorrect
+	}
+	f.pin = strings.Clone(new) // the caller's memory is overwritten
 	return nil
 }
 

@@ -73,6 +73,8 @@ func (m module) InitToken(slot uint, soPIN, label string) error {
 
 func (m module) InitPIN(s Session, pin string) error { return code(m.ctx.InitPIN(s, pin)) }
 
+func (m module) SetPIN(s Session, old, new string) error { return code(m.ctx.SetPIN(s, old, new)) }
+
 func (m module) OpenSession(slot uint, readWrite bool) (Session, error) {
 	flags := uint(pkcs11.CKF_SERIAL_SESSION)
 	if readWrite {

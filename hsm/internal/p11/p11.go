@@ -47,6 +47,7 @@ type Module interface {
 	Mechanisms(slot uint) ([]uint, error)
 	InitToken(slot uint, soPIN, label string) error
 	InitPIN(s Session, pin string) error
+	SetPIN(s Session, old, new string) error // the session is a read-write one
 
 	OpenSession(slot uint, readWrite bool) (Session, error)
 	CloseSession(s Session) error

@@ -39,6 +39,10 @@ func (x *serial) InitPIN(s Session, pin string) error {
 	return x.do(func() error { return x.m.InitPIN(s, pin) })
 }
 
+func (x *serial) SetPIN(s Session, old, new string) error {
+	return x.do(func() error { return x.m.SetPIN(s, old, new) })
+}
+
 func (x *serial) OpenSession(slot uint, readWrite bool) (Session, error) {
 	return one(x, func() (Session, error) { return x.m.OpenSession(slot, readWrite) })
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/tpm"
 )
 
 // Login says which PIN a token takes and under which rules. It is plain data, as Source is.
@@ -66,7 +67,7 @@ func (k *Keeper) Close() {
 }
 
 // get gives a PIN that was kept, or reads it. A value is its maker's, who wipes it.
-func (k *Keeper) get(s Source) (PIN, error) {
+func (k *Keeper) get(s Source, serial string) (PIN, error) {
 	if s.Value != (PIN{}) {
 		return s.Read()
 	}
@@ -76,7 +77,7 @@ func (k *Keeper) get(s Source) (PIN, error) {
 	if ok {
 		return p, nil
 	}
-	p, err := s.Read() // may take its time; others need not wait
+	p, err := s.read(serial) // may take its time; others need not wait
 	if err != nil {
 		return PIN{}, err
 	}
@@ -91,6 +92,19 @@ func (k *Keeper) get(s Source) (PIN, error) {
 	}
 	k.pins[s] = p
 	return p, nil
+}
+
+// sourceKind is what can be done about a source that gives no PIN. A TPM that refuses is never gone around.
+func sourceKind(err error) Kind {
+	if e, ok := errors.AsType[*tpm.Error](err); ok {
+		switch e.Kind {
+		case tpm.Failed:
+			return Failed
+		case tpm.Changed, tpm.Foreign, tpm.LockedUp:
+			return Refused
+		}
+	}
+	return Config
 }
 
 // forget drops a PIN that was refused, so that the one which an operator puts in its place is read.
@@ -127,6 +141,22 @@ func (k *Keeper) Try(ctx context.Context, info p11.TokenInfo, l Login, try func(
 	return k.attempt(ctx, info, l, logIn, try)
 }
 
+// Change sets a new PIN by the old one, whose try is made by the rules of [Keeper.Try]; a token that wants its PIN changed is
+// obeyed. The session must be a read-write one. The caller has checked the new PIN by [Fits].
+func (k *Keeper) Change(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login, next PIN) error {
+	info, err := m.TokenInfo(slot)
+	if err != nil {
+		return &Error{Answered, "look at the token", err}
+	}
+	err = k.attempt(ctx, info, l, change, func(old string) error {
+		return next.Use(func(next string) error { return m.SetPIN(s, old, next) })
+	})
+	if err == nil {
+		k.forget(l.Source)
+	}
+	return err
+}
+
 // purpose tells what a PIN is tried for.
 type purpose int
 
@@ -136,16 +166,16 @@ const (
 )
 
 func (k *Keeper) attempt(ctx context.Context, info p11.TokenInfo, l Login, why purpose, try func(secret string) error) error {
-	const op = "log in"
+	op := why.String()
 	if info.Serial != l.Serial {
 		return &Error{Away, op, errors.New("another token is in the slot")}
 	}
 	if err := checkFlags(info.Flags, l.AllowFinalTry, why); err != nil {
 		return err
 	}
-	p, err := k.get(l.Source)
+	p, err := k.get(l.Source, l.Serial)
 	if err != nil {
-		return &Error{Config, "get the PIN", err}
+		return &Error{sourceKind(err), "get the PIN", err}
 	}
 	if !Fits(info, p) {
 		k.forget(l.Source)
@@ -172,7 +202,7 @@ type attempt struct {
 }
 
 func (a attempt) make(p PIN, try func(secret string) error) error {
-	const op = "log in"
+	op := a.why.String()
 	refuse := func(format string, args ...any) error { return &Error{Refused, op, fmt.Errorf(format, args...)} }
 	path := recordPath(a.l.StateDir, a.l.Serial)
 	rec, err := readRecord(path, a.l.Serial)
@@ -197,7 +227,7 @@ func (a attempt) make(p PIN, try func(secret string) error) error {
 	now := time.Now().UTC().Truncate(time.Second)
 	rec.Attempt = &now
 	if err := rec.write(path); err != nil {
-		return &Error{Failed, "record the try to log in", err} // a full disk may be emptied
+		return &Error{Failed, "record the try of the PIN", err} // a full disk may be emptied
 	}
 
 	err = p.Use(try)
@@ -220,7 +250,7 @@ func (a attempt) make(p PIN, try func(secret string) error) error {
 	}
 	switch {
 	case err == nil && kept != nil:
-		return &Error{Failed, "clear the record of tries to log in", kept}
+		return &Error{Failed, "clear the record of tries of the PIN", kept}
 	case err == nil:
 		return nil
 	case out == unknown:
@@ -277,10 +307,12 @@ func outcomeOf(err error, why purpose) outcome {
 	return unknown
 }
 
+func (p purpose) String() string { return [...]string{"log in", "change the PIN"}[p] }
+
 // checkFlags looks at what the token says of its PIN before any is sent. Flags are an extra brake: a module is free not to
 // set them (PKCS#11 2.40, CK_TOKEN_INFO).
 func checkFlags(flags uint, allowFinalTry bool, why purpose) error {
-	refuse := func(text string) error { return &Error{Refused, "log in", errors.New(text)} }
+	refuse := func(text string) error { return &Error{Refused, why.String(), errors.New(text)} }
 	switch {
 	case flags&p11.FlagUserPINSet == 0:
 		return refuse("the token's user PIN is not initialised")
@@ -291,7 +323,7 @@ func checkFlags(flags uint, allowFinalTry bool, why purpose) error {
 	case flags&p11.FlagPINToBeChanged != 0 && why != change:
 		return refuse("the token wants its user PIN changed first")
 	case flags&p11.FlagProtectedPath != 0:
-		return &Error{Config, "log in", errors.New("the token takes its PIN from a pad of its own: unfit for a service")}
+		return &Error{Config, why.String(), errors.New("the token takes its PIN from a pad of its own: unfit for a service")}
 	}
 	return nil
 }

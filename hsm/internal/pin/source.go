@@ -1,29 +1,39 @@
 package pin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/hsm/internal/tpm"
 )
 
-// Source says where a PIN is: exactly one of the fields is set. It is plain data, can be compared, and, apart from Value,
+// Source says where a PIN is: exactly one of the fields is set, Device apart. It is plain data, can be compared, and, apart from Value,
 // can be written as JSON for another process. It can be read any number of times.
 type Source struct {
 	File       string `json:"file,omitempty"`       // path; see ReadFile
 	Credential string `json:"credential,omitempty"` // name of a systemd credential: a file in $CREDENTIALS_DIRECTORY
 	Descriptor int    `json:"descriptor,omitempty"` // number of an inherited descriptor, from 3 up
+	TPM        string `json:"tpm,omitempty"`        // path of a file that a TPM sealed; see package tpm
+	Device     string `json:"device,omitempty"`     // with TPM: its device or socket; tpm.DefaultDevice when empty
 	Value      PIN    `json:"-"`                    // in memory already; whoever made it wipes it
 }
 
 // IsZero reports whether no source is given.
 func (s Source) IsZero() bool { return s == Source{} }
 
-// Read gives the PIN. The caller wipes it, unless it is the source's Value.
-func (s Source) Read() (PIN, error) {
+// Read gives the PIN. The caller wipes it, unless it is the source's Value. The errors of a sealed PIN are of type
+// *tpm.Error.
+func (s Source) Read() (PIN, error) { return s.read("") }
+
+// read refuses a PIN that is known to be for a token of another serial number; empty: for any.
+func (s Source) read(serial string) (PIN, error) {
 	switch {
 	case s.IsZero():
 		return PIN{}, errors.New("pin: no source is given")
@@ -33,6 +43,8 @@ func (s Source) Read() (PIN, error) {
 		return readCredential(s.Credential)
 	case s == Source{Descriptor: s.Descriptor}:
 		return readDescriptor(s.Descriptor)
+	case s == Source{TPM: s.TPM, Device: s.Device} && s.TPM != "":
+		return readSealed(s.TPM, s.Device, serial)
 	case s == Source{Value: s.Value}:
 		return s.Value, nil
 	}
@@ -56,9 +68,12 @@ func (s Source) Share() (*os.File, error) {
 	return p.memfd()
 }
 
-// Paths are the files that reading takes, for sandboxes; none when it takes no file.
+// Paths are the files that reading takes, for sandboxes; none when it takes no file. The device of a TPM, which comes last,
+// is written to as well.
 func (s Source) Paths() []string {
 	switch {
+	case s.TPM != "":
+		return []string{s.TPM, cmp.Or(s.Device, tpm.DefaultDevice)}
 	case s.File != "":
 		return []string{s.File}
 	case s.Credential != "":
@@ -83,28 +98,82 @@ func readCredential(name string) (PIN, error) {
 	return readFile(filepath.Join(dir, name), 0o137)
 }
 
-// readFile refuses a file with any of the permissions in forbidden.
+// ReadSealed reads the file of a sealed PIN, without opening what is sealed. Who can write it can have wrong PINs tried, so
+// it must be of root or of this process's user, and writable by nobody else.
+func ReadSealed(path string) (*tpm.Sealed, error) {
+	f, err := openFile(path, 0o022)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, tpm.MaxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("pin: file %s: %w", path, err)
+	}
+	sealed, err := tpm.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("pin: file %s: %w", path, err)
+	}
+	return sealed, nil
+}
+
+func readSealed(path, device, serial string) (p PIN, err error) {
+	sealed, err := ReadSealed(path)
+	if err != nil {
+		return PIN{}, err
+	}
+	if serial != "" && sealed.Serial != serial {
+		return PIN{}, fmt.Errorf("pin: file %s: sealed for token %q; this one is %q", path, sealed.Serial, serial)
+	}
+	err = sealed.Unseal(device, func(octets []byte) error {
+		if err := check(octets); err != nil {
+			return err
+		}
+		p = NewPIN(octets)
+		return nil
+	})
+	if err != nil {
+		return PIN{}, fmt.Errorf("pin: file %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// readFile reads a PIN as it is.
 func readFile(path string, forbidden uint32) (PIN, error) {
+	f, err := openFile(path, forbidden)
+	if err != nil {
+		return PIN{}, err
+	}
+	defer f.Close()
+	return read(f)
+}
+
+// openFile refuses a file with any of the permissions in forbidden.
+func openFile(path string, forbidden uint32) (_ *os.File, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		if errors.Is(err, unix.ELOOP) {
 			err = errors.New("is a symbolic link")
 		}
-		return PIN{}, fmt.Errorf("pin: file %s: %w", path, err)
+		return nil, fmt.Errorf("pin: file %s: %w", path, err)
 	}
 	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return PIN{}, fmt.Errorf("pin: file %s: %w", path, err)
+		return nil, fmt.Errorf("pin: file %s: %w", path, err)
 	}
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return PIN{}, fmt.Errorf("pin: file %s: not a regular file", path)
+		return nil, fmt.Errorf("pin: file %s: not a regular file", path)
 	case st.Mode&forbidden != 0:
-		return PIN{}, fmt.Errorf("pin: file %s: mode %#o lets others in or is executable; make it 0600 or 0400", path, st.Mode&0o777)
+		return nil, fmt.Errorf("pin: file %s: mode %#o lets others in or is executable; make it 0600 or 0400", path, st.Mode&0o777)
 	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return PIN{}, fmt.Errorf("pin: file %s: belongs to another user", path)
+		return nil, fmt.Errorf("pin: file %s: belongs to another user", path)
 	}
-	return read(f)
+	return f, nil
 }

@@ -25,8 +25,8 @@ canon                  : canon/xmltext
 canon/transcode        :
 canon/tree             : canon canon/xmltext
 signer/trust           : gost signer/report
-signer/xmldsig         : canon canon/xmltext gost signer/report signer/trust
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
+signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :

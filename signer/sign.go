@@ -60,6 +60,10 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 		if p == nil {
 			return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
 		}
+		if p.Stamped() {
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "profile"},
+				"profile %s needs a time-stamping authority, and none is configured", p.Name)
+		}
 		if len(req.Document) == 0 {
 			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
 		}

@@ -488,6 +488,7 @@ type SignXmlRequest struct {
 	//	enveloping        plain XMLDSig around the signed content: the document's root becomes its Object
 	//	detached          plain XMLDSig beside the element "#id" that target names, or over content that stays outside
 	//	xades-bes         enveloped, with XAdES-BES SigningTime and SigningCertificateV2
+	//	xades-t           xades-bes with a time-stamp of the signature value
 	//
 	// An unknown name is refused with REQUEST_INVALID and a message that lists the known ones.
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`

@@ -302,18 +302,6 @@ func TestNode(t *testing.T) {
 	}
 }
 
-// TestXAdESUnknown: what is not examined is said so.
-func TestXAdESUnknown(t *testing.T) {
-	doc := string(vectors.Read(t, "gost/xmldsig/42-xades-bes-v2.xml"))
-	stamped := strings.Replace(doc, "</xades:QualifyingProperties>", "<xades:UnsignedProperties/></xades:QualifyingProperties>", 1)
-	older := strings.Replace(doc, "<ds:Object>", `<ds:Object><x:QualifyingProperties xmlns:x="http://uri.etsi.org/01903/v1.2.2#"/>`, 1)
-	for _, d := range []string{stamped, older} {
-		if r, err := Verify([]byte(d), Policy{}); err != nil || r.Integrity() != report.Indeterminate {
-			t.Errorf("%v %s%s", err, r.Integrity(), messages(r))
-		}
-	}
-}
-
 // cut is the part of s from start to the end of end.
 func cut(s, start, end string) string {
 	s = s[strings.Index(s, start):]

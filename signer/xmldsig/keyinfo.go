@@ -1,9 +1,15 @@
 package xmldsig
 
 import (
+	"bytes"
+	"crypto/sha1"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	"golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/report"
@@ -39,76 +45,158 @@ func (o *outline) certificates(s *signature) ([]*gost.Certificate, *report.Error
 	if s.keyInfo < 0 {
 		return nil, o.fail(report.KeyInfo, s.node, "there is no KeyInfo, so nobody says whose signature this is")
 	}
-	var holders []int
+	var out []*gost.Certificate
+	var first *report.Error
+	holders := 0
+	take := func(certs []*gost.Certificate, err *report.Error) {
+		out = append(out, certs...)
+		if holders++; err != nil && first == nil {
+			first = err
+		}
+	}
 	for _, k := range o.children(s.keyInfo) {
 		switch o.nodes[k].sym {
 		case "ds:X509Data":
-			holders = append(holders, o.named(k, "ds:X509Certificate")...)
-		case "wsse:SecurityTokenReference":
-			token, err := o.token(s, k)
-			if err != nil {
-				return nil, err
+			for _, h := range o.named(k, "ds:X509Certificate") {
+				if holders < maxCertificates {
+					take(o.readCertificates(h, false))
+				} else {
+					holders++
+				}
 			}
-			holders = append(holders, token)
+		case "wsse:SecurityTokenReference":
+			if holders <= maxCertificates {
+				certs, err := o.token(s, k)
+				if err != nil {
+					return nil, err
+				}
+				take(certs, nil)
+			}
 		}
 	}
 	switch {
-	case len(holders) == 0:
+	case holders == 0:
 		return nil, o.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds no certificate and names none in the message")
-	case len(holders) > maxCertificates:
+	case holders > maxCertificates:
 		return nil, o.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds more than %d certificates", maxCertificates)
-	}
-	var out []*gost.Certificate
-	var first *report.Error
-	for _, h := range holders {
-		der, err := decode(o.nodes[h].text)
-		if err != nil {
-			err = fmt.Errorf("the text is not base64")
-		} else if cert, e := gost.ParseCertificate(der); e == nil {
-			out = append(out, cert)
-			continue
-		} else {
-			err = e
-		}
-		if first == nil {
-			first = o.fail(report.CertSyntax, h, "the certificate cannot be read: %v", err)
-		}
-	}
-	if len(out) == 0 {
+	case len(out) == 0:
 		return nil, first
 	}
 	return out, nil
 }
 
-// token finds the BinarySecurityToken that a SecurityTokenReference means, only inside the Security header of the Signature
-// (WSS X.509 token profile 1.1, section 3.2).
-func (o *outline) token(s *signature, reference int) (int, *report.Error) {
-	kids := o.children(reference)
-	if len(kids) != 1 || o.nodes[kids[0]].sym != "wsse:Reference" {
-		return 0, o.fail(report.KeyInfo, reference, "SecurityTokenReference must hold one wsse:Reference; other forms are not supported")
+// readCertificates reads base64 of a certificate, or of a PKIPath: SEQUENCE OF Certificate (X.509 token profile 1.1, section
+// 3.1), the signer's last.
+func (o *outline) readCertificates(n int, path bool) ([]*gost.Certificate, *report.Error) {
+	bad := func(format string, args ...any) ([]*gost.Certificate, *report.Error) {
+		return nil, o.fail(report.CertSyntax, n, "the certificate cannot be read: "+format, args...)
 	}
-	uri, _ := o.nodes[kids[0]].attr("", "URI")
-	id := strings.TrimPrefix(uri, "#") // some peers leave '#' out
+	der, err := decode(o.nodes[n].text)
+	if err != nil {
+		return bad("the text is not base64")
+	}
+	if !path {
+		c, err := gost.ParseCertificate(der)
+		if err != nil {
+			return bad("%v", err)
+		}
+		return []*gost.Certificate{c}, nil
+	}
+	var out []*gost.Certificate
+	var list cryptobyte.String
+	in := cryptobyte.String(der)
+	if !in.ReadASN1(&list, asn1.SEQUENCE) || !in.Empty() || list.Empty() {
+		return bad("the token is no PKIPath")
+	}
+	for !list.Empty() {
+		var element cryptobyte.String
+		if !list.ReadASN1Element(&element, asn1.SEQUENCE) || len(out) == maxCertificates {
+			return bad("the token is no PKIPath of up to %d certificates", maxCertificates)
+		}
+		c, err := gost.ParseCertificate(element)
+		if err != nil {
+			return bad("%v", err)
+		}
+		out = append(out, c)
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// token finds the certificates that a SecurityTokenReference means, only inside the Security header of the Signature (WSS X.509
+// token profile 1.1, section 3.2).
+func (o *outline) token(s *signature, reference int) ([]*gost.Certificate, *report.Error) {
 	header := o.nodes[s.node].parent
-	b, known := o.bearers[id]
-	switch {
-	case header < 0 || !strings.HasPrefix(o.nodes[header].sym, "wsse:Security"):
-		return 0, o.fail(report.KeyInfo, reference, "a token reference outside of wsse:Security")
-	case id == "" || !known:
-		return 0, o.fail(report.KeyInfo, kids[0], "no token has the Id that is referred to")
-	case o.twice[id] != clash{}:
-		return 0, o.fail(report.XMLDuplicateID, kids[0], "the Id of the token is used by another element too")
-	case o.nodes[b.node].sym != "wsse:BinarySecurityToken" || o.nodes[b.node].parent != header:
-		return 0, o.fail(report.KeyInfo, kids[0], "the reference means no BinarySecurityToken in the same wsse:Security")
+	if header < 0 || !strings.HasPrefix(o.nodes[header].sym, "wsse:Security") {
+		return nil, o.fail(report.KeyInfo, reference, "a token reference outside of wsse:Security")
 	}
-	token := &o.nodes[b.node]
-	if t, ok := token.attr("", "ValueType"); ok && t != tokenX509 {
-		return 0, o.fail(report.KeyInfo, b.node, "the token's ValueType is not that of one X.509 certificate")
+	kids := o.children(reference)
+	if len(kids) != 1 || o.nodes[reference].children != 1 {
+		return nil, o.fail(report.KeyInfo, reference, "SecurityTokenReference must hold one reference")
 	}
-	if t, ok := token.attr("", "EncodingType"); ok && t != tokenBase64 {
-		return 0, o.fail(report.KeyInfo, b.node, "the token's EncodingType is not base64")
+	kid := kids[0]
+	switch o.nodes[kid].sym {
+	case "wsse:Reference":
+		uri, _ := o.nodes[kid].attr("", "URI")
+		id := strings.TrimPrefix(uri, "#") // some peers leave '#' out
+		b, known := o.bearers[id]
+		switch {
+		case id == "" || !known:
+			return nil, o.fail(report.KeyInfo, kid, "no token has the Id that is referred to")
+		case o.twice[id] != clash{}:
+			return nil, o.fail(report.XMLDuplicateID, kid, "the Id of the token is used by another element too")
+		case o.nodes[b.node].sym != "wsse:BinarySecurityToken" || o.nodes[b.node].parent != header:
+			return nil, o.fail(report.KeyInfo, kid, "the reference means no BinarySecurityToken in the same wsse:Security")
+		}
+		return o.binaryToken(b.node)
+	case "wsse:KeyIdentifier":
+		valueType, _ := o.nodes[kid].attr("", "ValueType")
+		encoding, given := o.nodes[kid].attr("", "EncodingType")
+		want, err := decode(o.nodes[kid].text)
+		if given && encoding != tokenBase64 || err != nil || len(want) == 0 {
+			return nil, o.fail(report.KeyInfo, kid, "the KeyIdentifier is not base64")
+		}
+		switch valueType {
+		case keySKI:
+			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { return bytes.Equal(c.SubjectKeyID, want) })
+		case keyThumbprint:
+			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { sum := sha1.Sum(c.Raw); return bytes.Equal(sum[:], want) })
+		}
+		return nil, o.fail(report.KeyInfo, kid, "a KeyIdentifier of this ValueType is not supported: %s", quote(valueType))
+	case "ds:X509Data":
+		if list := o.named(kid, "ds:X509IssuerSerial"); len(list) == 1 && o.nodes[kid].children == 1 {
+			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { return o.isIssuerSerial(list[0], c) })
+		}
 	}
-	return b.node, nil
+	return nil, o.fail(report.KeyInfo, kid, "a SecurityTokenReference with %s is not supported", quote(o.nodes[kid].qname))
+}
+
+// tokenWith finds the certificates of the header's tokens that an identifier fits. The identifier only finds: that the
+// signature verifies with the key says whose it is.
+func (o *outline) tokenWith(header, reference int, fits func(*gost.Certificate) bool) (out []*gost.Certificate, err *report.Error) {
+	tokens := o.named(header, "wsse:BinarySecurityToken")
+	for _, n := range tokens[:min(len(tokens), maxCertificates)] {
+		certs, _ := o.binaryToken(n)
+		if slices.ContainsFunc(certs, fits) {
+			out = append(out, certs...)
+		}
+	}
+	if len(out) == 0 {
+		return nil, o.fail(report.KeyInfo, reference, "no BinarySecurityToken in the same wsse:Security is the one referred to")
+	}
+	return out, nil
+}
+
+// binaryToken reads a BinarySecurityToken.
+func (o *outline) binaryToken(n int) ([]*gost.Certificate, *report.Error) {
+	valueType, given := o.nodes[n].attr("", "ValueType")
+	if given && valueType != tokenX509 && valueType != tokenPKIPath {
+		return nil, o.fail(report.KeyInfo, n, "the token's ValueType is neither that of one X.509 certificate nor of a PKIPath")
+	}
+	if t, ok := o.nodes[n].attr("", "EncodingType"); ok && t != tokenBase64 {
+		return nil, o.fail(report.KeyInfo, n, "the token's EncodingType is not base64")
+	}
+	return o.readCertificates(n, valueType == tokenPKIPath)
 }
 
 // describe says whose a certificate is.

@@ -62,7 +62,9 @@ type binding struct{ prefix, uri string }
 var textual = map[string]bool{
 	"ds:DigestValue": true, "ds:SignatureValue": true, "ds:X509Certificate": true, "ds:XPath": true, "xf:XPath": true,
 	"ds:X509IssuerName": true, "ds:X509SerialNumber": true, "wsse:BinarySecurityToken": true,
-	"xades:SigningTime": true, "xades:IssuerSerialV2": true,
+	"wsse:KeyIdentifier": true,
+	"xades:SigningTime":  true, "xades:IssuerSerialV2": true, "xades:Identifier": true, "xades:ObjectReference": true,
+	"xades:EncapsulatedTimeStamp": true, "xades:EncapsulatedX509Certificate": true,
 }
 
 // maxNames bounds the table of interned names; further names are allocated one by one.

@@ -212,6 +212,8 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 	for _, t := range r.transforms {
 		step := canon.Transform{URI: t.uri, PrefixList: t.prefixes}
 		switch {
+		case !canon.Known(t.uri):
+			return refuse(t, "the transform is not among those allowed: "+quote(t.uri))
 		case t.odd:
 			return refuse(t, "the transform has parameters that are not understood")
 		case t.uri == canon.EnvelopedURI:
@@ -225,8 +227,6 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 				return refuse(t, "the transform removes the signed element itself")
 			}
 			step.OmitSignatures = true
-		case !canon.Known(t.uri):
-			return refuse(t, "the transform is not among those allowed: "+quote(t.uri))
 		}
 		chain = append(chain, step)
 	}

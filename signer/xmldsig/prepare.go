@@ -37,7 +37,11 @@ type Prepared struct {
 	value  int    // offset of the blank
 	key    *gost.PublicKey
 	digest []byte
+	id     string
 }
+
+// SignatureID is the Id of the Signature, empty when it has none; signatures of XAdES have one.
+func (p *Prepared) SignatureID() string { return p.id }
 
 // Digest is what the key must sign: the digest of the canonical SignedInfo, in wire order.
 func (p *Prepared) Digest() []byte { return slices.Clone(p.digest) }
@@ -183,6 +187,11 @@ func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
 			continue
 		}
 		span := o.nodes[target].span()
+		// A transform takes out the Signature itself, and with it its properties.
+		own := slices.ContainsFunc(s.objects, func(object int) bool { return o.nodes[object].tag.End <= e.at && e.at <= o.nodes[object].end.Start })
+		if own && slices.ContainsFunc(r.transforms, func(t transform) bool { return t.uri == canon.EnvelopedURI || t.filters }) {
+			continue
+		}
 		bare := e == pl.at && (e.text == "" || e.text == ">") // the Signature alone
 		if bare && slices.ContainsFunc(r.transforms, func(t transform) bool { return t.filters }) {
 			continue
@@ -365,7 +374,7 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 	if err := apply(h, doc, canon.Node{Element: signature + w.signedInfo}, chainExclusive, signature, limits); err != nil {
 		return nil, err
 	}
-	return &Prepared{doc: doc, value: signature + w.value, key: key, digest: h.Sum(nil)}, nil
+	return &Prepared{doc: doc, value: signature + w.value, key: key, digest: h.Sum(nil), id: pl.draft.id}, nil
 }
 
 // apply digests what a chain without parameters makes of a node.

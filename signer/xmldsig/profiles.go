@@ -18,6 +18,7 @@ type Profile struct {
 	transforms []string // of the Reference to the content
 	actor      string   // of the wsse:Security that holds the Signature and, as a token, the certificate
 	properties bool     // an Object carries XAdES QualifyingProperties
+	stamped    bool     // and a time-stamp, which [AddTimeStamp] adds to what Complete returns
 	node       *Profile // of SMEV itself: who expects this profile in a message expects that one too
 }
 
@@ -42,6 +43,10 @@ func (p *Profile) tabled() bool {
 func (p *Profile) expects(r *rule) bool {
 	return r.profile == p || p.node != nil && r.profile == p.node
 }
+
+// Stamped tells whether a signature of the profile has a time-stamp. Prepare and Complete make it without: take the octets
+// of [TimeStampInput] to an authority, and its answer to [AddTimeStamp].
+func (p *Profile) Stamped() bool { return p.stamped }
 
 // targeted tells whether a Target means something to a verifier.
 func (p *Profile) targeted() bool {
@@ -106,11 +111,15 @@ var (
 		Name: "xades-bes", Title: "XAdES-BES, enveloped, with SigningTime and SigningCertificateV2",
 		place: lastChild, transforms: chainEnveloped, properties: true,
 	}
+	XAdEST = &Profile{
+		Name: "xades-t", Title: "XAdES-T: XAdES-BES with a time-stamp of the signature value",
+		place: lastChild, transforms: chainEnveloped, properties: true, stamped: true,
+	}
 )
 
 // Profiles is the whole list.
 var Profiles = []*Profile{
-	SMEV3, SMEV3Personal, SMEV3Node, SMEV2, SMEV2SP, SMEV2Node, GISGMP, Enveloped, Shared, Enveloping, Detached, XAdESBES,
+	SMEV3, SMEV3Personal, SMEV3Node, SMEV2, SMEV2SP, SMEV2Node, GISGMP, Enveloped, Shared, Enveloping, Detached, XAdESBES, XAdEST,
 }
 
 // ProfileByName finds a profile; nil when there is none.

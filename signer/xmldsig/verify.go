@@ -120,6 +120,8 @@ type examination struct {
 	algorithm *gost.Algorithm // nil when it is not accepted
 	info      *digestion      // of SignedInfo, nil when it cannot be digested
 	found     []finding
+	extra     []*gost.Certificate // found beside the signer's
+	at        time.Time           // when a trusted time-stamp says that the signature was there, zero for none
 	out       report.Signature
 }
 
@@ -134,6 +136,8 @@ func (e *examiner) read(index, n int) *examination {
 		x.out.Profile = x.profile.Name
 		e.matched[x.rule]++
 		e.profiles[x.profile]++
+	} else if e.countered(n) >= 0 {
+		x.out.Name, x.profile = "xades:CounterSignature", nil
 	} else if x.profile != nil && x.profile.tabled() {
 		x.profile = nil // a place of this profile would have had a row
 	}
@@ -206,7 +210,7 @@ func (e *examiner) judge(x *examination) {
 	} else {
 		e.cover(x.rule, s, x.found, out)
 	}
-	if asked := e.policy.Profile; asked != nil && !asked.tabled() && (x.rule == nil || x.rule.profile.place == asked.place) {
+	if asked := e.policy.Profile; asked != nil && !asked.tabled() && e.countered(x.node) < 0 && (x.rule == nil || x.rule.profile.place == asked.place) {
 		if ok, demand := e.shape(asked, s, x.found); ok {
 			x.add(report.Check{Code: report.CoverageWrong, Message: "the signature covers what the profile says", Place: out.Place})
 			x.profile, out.Profile = asked, asked.Name
@@ -220,7 +224,8 @@ func (e *examiner) judge(x *examination) {
 	}
 	e.objects(s, x.profile, x.found, out)
 	e.filtered(s, x.profile, x.found, out)
-	e.qualifying(s, x.profile, x.found, leaf, out)
+	e.counter(x)
+	e.qualifying(x, leaf)
 	if leaf != nil {
 		e.signer(x, leaf, certificates)
 	}
@@ -229,17 +234,20 @@ func (e *examiner) judge(x *examination) {
 // signer says who signed and whether that is trusted.
 func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates []*gost.Certificate) {
 	x.out.Signer = describe(leaf)
-	var extra []*gost.Certificate
 	for _, c := range certificates {
 		if c != leaf {
-			extra = append(extra, c)
+			x.extra = append(x.extra, c)
 		}
+	}
+	at := e.policy.Time
+	if !x.at.IsZero() {
+		at = x.at
 	}
 	store, node := e.policy.Trust, x.rule != nil && x.rule.node
 	if node && e.policy.Node != nil {
 		store = e.policy.Node
 	}
-	judgement := store.Check(leaf, extra, e.policy.Time)
+	judgement := store.Check(leaf, x.extra, at)
 	x.out.Checks = append(x.out.Checks, judgement.Checks...)
 	x.out.Evidence = judgement.Evidence
 	if node && e.policy.Node == nil {

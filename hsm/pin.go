@@ -1,7 +1,14 @@
 package hsm
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/hsm/internal/tpm"
 )
 
 // PIN is a secret that prints, logs and marshals as "[redacted]". It lies in memory of its own, outside the heap, which is
@@ -45,4 +52,104 @@ func pinError(err *pin.Error) *Error {
 		pin.Answered: classify(err.Err).kind,
 	}
 	return &Error{Kind: kinds[err.Kind], Op: err.Op, Err: err.Err}
+}
+
+// PINSealed is a PIN that SealPIN sealed: in the file, for the TPM of that device or emulator's socket; with an empty device
+// the kernel's resource manager, /dev/tpmrm0. A TPM that refuses is never gone around: the error says why, and what to do.
+func PINSealed(file, device string) PINSource { return PINSource{TPM: file, Device: device} }
+
+// SealPIN seals a PIN for the token of that serial number to the present values of the TPM's PCRs, numbered 0 to 23, in the
+// bank of SHA-256. What it returns is for a file, which
+// is of use on this machine only, and there to everybody who may use the TPM. The PIN never crosses the TPM's bus in the clear. device is
+// as in PINSealed.
+func SealPIN(device string, pcrs []int, serial string, p PIN) (file []byte, err error) {
+	err = p.Use(func(secret string) error {
+		sealed, err := tpm.Seal(device, pcrs, serial, secret)
+		if err == nil {
+			file, err = sealed.Marshal()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, pinError(&pin.Error{Kind: pin.SourceKind(err), Op: "seal the PIN", Err: err})
+	}
+	return file, nil
+}
+
+// SealedPIN is what can be read of a sealed PIN without the TPM.
+type SealedPIN struct {
+	Serial string    // of the token that it is for
+	Time   time.Time // when it was sealed
+	PCRs   []int     // ascending
+}
+
+// ReadSealedPIN reads the file of a sealed PIN. It must belong to root or to this process's user; at most
+// its group may read it besides.
+func ReadSealedPIN(path string) (SealedPIN, error) {
+	sealed, err := pin.ReadSealed(path)
+	if err != nil {
+		return SealedPIN{}, &Error{Kind: Config, Op: "read a sealed PIN", Err: err}
+	}
+	return SealedPIN{Serial: sealed.Serial, Time: sealed.Time, PCRs: sealed.Registers()}, nil
+}
+
+// TestSealedPIN unseals a PIN and wipes it.
+func TestSealedPIN(path, device string) error {
+	p, err := PINSealed(path, device).Read()
+	if err != nil {
+		return pinError(&pin.Error{Kind: pin.SourceKind(err), Op: "unseal the PIN", Err: err})
+	}
+	p.Wipe()
+	return nil
+}
+
+// ChangePIN sets a new user PIN by the old one, which cfg names. The old PIN is tried once, under the rules of Open; that the
+// token wants its PIN changed is no obstacle. The length of the new one is checked first. When the error says that the outcome
+// is not known, either PIN may hold.
+func ChangePIN(ctx context.Context, cfg TokenConfig, next PIN) (TokenInfo, error) {
+	const op = "change the PIN"
+	cfg, err := cfg.checked()
+	if err != nil {
+		return TokenInfo{}, &Error{Kind: Config, Token: cfg.Name, Op: op, Err: err}
+	}
+	fail := func(kind Kind, err error) (TokenInfo, error) {
+		if e, ok := errors.AsType[*pin.Error](err); ok {
+			err = pinError(e)
+		}
+		if e, ok := errors.AsType[*Error](err); ok {
+			kind, err = e.Kind, e.Err
+		} else if _, ok := errors.AsType[p11.Error](err); ok {
+			kind = classify(err).kind
+		}
+		return TokenInfo{}, &Error{Kind: kind, Token: cfg.Name, Op: op, Err: err}
+	}
+	module, release, err := p11.Load(cfg.Module)
+	if err != nil {
+		return fail(Config, err)
+	}
+	found, err := changePIN(ctx, module, cfg, next)
+	if err = errors.Join(err, release()); err != nil {
+		return fail(Internal, err)
+	}
+	return found.TokenInfo, nil
+}
+
+func changePIN(ctx context.Context, module p11.Module, cfg TokenConfig, next PIN) (foundToken, error) {
+	found, err := findToken(module, cfg.Label, cfg.Serial)
+	if err != nil {
+		return found, err
+	}
+	if raw := found.raw; !pin.Fits(raw, next) {
+		return found, &Error{Kind: Invalid, Err: fmt.Errorf("the new PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN)}
+	}
+	session, err := module.OpenSession(found.Slot, true)
+	if err != nil {
+		return found, err
+	}
+	defer func() { _ = module.CloseSession(session) }()
+	var keeper pin.Keeper
+	defer keeper.Close()
+	return found, keeper.Change(ctx, module, session, found.Slot, pin.Login{
+		Serial: found.Serial, StateDir: cfg.StateDir, Source: cfg.PIN, AllowFinalTry: cfg.AllowFinalTry,
+	}, next)
 }

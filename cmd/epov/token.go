@@ -19,26 +19,42 @@ type tokenFlags struct {
 	Serial   string `placeholder:"NUMBER" help:"Serial number of the token."`
 	PINFile  string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN, mode 0600; default: ask on the terminal."`
 	StateDir string `placeholder:"DIR" help:"Where refused PINs are remembered; best the daemon's. Default: ~/.local/state/epov."`
+	FinalTry bool   `help:"Spend the last try of the PIN before the token locks it."`
+}
+
+// config finds the token before anybody types a PIN for it. done wipes what was typed.
+func (t *tokenFlags) config(what string) (cfg hsm.TokenConfig, info hsm.TokenInfo, done func(), err error) {
+	if t.Token == "" && t.Serial == "" {
+		return cfg, info, nil, usagef("--token or --serial says which token; `epov token list` lists them")
+	}
+	state, err := t.stateDir()
+	if err != nil {
+		return cfg, info, nil, err
+	}
+	if info, err = hsm.FindToken(t.Module, t.Token, t.Serial); err != nil {
+		return cfg, info, nil, err
+	}
+	pin, done, err := pinSource(t.PINFile, what)
+	if err != nil {
+		return cfg, info, nil, err
+	}
+	cfg = hsm.TokenConfig{
+		Module: t.Module, Label: t.Token, Serial: info.Serial, PIN: pin, Sessions: 1, StateDir: state, AllowFinalTry: t.FinalTry,
+	}
+	return cfg, info, done, nil
 }
 
 // use opens the token, lets f work with it, and closes it.
 func (t *tokenFlags) use(ctx context.Context, con *console, f func(*hsm.Token) error) error {
-	if t.Token == "" && t.Serial == "" {
-		return usagef("--token or --serial says which token; `epov token list` lists them")
-	}
-	state, err := t.stateDir()
-	if err != nil {
-		return err
-	}
-	if _, err := hsm.FindToken(t.Module, t.Token, t.Serial); err != nil { // before anybody types a PIN for it
-		return err
-	}
-	pin, done, err := pinSource(t.PINFile, "user PIN")
+	cfg, _, done, err := t.config("user PIN")
 	if err != nil {
 		return err
 	}
 	defer done()
-	cfg := hsm.TokenConfig{Module: t.Module, Label: t.Token, Serial: t.Serial, PIN: pin, Sessions: 1, StateDir: state}
+	return open(ctx, con, cfg, f)
+}
+
+func open(ctx context.Context, con *console, cfg hsm.TokenConfig, f func(*hsm.Token) error) error {
 	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	token, err := hsm.Open(ctx, cfg, log)
 	if err != nil {

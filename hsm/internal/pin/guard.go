@@ -94,8 +94,8 @@ func (k *Keeper) get(s Source, serial string) (PIN, error) {
 	return p, nil
 }
 
-// sourceKind is what can be done about a source that gives no PIN. A TPM that refuses is never gone around.
-func sourceKind(err error) Kind {
+// SourceKind is what can be done about a source that gives no PIN. A TPM that refuses is never gone around.
+func SourceKind(err error) Kind {
 	if e, ok := errors.AsType[*tpm.Error](err); ok {
 		switch e.Kind {
 		case tpm.Failed:
@@ -144,6 +144,9 @@ func (k *Keeper) Try(ctx context.Context, info p11.TokenInfo, l Login, try func(
 // Change sets a new PIN by the old one, whose try is made by the rules of [Keeper.Try]; a token that wants its PIN changed is
 // obeyed. The session must be a read-write one. The caller has checked the new PIN by [Fits].
 func (k *Keeper) Change(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login, next PIN) error {
+	if err := next.Use(func(secret string) error { return check(secret) }); err != nil {
+		return &Error{Config, change.String(), err}
+	}
 	info, err := m.TokenInfo(slot)
 	if err != nil {
 		return &Error{Answered, "look at the token", err}
@@ -175,7 +178,7 @@ func (k *Keeper) attempt(ctx context.Context, info p11.TokenInfo, l Login, why p
 	}
 	p, err := k.get(l.Source, l.Serial)
 	if err != nil {
-		return &Error{sourceKind(err), "get the PIN", err}
+		return &Error{SourceKind(err), "get the PIN", err}
 	}
 	if !Fits(info, p) {
 		k.forget(l.Source)

@@ -155,14 +155,17 @@ func read(r io.Reader) (PIN, error) {
 }
 
 // check tells whether octets can be a PIN at all.
-func check(octets []byte) error {
-	switch {
-	case len(octets) == 0:
+func check[T string | []byte](octets T) error {
+	switch n := len(octets); {
+	case n == 0:
 		return errors.New("pin: empty")
-	case len(octets) > MaxLength:
+	case n > MaxLength:
 		return fmt.Errorf("pin: longer than %d octets", MaxLength)
-	case bytes.IndexByte(octets, 0) >= 0:
-		return errors.New("pin: contains a NUL")
+	}
+	for i := range len(octets) {
+		if octets[i] == 0 {
+			return errors.New("pin: contains a NUL")
+		}
 	}
 	return nil
 }

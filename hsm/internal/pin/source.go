@@ -98,10 +98,10 @@ func readCredential(name string) (PIN, error) {
 	return readFile(filepath.Join(dir, name), 0o137)
 }
 
-// ReadSealed reads the file of a sealed PIN, without opening what is sealed. Who can write it can have wrong PINs tried, so
-// it must be of root or of this process's user, and writable by nobody else.
+// ReadSealed reads the file of a sealed PIN, without opening what is sealed. Who can read it and use the TPM has the PIN, and
+// who can write it can have wrong ones tried: it must be of root or of this process's user, and at most its group may read it.
 func ReadSealed(path string) (*tpm.Sealed, error) {
-	f, err := openFile(path, 0o022)
+	f, err := openFile(path, 0o137)
 	if err != nil {
 		return nil, err
 	}

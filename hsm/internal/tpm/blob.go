@@ -26,7 +26,8 @@ const (
 	maxSerial   = 64
 )
 
-// Sealed is a sealed PIN as its file has it. Nothing in it is secret, and nothing but the TPM that made it can open it.
+// Sealed is a sealed PIN as its file has it. Nothing but the TPM that made it can open it; that TPM does so for everybody who
+// has the file and may use the TPM, while the PCRs are as they were.
 type Sealed struct {
 	Serial string         // of the token that the PIN is for
 	Time   time.Time      // when it was sealed

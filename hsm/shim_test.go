@@ -372,7 +372,7 @@ func TestCrash(t *testing.T) {
 	}
 	// A crash in the login may have cost a try: one more is spent, then an operator is asked.
 	faulty.Set("call C_Login abort")
-	for i, want := range []string{"signal: aborted", "signal: aborted", "cut short"} {
+	for i, want := range []string{"signal: aborted", "signal: aborted", "is not known"} {
 		if out, err := run(); err == nil || !strings.Contains(out+err.Error(), want) {
 			t.Errorf("start %d ended with %v: %s", i+1, err, out)
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -128,5 +129,67 @@ func TestTLSKeyWrongPIN(t *testing.T) {
 	serveTLS(t, signer)
 	if err := closer.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A pipe with the PIN serves the TLS key and the token, though it can be read once.
+func TestTLSKeyAndTokenFromPipe(t *testing.T) {
+	soft := softhsm.New(t)
+	cfg := config(t, soft)
+	if _, err := hsm.GenerateTLSKey(t.Context(), cfg, "tls", "ecdsa-p256", quiet); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString(soft.PIN); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	cfg.PIN = hsm.PINDescriptor(int(r.Fd()))
+	signer, closer, err := hsm.OpenTLSKey(t.Context(), cfg, "tls", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closer.Close()
+	serveTLS(t, signer)
+	closeToken(t, open(t, cfg))
+	serveTLS(t, signer) // the login outlives the token's sessions
+}
+
+// A login that is there already is no proof of a PIN: what was refused before stays refused.
+func TestSecondTLSKeyKeepsTheRecord(t *testing.T) {
+	faulty := softhsm.NewFaulty(t)
+	cfg := config(t, faulty.Token)
+	if _, err := hsm.GenerateTLSKey(t.Context(), cfg, "tls", "ecdsa-p256", quiet); err != nil {
+		t.Fatal(err)
+	}
+	wrong := cfg
+	wrong.PIN = hsm.PINValue(hsm.NewPIN([]byte("surely-wrong")))
+	_, _, err := hsm.OpenTLSKey(t.Context(), wrong, "tls", quiet)
+	wantKind(t, err, hsm.PINRefused)
+	other := cfg
+	other.StateDir = t.TempDir() // a login that leaves the record alone
+	_, first, err := hsm.OpenTLSKey(t.Context(), other, "tls", quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.PIN = hsm.PINValue(hsm.NewPIN([]byte("wrong-too")))
+	_, second, err := hsm.OpenTLSKey(t.Context(), cfg, "tls", quiet) // rides on the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []io.Closer{second, first} {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	before := faulty.Calls("C_Login")
+	_, _, err = hsm.OpenTLSKey(t.Context(), wrong, "tls", quiet)
+	wantKind(t, err, hsm.PINRefused)
+	if faulty.Calls("C_Login") != before {
+		t.Error("the wrong PIN was tried again")
 	}
 }

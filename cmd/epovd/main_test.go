@@ -55,7 +55,14 @@ func exitCode(t *testing.T, err error) int {
 // plant provisions a token with one key and returns a configuration for it, and its PIN.
 func plant(t *testing.T) (config, pin string) {
 	t.Helper()
-	soft, dir := softhsm.New(t), t.TempDir()
+	soft := softhsm.New(t)
+	return plantOn(t, soft, "{file: pin}"), soft.PIN
+}
+
+// plantOn takes the token, and what the configuration says of its PIN.
+func plantOn(t *testing.T, soft *softhsm.Token, pin string) (config string) {
+	t.Helper()
+	dir := t.TempDir()
 	token, err := hsm.Open(t.Context(), hsm.TokenConfig{
 		Module: soft.Module, Label: soft.Label, PIN: hsm.PINValue(hsm.NewPIN([]byte(soft.PIN))),
 		StateDir: filepath.Join(dir, "provisioning"),
@@ -74,12 +81,12 @@ func plant(t *testing.T) (config, pin string) {
 	write(t, config, fmt.Sprintf(`
 listen: 127.0.0.1:0
 insecure: true
-tokens: [{name: main, module: %q, label: %q, pin: {file: pin}, state_dir: state}]
+tokens: [{name: main, module: %q, label: %q, pin: %s, state_dir: state}]
 keys: [{name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, token: main}]}]
 clients: [{name: local, anyone: true, allow: [{keys: [keys/*], operations: [list]}]}]
 log: {level: debug, format: text}
-`, soft.Module, soft.Label))
-	return config, soft.PIN
+`, soft.Module, soft.Label, pin))
+	return config
 }
 
 func write(t *testing.T, name, text string) {

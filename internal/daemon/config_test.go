@@ -64,12 +64,12 @@ func TestFindings(t *testing.T) {
 		{"two clients of one name", "san: [monitoring.example.ru]", "san: [Gateway.example.ru]", []string{
 			`- name: gateway: clients: client "monitoring": "Gateway.example.ru" belongs to client "gateway" already`}},
 		{"PIN itself", "pin: {credential: pin-main}", "pin: 98765432", []string{
-			`pin: 9: tokens[0].pin: a PIN does not belong into the configuration; name a file, credential or descriptor`}},
+			`pin: 9: tokens[0].pin: a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file`}},
 		{"PIN as a setting", "pin: {credential: pin-main}", "pin: {98765432: }", []string{
-			`pin: {9: tokens[0].pin: unknown setting (known here: file, credential, descriptor)`,
-			`pin: {9: tokens[0].pin: exactly one of file, credential and descriptor is needed`}},
+			`pin: {9: tokens[0].pin: unknown setting (known here: file, credential, descriptor, tpm, tpm_device)`,
+			`pin: {9: tokens[0].pin: exactly one of file, credential, descriptor and tpm is needed`}},
 		{"two PINs", "pin: {credential: pin-main}", "pin: {credential: pin-main, file: pin}", []string{
-			`pin: {: tokens[0].pin: exactly one of file, credential and descriptor is needed`}},
+			`pin: {: tokens[0].pin: exactly one of file, credential, descriptor and tpm is needed`}},
 		{"no state", "    state_dir", "    # state_dir", []string{`- name: main: tokens[0].state_dir: is missing`}},
 		{"neither label nor serial", "    label: EPOV", "", []string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
 		{"two TLS keys", "key: server.key ", "key: server.key\n  key_token: {token: main, id: tls} ", []string{
@@ -90,6 +90,9 @@ func TestFindings(t *testing.T) {
 		{"address for SAN", "san: [monitoring.example.ru]", "san: [\"::1\", 10.0.0.1]", []string{
 			`san: ["::1": clients[1].san[0]: "::1" is neither a DNS name nor a URI`,
 			`san: ["::1": clients[1].san[1]: "10.0.0.1" is neither a DNS name nor a URI`}},
+		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}", []string{`tpm:: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
+		{"TPM without a sealed PIN", "pin: {credential: pin-main}", "pin: {file: pin, tpm_device: /dev/tpmrm0}", []string{
+			`tpm_device:: tokens[0].pin.tpm_device: goes with tpm`}},
 		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},
 		{"insecure", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\ninsecure: true", []string{
 			`listen:: listen: without mutual TLS only a loopback address may be listened on, such as 127.0.0.1`,

@@ -70,21 +70,24 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 		return hsm.PINSource{}
 	}
 	if v.node.Value != "" { // somebody wrote the PIN itself: say so without repeating it
-		v.fail("a PIN does not belong into the configuration; name a file, credential or descriptor")
+		v.fail("a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file")
 		return hsm.PINSource{}
 	}
 	v.secret = true
-	at := v.mapping("file", "credential", "descriptor")
-	file, credential, descriptor := at("file"), at("credential"), at("descriptor")
+	at := v.mapping("file", "credential", "descriptor", "tpm", "tpm_device")
+	file, credential, descriptor, sealed, device := at("file"), at("credential"), at("descriptor"), at("tpm"), at("tpm_device")
 	given := 0
-	for _, s := range []value{file, credential, descriptor} {
+	for _, s := range []value{file, credential, descriptor, sealed} {
 		if s.present() {
 			given++
 		}
 	}
 	if given != 1 {
-		v.fail("exactly one of file, credential and descriptor is needed")
+		v.fail("exactly one of file, credential, descriptor and tpm is needed")
 		return hsm.PINSource{}
+	}
+	if device.present() && !sealed.present() {
+		device.fail("goes with tpm")
 	}
 	switch {
 	case file.present():
@@ -92,11 +95,7 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 		if name == "" {
 			return hsm.PINSource{}
 		}
-		pin, err := hsm.ReadPINFile(name)
-		pin.Wipe()
-		if err != nil {
-			file.fail("%s", err)
-		}
+		readable(file, hsm.PINFile(name))
 		return hsm.PINFile(name)
 	case credential.present():
 		name := credential.text()
@@ -104,15 +103,29 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 			return hsm.PINSource{}
 		}
 		if os.Getenv("CREDENTIALS_DIRECTORY") != "" { // only the service has it, not every check
-			pin, err := hsm.PINCredential(name).Read()
-			pin.Wipe()
-			if err != nil {
-				credential.fail("%s", err)
-			}
+			readable(credential, hsm.PINCredential(name))
 		}
 		return hsm.PINCredential(name)
+	case sealed.present():
+		name := c.path(sealed.text())
+		if name == "" {
+			return hsm.PINSource{}
+		}
+		if _, err := hsm.ReadSealedPIN(name); err != nil { // opening it is left to epov pin unseal-test
+			sealed.fail("%s", err)
+		}
+		return hsm.PINSealed(name, c.path(device.text()))
 	}
 	return hsm.PINDescriptor(descriptor.number(3, 1<<20))
+}
+
+// readable notes what is wrong with a source.
+func readable(v value, source hsm.PINSource) {
+	pin, err := source.Read()
+	pin.Wipe()
+	if err != nil {
+		v.fail("%s", err)
+	}
 }
 
 func (c *Config) readKeys(root, v value) {

@@ -450,7 +450,7 @@ func TestStartRefusals(t *testing.T) {
 func TestTranslations(t *testing.T) {
 	for _, kind := range hsm.Kinds() {
 		tr, ok := translations[kind]
-		if !ok || tr.message == "" || tr.code.Info().Title == "" {
+		if !ok || tr.message == "" || tr.code.Info().English == "" {
 			t.Errorf("%s has no translation", kind)
 		}
 		e := translate(fmt.Errorf("wrapped: %w", &hsm.Error{Kind: kind, Op: "sign", Err: context.Canceled}))

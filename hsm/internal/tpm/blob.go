@@ -64,8 +64,8 @@ func Parse(data []byte) (*Sealed, error) {
 	var f file
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&f); err != nil {
-		return fail("%w", err)
+	if decoder.Decode(&f) != nil { // its errors quote, and this may be a file with a PIN
+		return fail("the file is not one of these")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return fail("something follows it")

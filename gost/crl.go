@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -252,3 +253,24 @@ func (c *KeyCache) CheckRevocationList(list *RevocationList, issuer *Certificate
 
 // Len is the number of entries.
 func (l *RevocationList) Len() int { return l.entries.len() }
+
+// Covers reports whether a list of this scope speaks of a certificate of its issuer (RFC 5280 section 6.3.3 b): the kind of
+// certificate fits, and the certificate names the list's distribution point. A certificate without distribution points has
+// its issuer's name for one.
+func (s *Scope) Covers(c *Certificate) bool {
+	ca := c.IsCA
+	if s.OnlyAttributes || s.OnlyUsers && ca || s.OnlyCAs && !ca {
+		return false
+	}
+	if len(s.Names) == 0 {
+		return true
+	}
+	same := func(a, b GeneralName) bool { return a.Kind == b.Kind && bytes.Equal(a.Value, b.Value) }
+	has := func(n GeneralName) bool {
+		return slices.ContainsFunc(s.Names, func(m GeneralName) bool { return same(n, m) })
+	}
+	if len(c.DistributionPoints) == 0 {
+		return has(GeneralName{Kind: DirectoryName, Value: c.Issuer})
+	}
+	return slices.ContainsFunc(c.DistributionPoints, func(p DistributionPoint) bool { return slices.ContainsFunc(p.Names, has) })
+}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/internal/vectors"
 )
 
@@ -114,4 +117,67 @@ func FuzzRevocationList(f *testing.F) {
 			t.Error("not the same when read again")
 		}
 	})
+}
+
+// manyEntries is a CRL of n entries with serial numbers of 16 octets, in random order, as CAs that draw them at random
+// write them.
+func manyEntries(tb testing.TB, n int) ([]byte, []*big.Int) {
+	tb.Helper()
+	ca := testpki.NewCA(tb, gost.GOST2012_256, "CryptoPro-A")
+	random := rand.New(rand.NewPCG(1, 2))
+	serials := make([]*big.Int, n)
+	entries := make([]testpki.Revocation, n)
+	for i := range serials {
+		serials[i] = new(big.Int).Add(new(big.Int).Lsh(new(big.Int).SetUint64(random.Uint64()|1<<62), 64), new(big.Int).SetUint64(random.Uint64()))
+		entries[i] = testpki.Revocation{Serial: serials[i], Reason: i % 6}
+	}
+	return ca.NewCRL(tb, testpki.CRL{Revoked: entries}), serials
+}
+
+func TestRevocationListOrder(t *testing.T) {
+	der, serials := manyEntries(t, 2000)
+	l := readCRL(t, der)
+	if l.Len() != len(serials) {
+		t.Fatalf("%d entries", l.Len())
+	}
+	for i, s := range serials {
+		r, ok := l.Find(s)
+		if want := gost.Reason(i % 6); !ok || want != 0 && r.Reason != want || want == 0 && r.Reason != gost.NoReason {
+			t.Fatalf("entry %d: %v, %v", i, r, ok)
+		}
+		if _, ok := l.Find(new(big.Int).Add(s, big.NewInt(1))); ok {
+			t.Fatalf("entry %d: a neighbour is listed", i)
+		}
+	}
+}
+
+const million = 1_000_000
+
+func BenchmarkParseRevocationList(b *testing.B) {
+	der, _ := manyEntries(b, million)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	l := readCRL(b, der)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	size := float64(int64(after.HeapAlloc)-int64(before.HeapAlloc)) / float64(l.Len())
+	runtime.KeepAlive(l)
+	b.SetBytes(int64(len(der)))
+	b.ReportAllocs()
+	for b.Loop() {
+		readCRL(b, der)
+	}
+	b.ReportMetric(size, "B/entry")
+}
+
+func BenchmarkFindRevoked(b *testing.B) {
+	der, serials := manyEntries(b, million)
+	l := readCRL(b, der)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, ok := l.Find(serials[i%million]); !ok {
+			b.Fatal("not found")
+		}
+	}
 }

@@ -2,7 +2,9 @@ package gost
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/asn1"
+	"encoding/binary"
 	"math"
 	"math/big"
 	"slices"
@@ -81,15 +83,19 @@ func (r *revocations) at(i int) Revoked {
 
 // Find says what the list has about a serial number.
 func (l *RevocationList) Find(serial *big.Int) (Revoked, bool) {
-	var b cryptobyte.Builder
-	b.AddASN1BigInt(serial)
-	der, err := b.Bytes()
-	if err != nil {
+	var octets [maxSerialSize]byte
+	n := serial.BitLen()/8 + 1
+	if n > len(octets) {
 		return Revoked{}, false
 	}
-	s := cryptobyte.String(der)
-	var want cryptobyte.String
-	s.ReadASN1(&want, cbasn1.INTEGER)
+	want := octets[:n] // content octets of the INTEGER
+	if serial.Sign() >= 0 {
+		serial.FillBytes(want)
+	} else {
+		var b cryptobyte.Builder
+		b.AddASN1BigInt(serial)
+		want = b.BytesOrPanic()[2:] // the length is a short one
+	}
 	r := &l.entries
 	i, found := sort.Find(r.len(), func(i int) int { return bytes.Compare(want, r.serial(i)) })
 	if !found {
@@ -194,16 +200,22 @@ func (l *RevocationList) parseEntryExtensions(in cryptobyte.String) (Reason, err
 // sort puts the entries in order, unless the CA has, and trims what was allocated. Of entries with one serial number the one
 // that revokes first comes first and is the one found.
 func (r *revocations) sort() {
-	n := r.len()
-	order := make([]uint32, n)
-	for i := range order {
-		order[i] = uint32(i)
+	type place struct {
+		key uint64 // the first octets, which settle nearly every comparison
+		i   uint32
 	}
-	less := func(a, b uint32) int {
-		if c := bytes.Compare(r.serial(int(a)), r.serial(int(b))); c != 0 {
-			return c
+	n := r.len()
+	order := make([]place, n)
+	for i := range order {
+		var head [8]byte
+		copy(head[:], r.serial(i))
+		order[i] = place{binary.BigEndian.Uint64(head[:]), uint32(i)}
+	}
+	less := func(a, b place) int {
+		if a.key != b.key {
+			return cmp.Compare(a.key, b.key)
 		}
-		return r.at(int(a)).Since().Compare(r.at(int(b)).Since())
+		return cmp.Or(bytes.Compare(r.serial(int(a.i)), r.serial(int(b.i))), r.at(int(a.i)).Since().Compare(r.at(int(b.i)).Since()))
 	}
 	if !slices.IsSortedFunc(order, less) {
 		slices.SortFunc(order, less)
@@ -211,7 +223,8 @@ func (r *revocations) sort() {
 	out := revocations{
 		serials: make([]byte, 0, len(r.serials)), starts: make([]uint32, 0, n), times: make([]uint32, 0, n), reasons: make([]Reason, 0, n),
 	}
-	for _, i := range order {
+	for _, p := range order {
+		i := p.i
 		if t, ok := r.invalid[i]; ok {
 			if out.invalid == nil {
 				out.invalid = map[uint32]int64{}

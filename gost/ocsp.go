@@ -251,14 +251,18 @@ func (r *OCSPResponse) parseData(tbs cryptobyte.String) error {
 	if !tbs.ReadASN1(&s, cbasn1.SEQUENCE) || s.PeekASN1Tag(cbasn1.Tag(0).Constructed().ContextSpecific()) {
 		return fail("version", "not v1, which is not written out")
 	}
-	switch {
-	case s.ReadASN1(&id, cbasn1.Tag(1).Constructed().ContextSpecific()):
+	var by cbasn1.Tag
+	if !s.ReadAnyASN1(&id, &by) {
+		return fail("responderID", "not DER")
+	}
+	switch by {
+	case cbasn1.Tag(1).Constructed().ContextSpecific():
 		name, err := readName(&id)
 		if err != nil || !id.Empty() {
 			return fail("responderID", "not a name")
 		}
 		r.ResponderName = name
-	case s.ReadASN1(&id, cbasn1.Tag(2).Constructed().ContextSpecific()):
+	case cbasn1.Tag(2).Constructed().ContextSpecific():
 		if !id.ReadASN1Bytes(&r.ResponderKey, cbasn1.OCTET_STRING) || !id.Empty() || len(r.ResponderKey) != crypto.SHA1.Size() {
 			return fail("responderID", "not the SHA-1 of a key")
 		}
@@ -318,15 +322,19 @@ func (r *OCSPResponse) parseAnswer(list *cryptobyte.String) (a OCSPAnswer, err e
 		return a, errors.New("the CertID is not what RFC 6960 section 4.1.1 defines")
 	}
 	a.hash = certIDHash(algorithm.oid)
+	var status cbasn1.Tag
+	if !in.ReadAnyASN1(&value, &status) {
+		return a, errors.New("certStatus: not DER")
+	}
 	switch {
-	case in.ReadASN1(&value, cbasn1.Tag(0).ContextSpecific()) && value.Empty():
+	case status == cbasn1.Tag(0).ContextSpecific() && value.Empty():
 		a.Status = OCSPGood
-	case in.ReadASN1(&value, cbasn1.Tag(1).Constructed().ContextSpecific()):
+	case status == cbasn1.Tag(1).Constructed().ContextSpecific():
 		a.Status = OCSPRevoked
 		if a.Revoked, err = readRevokedInfo(value); err != nil {
 			return a, err
 		}
-	case in.ReadASN1(&value, cbasn1.Tag(2).ContextSpecific()) && value.Empty():
+	case status == cbasn1.Tag(2).ContextSpecific() && value.Empty():
 		a.Status = OCSPUnknown
 	default:
 		return a, errors.New("certStatus is neither good, revoked nor unknown")

@@ -2,8 +2,10 @@
 package testpki
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/sha1"
+	"crypto/x509"
 	"math/big"
 	"slices"
 	"testing"
@@ -15,10 +17,11 @@ import (
 	"github.com/epov-signer/epov/gost"
 )
 
-// CA issues certificates.
+// CA issues certificates, CRLs and OCSP responses.
 type CA struct {
 	Certificate *gost.Certificate
 	Key         *gost.PrivateKey
+	Other       crypto.Signer // an RSA or ECDSA key instead, which signs with SHA-256
 }
 
 // Template says what to issue; the zero value of a field means its default.
@@ -38,7 +41,7 @@ func NewCA(tb testing.TB, a *gost.Algorithm, params string) *CA {
 	t := Template{CommonName: "Test CA " + a.Name + " " + params, CA: true}
 	self := &CA{Key: key}
 	subject := t.subject(tb)
-	self.Certificate = self.issue(tb, subject, subject, public, t)
+	self.Certificate = self.issue(tb, subject, subject, public.SubjectPublicKeyInfo(), t)
 	return self
 }
 
@@ -56,7 +59,23 @@ func (ca *CA) NewIntermediate(tb testing.TB, a *gost.Algorithm, params string, t
 // Issue issues a certificate for a public key, such as one on a token.
 func (ca *CA) Issue(tb testing.TB, key *gost.PublicKey, t Template) *gost.Certificate {
 	tb.Helper()
-	return ca.issue(tb, ca.Certificate.Subject, t.subject(tb), key, t)
+	return ca.issue(tb, ca.Certificate.Subject, t.subject(tb), key.SubjectPublicKeyInfo(), t)
+}
+
+// NewOther makes a certificate for an RSA or ECDSA key, issued by ca, or self-signed when ca is nil.
+func (ca *CA) NewOther(tb testing.TB, key crypto.Signer, t Template) *CA {
+	tb.Helper()
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out := &CA{Other: key}
+	if ca == nil {
+		out.Certificate = out.issue(tb, t.subject(tb), t.subject(tb), spki, t)
+	} else {
+		out.Certificate = ca.issue(tb, ca.Certificate.Subject, t.subject(tb), spki, t)
+	}
+	return out
 }
 
 // NewSigner makes a key and its certificate.
@@ -97,19 +116,15 @@ func (t *Template) subject(tb testing.TB) gost.Name {
 }
 
 // issue builds a v3 certificate (RFC 5280 section 4.1) and signs it with the CA's key.
-func (ca *CA) issue(tb testing.TB, issuer, subject gost.Name, key *gost.PublicKey, t Template) *gost.Certificate {
+func (ca *CA) issue(tb testing.TB, issuer, subject gost.Name, spki []byte, t Template) *gost.Certificate {
 	tb.Helper()
-	extensions, err := gost.MarshalExtensions(ca.extensions(tb, key, t))
+	extensions, err := gost.MarshalExtensions(ca.extensions(tb, spki, t))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		tb.Fatal(err)
-	}
-	signer := ca.Key.Public().(*gost.PublicKey).Algorithm
-	algorithm := func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(signer.Signature) })
 	}
 	from, to := t.NotBefore, t.NotAfter
 	if from.IsZero() {
@@ -122,29 +137,17 @@ func (ca *CA) issue(tb testing.TB, issuer, subject gost.Name, key *gost.PublicKe
 	tbs.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 		b.AddASN1(cbasn1.Tag(0).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) { b.AddASN1Int64(2) })
 		b.AddASN1BigInt(serial.Add(serial, big.NewInt(1)))
-		algorithm(b)
+		ca.algorithm(b)
 		b.AddBytes(issuer)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			addTime(b, from)
 			addTime(b, to)
 		})
 		b.AddBytes(subject)
-		b.AddBytes(key.SubjectPublicKeyInfo())
+		b.AddBytes(spki)
 		b.AddASN1(cbasn1.Tag(3).Constructed().ContextSpecific(), func(b *cryptobyte.Builder) { b.AddBytes(extensions) })
 	})
-	h := signer.Digest.New()
-	h.Write(tbs.BytesOrPanic())
-	signature, err := ca.Key.Sign(rand.Reader, h.Sum(nil), nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var out cryptobyte.Builder
-	out.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddBytes(tbs.BytesOrPanic())
-		algorithm(b)
-		b.AddASN1BitString(signature)
-	})
-	c, err := gost.ParseCertificate(out.BytesOrPanic())
+	c, err := gost.ParseCertificate(ca.signed(tb, tbs.BytesOrPanic()))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -160,7 +163,7 @@ func addTime(b *cryptobyte.Builder, t time.Time) {
 	}
 }
 
-func (ca *CA) extensions(tb testing.TB, key *gost.PublicKey, t Template) []gost.Extension {
+func (ca *CA) extensions(tb testing.TB, spki []byte, t Template) []gost.Extension {
 	tb.Helper()
 	usage := t.KeyUsage
 	switch {
@@ -170,7 +173,7 @@ func (ca *CA) extensions(tb testing.TB, key *gost.PublicKey, t Template) []gost.
 	default:
 		usage = gost.UsageDigitalSignature | gost.UsageContentCommitment
 	}
-	id := keyID(tb, key)
+	id := keyID(tb, spki)
 	issuerID := id
 	if ca.Certificate != nil {
 		issuerID = ca.Certificate.SubjectKeyID
@@ -194,9 +197,9 @@ func (ca *CA) extensions(tb testing.TB, key *gost.PublicKey, t Template) []gost.
 }
 
 // keyID is the SHA-1 of the BIT STRING's content (RFC 5280 section 4.2.1.2), as OpenSSL computes it.
-func keyID(tb testing.TB, key *gost.PublicKey) []byte {
+func keyID(tb testing.TB, der []byte) []byte {
 	tb.Helper()
-	spki := cryptobyte.String(key.SubjectPublicKeyInfo())
+	spki := cryptobyte.String(der)
 	var in cryptobyte.String
 	var bits []byte
 	if !spki.ReadASN1(&in, cbasn1.SEQUENCE) || !in.SkipASN1(cbasn1.SEQUENCE) || !in.ReadASN1BitStringAsBytes(&bits) {

@@ -41,8 +41,8 @@ func TestOpenSSL(t *testing.T) {
 				t.Error(err)
 			}
 			store := trust.New([]*gost.Certificate{root.Certificate}, []*gost.Certificate{ca.Certificate})
-			if path, checks := store.Check(leaf, nil, time.Now()); len(path) != 3 {
-				t.Errorf("%+v", checks)
+			if j := store.Check(leaf, nil, time.Now()); len(j.Path) != 3 {
+				t.Errorf("%+v", j.Checks)
 			}
 		})
 	}

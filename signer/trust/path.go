@@ -29,7 +29,7 @@ func (s *Store) checkPath(leaf *gost.Certificate, extra []*gost.Certificate, at 
 	if len(extra) > maxExtra {
 		extra = extra[:maxExtra]
 	}
-	search := &search{store: s, extra: extra, at: at, budget: maxSignatures}
+	search := &search{store: s, set: s.set.Load(), extra: extra, at: at, budget: maxSignatures}
 	path := search.extend([]*gost.Certificate{leaf})
 	if path == nil {
 		check.Status, check.Message = report.Failed, "no path to a trust anchor: "+search.reason
@@ -47,6 +47,7 @@ func (s *Store) checkPath(leaf *gost.Certificate, extra []*gost.Certificate, at 
 // search is one depth-first search for a path.
 type search struct {
 	store  *Store
+	set    *set
 	extra  []*gost.Certificate
 	at     time.Time
 	budget int // signatures that may still be verified
@@ -66,7 +67,11 @@ func (s *search) fail(depth, strength int, reason string) {
 // extend returns a whole path that begins with path, whose links are all sound, or nil.
 func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 	last := path[len(path)-1]
-	if s.store.anchors[string(last.Raw)] {
+	if s.set.anchors[string(last.Raw)] {
+		if err := s.whole(path); err != nil {
+			s.fail(len(path), 8, err.Error())
+			return nil
+		}
 		return path
 	}
 	if len(path) == maxPath {
@@ -107,6 +112,24 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 	return nil
 }
 
+// whole checks what takes a whole path to be checked.
+func (s *search) whole(path []*gost.Certificate) error {
+	if err := checkNames(path); err != nil {
+		return err
+	}
+	if s.store.policy.Accredited && len(path) > 1 {
+		if _, listed := s.set.accredited[string(path[1].Raw)]; !listed {
+			return fmt.Errorf("the issuer %s is in no list of accredited CAs", path[1].Subject)
+		}
+	}
+	_, err := policies(path)
+	return err
+}
+
+func same(c *gost.Certificate) func(*gost.Certificate) bool {
+	return func(d *gost.Certificate) bool { return bytes.Equal(c.Raw, d.Raw) }
+}
+
 // title names the last certificate of a path for a message.
 func title(path []*gost.Certificate) string {
 	if len(path) == 1 {
@@ -118,7 +141,7 @@ func title(path []*gost.Certificate) string {
 // candidates lists the certificates whose subject is the issuer of c, the likeliest first. The authority key identifier
 // does no more than order them (RFC 5280 section 4.2.1.1): the signature decides.
 func (s *search) candidates(c *gost.Certificate) []*gost.Certificate {
-	list := slices.Clone(s.store.known[string(c.RawIssuer)])
+	list := slices.Clone(s.set.known[string(c.RawIssuer)])
 	for _, x := range s.extra {
 		if bytes.Equal(x.RawSubject, c.RawIssuer) && !slices.ContainsFunc(list, same(x)) {
 			list = append(list, x)
@@ -130,7 +153,7 @@ func (s *search) candidates(c *gost.Certificate) []*gost.Certificate {
 
 func (s *search) rank(c, issuer *gost.Certificate) int {
 	r := 0
-	if !s.store.anchors[string(issuer.Raw)] {
+	if !s.set.anchors[string(issuer.Raw)] {
 		r++
 	}
 	if len(c.AuthorityKeyID) > 0 && !bytes.Equal(c.AuthorityKeyID, issuer.SubjectKeyID) {
@@ -148,9 +171,12 @@ func sameHolder(c *gost.Certificate) func(*gost.Certificate) bool {
 
 // mayIssue checks that issuer was entitled to sign the last certificate of path (RFC 5280 section 6.1.4).
 func (s *search) mayIssue(issuer *gost.Certificate, path []*gost.Certificate) error {
-	anchor := s.store.anchors[string(issuer.Raw)]
+	anchor := s.set.anchors[string(issuer.Raw)]
 	if why := outside(s.at, issuer.NotBefore, issuer.NotAfter); why != "" {
 		return errors.New(why)
+	}
+	if periods, listed := s.set.accredited[string(issuer.Raw)]; listed && !slices.ContainsFunc(periods, func(p Period) bool { return p.contains(s.at) }) {
+		return fmt.Errorf("was not accredited at %s", stamp(s.at))
 	}
 	switch {
 	case len(issuer.UnknownCritical) > 0:

@@ -1,51 +1,153 @@
 // Package trust decides whether a certificate can be relied upon: it builds a path to a trust anchor and checks it as RFC
-// 5280 section 6 says for GOST certificates.
+// 5280 section 6 says, for GOST certificates and for RSA and ECDSA ones among them.
 //
 // A path is judged at one moment: signatures with exactly the algorithm of the issuer's key, name chaining, validity, key
-// usage, basic constraints with path lengths, critical extensions, acceptable keys. Revocation is not looked at: neither
-// CRL nor OCSP, so a certificate revoked before its time still passes here. Nor are extended key usage and policies
-// demanded, and name constraints, being critical and unknown, are refused.
+// usage, basic constraints with path lengths, name constraints, critical extensions, acceptable keys. What a [Policy]
+// demands comes on top: certificate policies, key purposes, accreditation of the CA, and revocation.
+//
+// # Revocation
+//
+// Whether a certificate was revoked is asked of [Revocations], which holds CRLs and OCSP responses as data: nothing here
+// reaches for the network. What counts is the moment of judgement, which is that of a trusted time-stamp or now: a
+// certificate that was revoked later was good then. Evidence may be younger than that moment, but not so young that the
+// certificate had expired before it was made, for CAs drop expired certificates from their lists.
 package trust
 
 import (
-	"bytes"
+	"encoding/asn1"
 	"encoding/hex"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/report"
 )
 
-// Store holds trust anchors, which are trusted by configuration only, and intermediates, which are merely known. Immutable,
-// safe for concurrent use. A nil *Store trusts nobody and says NotChecked.
+// Certificates is what a store knows of certificates.
+type Certificates struct {
+	// Anchors are trusted by configuration only. An anchor may be any certificate: a self-signed CA, of v1 too; an
+	// intermediate CA; or the very certificate of a signer, which then is trusted itself but vouches for no other.
+	Anchors []*gost.Certificate
+	// Intermediates are merely known.
+	Intermediates []*gost.Certificate
+	// Accredited says for certificates, by their DER, when their CA was accredited. Such a certificate vouches for others at
+	// those times only, be it an anchor or not. One that is not named here is not bound by it.
+	Accredited map[string][]Period
+}
+
+// Period is a time with both ends; a zero To is still to come.
+type Period struct{ From, To time.Time }
+
+func (p Period) contains(t time.Time) bool {
+	return !t.Before(p.From) && (p.To.IsZero() || !t.After(p.To))
+}
+
+// Policy is what a store demands beyond RFC 5280. The zero Policy demands nothing.
+type Policy struct {
+	Revocation Mode
+	// Freshness is how old evidence about revocation may be at the moment of judgement, counted from its thisUpdate; 0: until
+	// its nextUpdate. Evidence without nextUpdate, against RFC 5280, counts only under a Freshness.
+	Freshness time.Duration
+	// Grace is how long evidence still counts after its nextUpdate, so that the work goes on while a CA cannot be reached.
+	Grace time.Duration
+	// Policies, when not empty, are certificate policies of which the signer's certificate must name one, and under one of
+	// which every CA of the path must issue. Policy mappings are not followed.
+	Policies []asn1.ObjectIdentifier
+	// Purposes, when not empty, are key purposes (extKeyUsage) of which the signer's certificate must name one.
+	Purposes []asn1.ObjectIdentifier
+	// Accredited demands that the CA that issued the signer's certificate is among Certificates.Accredited.
+	Accredited bool
+}
+
+// Mode says whether revocation is looked at.
+type Mode uint8
+
+const (
+	RevocationOff         Mode = iota // not looked at, and the evidence says so
+	RevocationIfAvailable             // what is revoked fails; what nothing is known about passes
+	RevocationRequired                // what nothing fresh is known about fails too
+)
+
+func (m Mode) String() string { return [...]string{"off", "if-available", "required"}[m] }
+
+// Config is what a store is made of.
+type Config struct {
+	Certificates
+	Policy      Policy
+	Revocations Revocations      // nil: none are known
+	Now         func() time.Time // the clock; nil: time.Now
+}
+
+// Store decides about certificates. Safe for concurrent use. A nil *Store trusts nobody and says NotChecked.
 type Store struct {
-	anchors map[string]bool // by DER
-	known   map[string][]*gost.Certificate
-	keys    *gost.KeyCache // of issuers
+	set         atomic.Pointer[set]
+	policy      Policy
+	revocations Revocations
+	now         func() time.Time
+	keys        *gost.KeyCache // of issuers
+}
+
+// set is an immutable set of certificates.
+type set struct {
+	anchors    map[string]bool // by DER
+	known      map[string][]*gost.Certificate
+	accredited map[string][]Period
 }
 
 // issuers bounds the issuers whose keys a store keeps prepared, in up to 4 MiB.
 const issuers = 64
 
-// New makes a store. An anchor may be any certificate: a self-signed CA, of v1 too; an intermediate CA; or the very
-// certificate of a signer, which then is trusted itself but vouches for no other.
+// New makes a store without a policy.
 func New(anchors, intermediates []*gost.Certificate) *Store {
-	s := &Store{anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), keys: gost.NewKeyCache(issuers)}
-	for _, c := range anchors {
-		s.anchors[string(c.Raw)] = true
+	return NewStore(Config{Certificates: Certificates{Anchors: anchors, Intermediates: intermediates}})
+}
+
+// NewStore makes a store.
+func NewStore(c Config) *Store {
+	s := &Store{policy: c.Policy, revocations: c.Revocations, now: c.Now, keys: gost.NewKeyCache(issuers)}
+	if s.now == nil {
+		s.now = time.Now
 	}
-	for _, c := range slices.Concat(anchors, intermediates) {
-		if name := string(c.RawSubject); !slices.ContainsFunc(s.known[name], same(c)) {
-			s.known[name] = append(s.known[name], c)
-		}
-	}
+	s.Replace(c.Certificates)
 	return s
 }
 
-func same(c *gost.Certificate) func(*gost.Certificate) bool {
-	return func(d *gost.Certificate) bool { return bytes.Equal(c.Raw, d.Raw) }
+// Replace puts other certificates in the place of all that the store knows. Judgements at work end with the set that they
+// began with.
+func (s *Store) Replace(c Certificates) {
+	n := &set{anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), accredited: c.Accredited}
+	seen := make(map[string]bool)
+	add := func(c *gost.Certificate) {
+		if der := string(c.Raw); !seen[der] {
+			seen[der] = true
+			n.known[string(c.RawSubject)] = append(n.known[string(c.RawSubject)], c)
+		}
+	}
+	for _, c := range c.Anchors {
+		n.anchors[string(c.Raw)] = true
+		add(c)
+	}
+	for _, c := range c.Intermediates {
+		add(c)
+	}
+	s.set.Store(n)
+}
+
+// Purpose is what a certificate was used for.
+type Purpose uint8
+
+const (
+	Documents    Purpose = iota // to sign a document, with a GOST key
+	TimeStamping                // to sign time-stamps (RFC 3161 section 2.3), with a key of any kind
+)
+
+// Question asks about a certificate.
+type Question struct {
+	Certificate *gost.Certificate
+	Purpose     Purpose
+	Extra       []*gost.Certificate // further ones to build the path from, such as those of the message
+	Time        time.Time           // when the certificate was used: of a trusted time-stamp, or now
 }
 
 // Judgement is what a store has to say about a certificate.
@@ -55,25 +157,44 @@ type Judgement struct {
 	Evidence *report.Evidence    // never nil
 }
 
-// Check judges a certificate that signed a document at time at, with further certificates from the message to build the
-// path from. Checks are CertKey, CertTime, CertUsage, CertKeyPeriod and CertExtension about the certificate itself, CertPath
-// about everything above it.
+// Check is Judge for a certificate that signed a document.
 func (s *Store) Check(leaf *gost.Certificate, extra []*gost.Certificate, at time.Time) Judgement {
+	return s.Judge(Question{Certificate: leaf, Extra: extra, Time: at})
+}
+
+// Judge judges a certificate. Checks are CertKey, CertTime, CertUsage, CertKeyPeriod and CertExtension about the certificate
+// itself and CertPath about everything above it; CertPolicy when policies are demanded; CertRevoked and CertRevocation when
+// revocation is looked at.
+func (s *Store) Judge(q Question) Judgement {
+	leaf, at := q.Certificate, q.Time
+	var policy Policy
+	if s != nil {
+		policy = s.policy
+	}
 	j := Judgement{Checks: []report.Check{
-		checkKey(leaf),
+		checkKey(leaf, q.Purpose),
 		checkTime(leaf, at),
-		checkUsage(leaf),
+		checkUsage(leaf, q.Purpose, policy.Purposes),
 		checkKeyPeriod(leaf, at),
 		checkExtensions(leaf),
 	}}
-	path, check := s.checkPath(leaf, extra, at)
+	path, check := s.checkPath(leaf, q.Extra, at)
 	j.Path, j.Checks = path, append(j.Checks, check)
-	j.Evidence = evidence(leaf, path, at)
+	j.Evidence = evidence(leaf, path, at, policy.Revocation)
+	if s == nil {
+		return j
+	}
+	if q.Purpose == Documents && len(policy.Policies) > 0 {
+		j.Checks = append(j.Checks, checkPolicies(path, policy.Policies))
+	}
+	if policy.Revocation != RevocationOff {
+		j.Checks = append(j.Checks, s.checkRevocation(path, at, j.Evidence)...)
+	}
 	return j
 }
 
-func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time) *report.Evidence {
-	e := &report.Evidence{Time: at, Revocation: "off"}
+func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time, mode Mode) *report.Evidence {
+	e := &report.Evidence{Time: at, Revocation: mode.String()}
 	certificates := path
 	if path == nil {
 		certificates = []*gost.Certificate{leaf}
@@ -86,88 +207,4 @@ func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time) *r
 		})
 	}
 	return e
-}
-
-func checkKey(c *gost.Certificate) report.Check {
-	if c.PublicKey == nil {
-		return report.Check{Code: report.CertKey, Status: report.Failed,
-			Message: fmt.Sprintf("the certificate's key is not usable: %v", c.PublicKeyErr)}
-	}
-	return report.Check{Code: report.CertKey, Message: "the certificate's key is an acceptable " + c.PublicKey.Algorithm.Name + " key"}
-}
-
-func checkTime(c *gost.Certificate, at time.Time) report.Check {
-	check := report.Check{Code: report.CertTime, Expected: period(c.NotBefore, c.NotAfter), Got: stamp(at)}
-	if why := outside(at, c.NotBefore, c.NotAfter); why != "" {
-		check.Status, check.Message = report.Failed, "the certificate "+why
-		return check
-	}
-	check.Message = "the certificate is within its validity"
-	return check
-}
-
-// checkUsage: a certificate without keyUsage is not restricted; one with it must allow to sign documents (RFC 4490 wants
-// more for signatures that replace a handwritten one; certificates of Russian CAs break that).
-func checkUsage(c *gost.Certificate) report.Check {
-	const documents = gost.UsageDigitalSignature | gost.UsageContentCommitment
-	check := report.Check{Code: report.CertUsage, Expected: "digitalSignature or contentCommitment", Got: c.KeyUsage.String()}
-	switch {
-	case !c.HasKeyUsage:
-		check.Got = "no keyUsage"
-		check.Message = "the certificate does not restrict its key usage"
-	case c.KeyUsage&documents == 0:
-		check.Status, check.Message = report.Failed, "the key usage does not allow to sign documents"
-	default:
-		check.Message = "the key usage allows to sign documents"
-	}
-	return check
-}
-
-func checkKeyPeriod(c *gost.Certificate, at time.Time) report.Check {
-	check := report.Check{Code: report.CertKeyPeriod, Expected: period(c.PrivateKeyNotBefore, c.PrivateKeyNotAfter), Got: stamp(at)}
-	switch {
-	case c.PrivateKeyNotBefore.IsZero() && c.PrivateKeyNotAfter.IsZero():
-		check.Expected, check.Got = "", ""
-		check.Message = "the certificate sets the private key no shorter period"
-	case !c.PrivateKeyNotBefore.IsZero() && at.Before(c.PrivateKeyNotBefore):
-		check.Status, check.Message = report.Failed, "the private key was not yet to be used"
-	case !c.PrivateKeyNotAfter.IsZero() && at.After(c.PrivateKeyNotAfter):
-		check.Status, check.Message = report.Failed, "the private key was no longer to be used"
-	default:
-		check.Message = "the private key is within its usage period"
-	}
-	return check
-}
-
-func checkExtensions(c *gost.Certificate) report.Check {
-	if len(c.UnknownCritical) > 0 {
-		return report.Check{Code: report.CertExtension, Status: report.Failed, Got: fmt.Sprint(c.UnknownCritical),
-			Message: "the certificate has a critical extension that is not understood"}
-	}
-	return report.Check{Code: report.CertExtension, Message: "every critical extension is understood"}
-}
-
-// outside says how at misses the period, both ends of which belong to it; empty when it does not.
-func outside(at, from, to time.Time) string {
-	switch {
-	case to.Before(from):
-		return "is never valid: its notAfter lies before its notBefore"
-	case at.Before(from):
-		return "is not valid before " + stamp(from)
-	case at.After(to):
-		return "has expired at " + stamp(to)
-	}
-	return ""
-}
-
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-func period(from, to time.Time) string {
-	text := func(t time.Time) string {
-		if t.IsZero() {
-			return "…"
-		}
-		return stamp(t)
-	}
-	return text(from) + " to " + text(to)
 }

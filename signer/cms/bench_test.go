@@ -15,7 +15,7 @@ var benchSizes = []int{10 << 10, 1 << 20}
 
 // BenchmarkSign is the work around the key: the signature itself is made once.
 func BenchmarkSign(b *testing.B) {
-	for _, p := range Profiles {
+	for _, p := range messageProfiles {
 		for _, size := range benchSizes {
 			b.Run(fmt.Sprintf("%s/%dKB", p.Name, size>>10), func(b *testing.B) {
 				ca := testpki.NewCA(b, gost.GOST2012_256, "CryptoPro-A")

@@ -4,6 +4,8 @@ import (
 	"encoding/asn1"
 	"fmt"
 
+	"golang.org/x/crypto/cryptobyte"
+
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -31,7 +33,7 @@ func (si *signerInfo) parseCountersignatures(message []byte, limit, depth int, l
 			c := signerInfo{
 				name:  fmt.Sprintf("%s, countersignature %d", si.name, k),
 				where: fmt.Sprintf("%s.unsignedAttrs[%d].values[%d]", si.where, n, i),
-				trace: fmt.Sprintf("%s/countersignature-%d", si.trace, k-1),
+				trace: fmt.Sprintf("%s/countersignature-%d", si.trace, k-1), attribute: n, value: i,
 			}
 			r := reader{message: message, pos: value.Offset, end: value.End, depth: 1, limit: limit}
 			e, err := r.expect(tagSequence, c.where)
@@ -64,4 +66,39 @@ func (v *verifier) countersignatures(si *signerInfo) (out []report.Signature) {
 		out = append(out, v.countersignatures(c)...)
 	}
 	return out
+}
+
+// prepareCountersignature is [Profile.Prepare] of the profile [Countersignature].
+func prepareCountersignature(in Input) (*Prepared, error) {
+	sd, err := parse(in.Content, Limits{}.withDefaults())
+	if err != nil {
+		return nil, err
+	}
+	path := in.Signer
+	switch {
+	case len(path) > maxCounterDepth:
+		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "countersignatures nest at most %d deep", maxCounterDepth)
+	case len(path) == 0 && len(sd.signers) != 1:
+		return nil, report.Errorf(report.RequestInvalid, report.Place{},
+			"the message has %d signatures, and which one to countersign is not said", len(sd.signers))
+	case len(path) == 0:
+		path = []int{0}
+	}
+	si, err := sd.signerAt(path)
+	if err != nil {
+		return nil, err
+	}
+	p := Countersignature.prepare(in, sum(in.Certificate.PublicKey.Algorithm.Digest.New(), si.signature))
+	p.countersigned, p.path = sd, path
+	return p, nil
+}
+
+// countersign adds the countersignature and the certificates of its signer.
+func (p *Prepared) countersign(signature []byte) []byte {
+	sd := p.countersigned
+	a := sd.assembly()
+	attribute := encodeAttribute(oidCountersignature, func(b *cryptobyte.Builder) { b.AddBytes(p.signerInfo(signature)) })
+	a.signers[p.path[0]] = sd.signers[p.path[0]].withUnsigned(p.path[1:], attribute)
+	a.certificates = append(a.certificates, p.certificates()...)
+	return a.message(nil)
 }

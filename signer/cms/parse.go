@@ -14,13 +14,13 @@ import (
 // Bounds of parts that no honest message comes near.
 const (
 	maxCertificates = 1024
+	maxDigests      = 1024
 	maxAttributes   = 64
 	maxValues       = 64
 	maxInteger      = 64 // octets of version and serial number
 )
 
-// signedData is a message as far as a verifier needs it (RFC 5652 section 5.1). Versions, digestAlgorithms and crls are
-// read and not kept: a wrong version changes nothing, digestAlgorithms serves those who digest in one pass.
+// signedData is a message (RFC 5652 section 5.1). Versions are read and not kept: a wrong one changes nothing.
 type signedData struct {
 	contentType  asn1.ObjectIdentifier
 	content      []byte // nil when detached
@@ -28,7 +28,13 @@ type signedData struct {
 	certificates []*gost.Certificate
 	unreadable   int // certificates that are not DER or not RFC 5280
 	signers      []signerInfo
-	streamed     *content // instead of content: it went by
+
+	// As they came, for those who put the message together anew.
+	encapsulated     []byte
+	digestAlgorithms [][]byte
+	certificateSet   [][]byte
+	crls             []byte
+	streamed         *content // instead of content: it went by
 }
 
 // signerInfo is RFC 5652 section 5.3.
@@ -50,7 +56,10 @@ type signerInfo struct {
 	unsigned    attributes
 	signature   []byte
 	signatureAt report.Place
+	before      []byte       // contents up to the signature, itself included
 	counters    []signerInfo // countersignatures
+
+	attribute, value int // of a countersignature: where it is among the unsigned attributes of the signature that it is about
 }
 
 // path names a field of this SignerInfo.
@@ -119,14 +128,20 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 		return nil, err
 	}
 	for in := r.inside(digests); !in.empty(); {
+		start := in.pos
 		if _, err := in.algorithm("digestAlgorithms"); err != nil {
 			return nil, err
 		}
+		if len(sd.digestAlgorithms) == maxDigests {
+			return nil, limitExceeded(in.pos, "more than %d digestAlgorithms", maxDigests)
+		}
+		sd.digestAlgorithms = append(sd.digestAlgorithms, in.message[start:in.pos])
 	}
 	encapsulated, err := r.expect(tagSequence, "encapContentInfo")
 	if err != nil {
 		return nil, err
 	}
+	sd.encapsulated = r.raw(encapsulated)
 	if err := sd.parseContent(r.inside(encapsulated)); err != nil {
 		return nil, err
 	}
@@ -140,9 +155,11 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 		}
 	}
 	if r.peek() == tagContext1 {
-		if _, err := r.next("crls"); err != nil {
+		crls, err := r.next("crls")
+		if err != nil {
 			return nil, err
 		}
+		sd.crls = r.raw(crls)
 	}
 	set, err := r.expect(tagSet, "signerInfos")
 	if err != nil {
@@ -221,6 +238,7 @@ func (sd *signedData) parseCertificates(r reader) error {
 		if err != nil {
 			return err
 		}
+		sd.certificateSet = append(sd.certificateSet, r.raw(e))
 		if e.tag != tagSequence {
 			continue
 		}
@@ -235,6 +253,7 @@ func (sd *signedData) parseCertificates(r reader) error {
 }
 
 func (si *signerInfo) parse(r reader) error {
+	start := r.pos
 	if _, err := r.integer(si.path("version")); err != nil {
 		return err
 	}
@@ -280,6 +299,7 @@ func (si *signerInfo) parse(r reader) error {
 		return err
 	}
 	si.signature, si.signatureAt = value.body, value.place(si.path("signature"))
+	si.before = r.message[start:r.pos]
 	if r.peek() == tagContext1 {
 		set, err := r.next(si.path("unsignedAttrs"))
 		if err != nil {

@@ -2,10 +2,15 @@ package cms
 
 // Profile is the shape of a message that we make.
 type Profile struct {
-	Name     string // "pkcs7-detached", "pkcs7-attached", "cades-bes-detached", "cades-bes-attached"
-	Detached bool
-	CAdES    bool // add signingCertificateV2
+	Name      string
+	Detached  bool
+	CAdES     bool // add signingCertificateV2
+	TimeStamp bool // CAdES-T: Complete makes CAdES-BES, then a token has to be added; see [Prepared.Imprint]
 }
+
+// Countersignature countersigns a signature of a message, which is the content: the result is that message with one more
+// unsigned attribute (RFC 5652 section 11.4), CAdES-BES in form.
+var Countersignature = &Profile{Name: "countersignature", CAdES: true}
 
 // Profiles is the whole list. "pkcs7-detached" is what SMEV 3 wants of attachments and ESIA of its clients.
 var Profiles = []*Profile{
@@ -13,6 +18,9 @@ var Profiles = []*Profile{
 	{Name: "pkcs7-attached"},
 	{Name: "cades-bes-detached", Detached: true, CAdES: true},
 	{Name: "cades-bes-attached", CAdES: true},
+	{Name: "cades-t-detached", Detached: true, CAdES: true, TimeStamp: true},
+	{Name: "cades-t-attached", CAdES: true, TimeStamp: true},
+	Countersignature,
 }
 
 // ProfileByName finds a profile; nil when there is none.

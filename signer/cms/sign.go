@@ -20,6 +20,7 @@ type Input struct {
 	Certificate *gost.Certificate
 	Chain       []*gost.Certificate // further certificates to include; the root is left out
 	Time        time.Time           // signingTime
+	Signer      []int               // to countersign: which signature of Content; nil: its only one. See [Countersignature]
 }
 
 // Prepared is a message that awaits its signature. Immutable, safe for concurrent use.
@@ -29,6 +30,9 @@ type Prepared struct {
 	algorithm  *gost.Algorithm
 	attributes []byte // contents of the SET OF, DER
 	digest     []byte
+
+	countersigned *signedData // of a countersignature: the message, and where in it
+	path          []int
 }
 
 // Prepare checks everything that can be checked before a key is touched. Errors are *report.Error: RequestInvalid,
@@ -37,15 +41,26 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	if err := p.check(in); err != nil {
 		return nil, err
 	}
-	a := in.Certificate.PublicKey.Algorithm
+	if p == Countersignature {
+		return prepareCountersignature(in)
+	}
 	messageDigest := in.Digest
 	if messageDigest == nil {
-		messageDigest = sum(a.Digest.New(), in.Content)
+		messageDigest = sum(in.Certificate.PublicKey.Algorithm.Digest.New(), in.Content)
 	}
+	return p.prepare(in, messageDigest), nil
+}
+
+// prepare makes the attributes, RFC 5652 sections 11.1 to 11.4.
+func (p *Profile) prepare(in Input, messageDigest []byte) *Prepared {
+	a := in.Certificate.PublicKey.Algorithm
 	attributes := [][]byte{
-		encodeAttribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) }),
 		encodeAttribute(oidSigningTime, func(b *cryptobyte.Builder) { addTime(b, in.Time) }),
 		encodeAttribute(oidMessageDigest, func(b *cryptobyte.Builder) { b.AddASN1OctetString(messageDigest) }),
+	}
+	if p != Countersignature {
+		attributes = append(attributes,
+			encodeAttribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) }))
 	}
 	if p.CAdES {
 		attributes = append(attributes, encodeAttribute(oidSigningCertificateV2, func(b *cryptobyte.Builder) {
@@ -55,7 +70,7 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	slices.SortFunc(attributes, bytes.Compare)
 	prepared := &Prepared{profile: p, input: in, algorithm: a, attributes: slices.Concat(attributes...)}
 	prepared.digest = sum(a.Digest.New(), setOf(prepared.attributes))
-	return prepared, nil
+	return prepared
 }
 
 func (p *Profile) check(in Input) error {
@@ -100,60 +115,46 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 // Digest is what the key must sign, in wire order.
 func (p *Prepared) Digest() []byte { return bytes.Clone(p.digest) }
 
-// Complete checks the signature (s ‖ r) with the certificate's key and returns the DER message.
+// Complete checks the signature (s ‖ r) with the certificate's key and returns the message: DER, or, for a countersignature,
+// with what was there before as it was.
 func (p *Prepared) Complete(signature []byte) ([]byte, error) {
+	if err := p.verify(signature); err != nil {
+		return nil, err
+	}
+	if p.countersigned != nil {
+		return p.countersign(signature), nil
+	}
+	var content []byte
+	if !p.profile.Detached {
+		content = p.input.Content
+		if content == nil {
+			content = []byte{}
+		}
+	}
+	return p.assembly(signature).message(content), nil
+}
+
+func (p *Prepared) verify(signature []byte) error {
 	if err := p.input.Certificate.PublicKey.Verify(p.digest, signature); err != nil {
-		return nil, &report.Error{
+		return &report.Error{
 			Code: report.SignatureValue, Message: "the signature does not verify with the certificate's key", Err: err,
 		}
 	}
-	b := cryptobyte.NewBuilder(make([]byte, 0, p.sizeHint()))
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oidSignedData)
-		b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { p.addSignedData(b, signature) })
-		})
-	})
-	message, err := b.Bytes()
-	if err != nil {
-		return nil, &report.Error{Code: report.RequestInvalid, Message: "the message cannot be encoded", Err: err}
-	}
-	return message, nil
+	return nil
 }
 
-// sizeHint is a little more than the length of the message.
-func (p *Prepared) sizeHint() int {
-	size := 1024 + len(p.attributes)
-	if !p.profile.Detached {
-		size += len(p.input.Content)
+// assembly is the message that Complete makes.
+func (p *Prepared) assembly(signature []byte) *assembly {
+	return &assembly{
+		contentType: oidData, certificates: p.certificates(),
+		digestAlgorithms: [][]byte{encodeAlgorithm(p.algorithm.Digest.OID)}, signers: [][]byte{p.signerInfo(signature)},
 	}
-	for _, c := range p.certificates() {
-		size += len(c)
-	}
-	return size
 }
 
-// addSignedData writes RFC 5652 section 5.1. The version is 1 because the content is id-data, the certificates are X.509
-// and the signer is named by issuer and serial number.
-func (p *Prepared) addSignedData(b *cryptobyte.Builder, signature []byte) {
-	b.AddASN1Int64(1)
-	b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) { addAlgorithm(b, p.algorithm.Digest.OID) })
-	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-		b.AddASN1ObjectIdentifier(oidData)
-		if !p.profile.Detached {
-			b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-				b.AddASN1OctetString(p.input.Content)
-			})
-		}
-	})
-	b.AddASN1(cbasn1.Tag(0).ContextSpecific().Constructed(), func(b *cryptobyte.Builder) {
-		for _, c := range p.certificates() {
-			b.AddBytes(c)
-		}
-	})
-	b.AddASN1(cbasn1.SET, func(b *cryptobyte.Builder) {
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { p.addSignerInfo(b, signature) })
-	})
+func (p *Prepared) signerInfo(signature []byte) []byte {
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { p.addSignerInfo(b, signature) })
+	return b.BytesOrPanic() // a parsed certificate, attributes in memory: nothing here can fail
 }
 
 // addSignerInfo writes RFC 5652 section 5.3. The signature algorithm is written as RFC 4490 section 3.2 shows it, the
@@ -189,6 +190,12 @@ func encodeAttribute(oid asn1.ObjectIdentifier, value func(*cryptobyte.Builder))
 		b.AddASN1(cbasn1.SET, value)
 	})
 	return b.BytesOrPanic() // fixed identifiers, a checked time, a parsed certificate: nothing here can fail
+}
+
+func encodeAlgorithm(oid asn1.ObjectIdentifier) []byte {
+	b := cryptobyte.NewBuilder(nil)
+	addAlgorithm(b, oid)
+	return b.BytesOrPanic() // a fixed identifier
 }
 
 // addAlgorithm writes an AlgorithmIdentifier with NULL, as OpenSSL does everywhere in a message.

@@ -149,7 +149,7 @@ func TestSeveralCandidates(t *testing.T) {
 	public := key.Public().(*gost.PublicKey)
 	old := time.Now().AddDate(-3, 0, 0)
 	expired := ca.Issue(t, public, testpki.Template{NotBefore: old, NotAfter: old.AddDate(1, 0, 0)})
-	for _, p := range Profiles {
+	for _, p := range messageProfiles {
 		prepared, err := p.Prepare(Input{Content: []byte("content"), Certificate: current, Time: time.Now()})
 		if err != nil {
 			t.Fatal(err)

@@ -27,6 +27,7 @@ canon/tree             : canon canon/xmltext
 signer/trust           : gost signer/report
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
+signer/tsp             : gost signer/cms signer/report signer/trust
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :

@@ -8,8 +8,8 @@ import (
 	"crypto/sha1" // what old time-stamps digest with; reported as weak
 	"crypto/sha256"
 	"crypto/sha512"
-	"crypto/x509"
 	"encoding/asn1"
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -87,25 +87,11 @@ var (
 	}
 )
 
-// Lengths of RSA keys that are accepted, in bits.
-const (
-	minRSA = 2048
-	maxRSA = 8192
-)
-
-// foreignKey is the key of a time-stamping authority outside GOST: RSA with PKCS #1 v1.5, or ECDSA. The error says what it is
-// instead.
+// foreignKey is the key of a time-stamping authority outside GOST: RSA with PKCS #1 v1.5, or ECDSA.
 func foreignKey(c *gost.Certificate) (*signerKey, error) {
-	public, err := x509.ParsePKIXPublicKey(c.RawSubjectPublicKeyInfo)
-	if err != nil {
-		return nil, err
-	}
 	k := &signerKey{digests: slices.DeleteFunc(slices.Clone(digests), func(d *digest) bool { return d.gost != nil })}
-	switch public := public.(type) {
+	switch public := c.OtherKey.(type) {
 	case *rsa.PublicKey:
-		if n := public.N.BitLen(); n < minRSA || n > maxRSA {
-			return nil, fmt.Errorf("an RSA key of %d bits", n)
-		}
 		k.name, k.size = fmt.Sprintf("rsa-%d", public.N.BitLen()), public.Size()
 		k.algorithms = func(d *digest) []asn1.ObjectIdentifier {
 			return []asn1.ObjectIdentifier{oidRSA, rsaAlgorithms[d.name]}
@@ -120,12 +106,12 @@ func foreignKey(c *gost.Certificate) (*signerKey, error) {
 		}
 		k.verify = func(_ *digest, sum, signature []byte) error {
 			if !ecdsa.VerifyASN1(public, sum, signature) {
-				return fmt.Errorf("ECDSA verification error")
+				return errors.New("the ECDSA signature does not verify")
 			}
 			return nil
 		}
 	default:
-		return nil, fmt.Errorf("a key of another kind than GOST, RSA and ECDSA: %T", public)
+		return nil, c.PublicKeyErr
 	}
 	return k, nil
 }

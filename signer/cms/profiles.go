@@ -1,11 +1,22 @@
 package cms
 
+import "encoding/asn1"
+
 // Profile is the shape of a message that we make.
 type Profile struct {
 	Name      string
 	Detached  bool
 	CAdES     bool // add signingCertificateV2
 	TimeStamp bool // CAdES-T: Complete makes CAdES-BES, then a token has to be added; see [Prepared.Imprint]
+
+	contentType asn1.ObjectIdentifier // nil: id-data
+}
+
+func (p *Profile) content() asn1.ObjectIdentifier {
+	if p.contentType == nil {
+		return oidData
+	}
+	return p.contentType
 }
 
 // Countersignature countersigns a signature of a message, which is the content: the result is that message with one more

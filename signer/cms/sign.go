@@ -31,6 +31,7 @@ type Prepared struct {
 	attributes []byte // contents of the SET OF, DER
 	digest     []byte
 
+	bare          bool        // leave out certificates
 	countersigned *signedData // of a countersignature: the message, and where in it
 	path          []int
 }
@@ -60,7 +61,7 @@ func (p *Profile) prepare(in Input, messageDigest []byte) *Prepared {
 	}
 	if p != Countersignature {
 		attributes = append(attributes,
-			encodeAttribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidData) }))
+			encodeAttribute(oidContentType, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(p.content()) }))
 	}
 	if p.CAdES {
 		attributes = append(attributes, encodeAttribute(oidSigningCertificateV2, func(b *cryptobyte.Builder) {
@@ -146,7 +147,7 @@ func (p *Prepared) verify(signature []byte) error {
 // assembly is the message that Complete makes.
 func (p *Prepared) assembly(signature []byte) *assembly {
 	return &assembly{
-		contentType: oidData, certificates: p.certificates(),
+		contentType: p.profile.content(), certificates: p.certificates(),
 		digestAlgorithms: [][]byte{encodeAlgorithm(p.algorithm.Digest.OID)}, signers: [][]byte{p.signerInfo(signature)},
 	}
 }
@@ -173,6 +174,9 @@ func (p *Prepared) addSignerInfo(b *cryptobyte.Builder, signature []byte) {
 
 // certificates returns the signer's certificate and the chain without roots, each once, in the order of DER.
 func (p *Prepared) certificates() [][]byte {
+	if p.bare {
+		return nil
+	}
 	list := [][]byte{p.input.Certificate.Raw}
 	for _, c := range p.input.Chain {
 		if !c.Subject.Equal(c.Issuer) {

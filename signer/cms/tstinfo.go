@@ -189,3 +189,80 @@ func parseGeneralizedTime(text string) (time.Time, bool) {
 	t, err := time.Parse(layout, value)
 	return t, err == nil
 }
+
+// Prepare makes a token with the fields of ts, except Imprint, which must be the digest itself: this is what a time-stamping
+// authority does. The certificate is included when in.Chain is not nil, with that chain. in.Content and in.Digest are not used.
+func (ts *TimeStamp) Prepare(in Input) (*Prepared, error) {
+	in.Digest, in.Content, in.Time = nil, nil, ts.Time
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(1)
+		b.AddASN1ObjectIdentifier(ts.Policy)
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			addAlgorithm(b, ts.Digest)
+			b.AddASN1OctetString(ts.Imprint)
+		})
+		b.AddASN1BigInt(ts.Serial)
+		b.AddASN1(cbasn1.GeneralizedTime, func(b *cryptobyte.Builder) { b.AddBytes([]byte(formatGeneralizedTime(ts.Time))) })
+		addAccuracy(b, ts.Accuracy)
+		if ts.Nonce != nil {
+			b.AddASN1BigInt(ts.Nonce)
+		}
+	})
+	info, err := b.Bytes()
+	if err != nil {
+		return nil, &report.Error{Code: report.RequestInvalid, Message: "the time-stamp cannot be encoded", Err: err}
+	}
+	in.Content = info
+	p, err := timeStampToken.Prepare(in)
+	if err != nil {
+		return nil, err
+	}
+	p.bare = in.Chain == nil
+	return p, nil
+}
+
+// timeStampToken is the shape of a token: SignedData like CAdES-BES with another content type.
+var timeStampToken = &Profile{CAdES: true, contentType: oidTSTInfo}
+
+// formatGeneralizedTime writes the fraction without zeros at its end, down to microseconds.
+func formatGeneralizedTime(t time.Time) string {
+	text := t.UTC().Truncate(time.Microsecond).Format("20060102150405.999999")
+	return text + "Z"
+}
+
+// addAccuracy writes nothing for 0.
+func addAccuracy(b *cryptobyte.Builder, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		if n := d / time.Second; n > 0 {
+			b.AddASN1Int64(int64(n))
+		}
+		for i, n := range []time.Duration{d / time.Millisecond % 1000, d / time.Microsecond % 1000} {
+			if n > 0 {
+				b.AddASN1Int64WithTag(int64(n), cbasn1.Tag(i).ContextSpecific())
+			}
+		}
+	})
+}
+
+// Imprint digests octets with the digest of that name, as a request for a time-stamp needs it: the names are those of package
+// gost, and "sha256", "sha384", "sha512". ok is false for others.
+func Imprint(name string, octets []byte) (oid asn1.ObjectIdentifier, digest []byte, ok bool) {
+	for _, d := range digests {
+		if d.name == name && !d.weak {
+			return d.oid, sum(d.new(), octets), true
+		}
+	}
+	return nil, nil, false
+}
+
+// ImprintSize is the length of an imprint made with a digest; 0 when the digest is unknown or too weak.
+func ImprintSize(oid asn1.ObjectIdentifier) int {
+	if d := digestByOID(oid); d != nil && !d.weak {
+		return d.size
+	}
+	return 0
+}

@@ -232,7 +232,7 @@ func (v *verifier) key(c *gost.Certificate) (*signerKey, error) {
 	switch {
 	case c.PublicKey != nil:
 		return gostKey(c.PublicKey, v.policy.Keys), nil
-	case v.token:
+	case v.token && c.OtherKey != nil:
 		return foreignKey(c)
 	}
 	return nil, c.PublicKeyErr

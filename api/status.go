@@ -31,19 +31,20 @@ type kind struct {
 var table = map[report.Code]kind{
 	report.CertSyntax: {code: codes.InvalidArgument}, // of a certificate in the request
 
-	report.RequestInvalid:  {code: codes.InvalidArgument},
-	report.TargetMissing:   {code: codes.InvalidArgument},
-	report.TargetAmbiguous: {code: codes.InvalidArgument},
-	report.AlreadySigned:   {code: codes.InvalidArgument},
-	report.AccessDenied:    {code: codes.PermissionDenied},
-	report.KeyUnknown:      {code: codes.NotFound},
-	report.KeyUnusable:     {code: codes.FailedPrecondition},
-	report.TokenAway:       {code: codes.Unavailable, retry: time.Second},
-	report.TokenPIN:        {code: codes.FailedPrecondition},
-	report.TokenFault:      {code: codes.Internal},
-	report.Overload:        {code: codes.ResourceExhausted, retry: 200 * time.Millisecond},
-	report.Deadline:        {code: codes.DeadlineExceeded},
-	report.Internal:        {code: codes.Internal},
+	report.RequestInvalid:       {code: codes.InvalidArgument},
+	report.TargetMissing:        {code: codes.InvalidArgument},
+	report.TargetAmbiguous:      {code: codes.InvalidArgument},
+	report.AlreadySigned:        {code: codes.InvalidArgument},
+	report.AccessDenied:         {code: codes.PermissionDenied},
+	report.KeyUnknown:           {code: codes.NotFound},
+	report.KeyUnusable:          {code: codes.FailedPrecondition},
+	report.TimeStampUnavailable: {code: codes.Unavailable, retry: time.Second},
+	report.TokenAway:            {code: codes.Unavailable, retry: time.Second},
+	report.TokenPIN:             {code: codes.FailedPrecondition},
+	report.TokenFault:           {code: codes.Internal},
+	report.Overload:             {code: codes.ResourceExhausted, retry: 200 * time.Millisecond},
+	report.Deadline:             {code: codes.DeadlineExceeded},
+	report.Internal:             {code: codes.Internal},
 }
 
 // families are the codes about messages and about certificates.
@@ -56,6 +57,7 @@ var families = map[string]kind{
 	"profile":     {code: codes.InvalidArgument},
 	"xades":       {code: codes.InvalidArgument},
 	"cms":         {code: codes.InvalidArgument},
+	"timestamp":   {code: codes.FailedPrecondition}, // of a token that an authority gave us
 	"certificate": {code: codes.FailedPrecondition},
 }
 

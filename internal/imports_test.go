@@ -37,7 +37,7 @@ softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api                    : api/epovpb signer signer/report
-internal/daemon        : api gost hsm signer signer/report signer/trust
+internal/daemon        : api gost hsm signer signer/report signer/trust signer/tsp
 cmd/epovd              : internal/daemon
 cmd/epov               : api/epovpb gost hsm signer/cms signer/report signer/trust signer/xmldsig
 internal/oracle        :

@@ -35,8 +35,10 @@ type Config struct {
 	Trust  *trust.Store // nil: trust is reported as not checked
 	SMEV   *trust.Store // who may sign as SMEV itself; nil: that is reported as not checked
 	Limits Limits
-	Logger *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
-	Now    func() time.Time // nil: time.Now
+	// TimeStamps gives the time-stamps of profiles that have one; nil: these profiles are refused.
+	TimeStamps TimeStamper
+	Logger     *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
+	Now        func() time.Time // nil: time.Now
 }
 
 // Service signs and verifies. Safe for concurrent use.
@@ -46,6 +48,7 @@ type Service struct {
 	trust   *trust.Store
 	smev    *trust.Store
 	signers *gost.KeyCache
+	stamps  TimeStamper
 	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
@@ -60,7 +63,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("signer: a limit is negative")
 	}
 	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
-		limits: c.Limits, log: c.Logger, now: c.Now}
+		stamps: c.TimeStamps, limits: c.Limits, log: c.Logger, now: c.Now}
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
 	}

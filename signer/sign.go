@@ -61,8 +61,9 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 			return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
 		}
 		if p.Stamped() {
-			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "profile"},
-				"profile %s needs a time-stamping authority, and none is configured", p.Name)
+			if err := s.mayStamp(p.Name); err != nil {
+				return nil, err
+			}
 		}
 		if len(req.Document) == 0 {
 			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
@@ -70,10 +71,14 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 		if err := s.fits("document", req.Document, report.XMLLimit); err != nil {
 			return nil, err
 		}
-		return p.Prepare(xmldsig.Input{
+		prepared, err := p.Prepare(xmldsig.Input{
 			Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
 			Time: s.timeOr(req.Time), Limits: s.limits.XML,
 		})
+		if err != nil || !p.Stamped() {
+			return prepared, err
+		}
+		return s.stampedXML(prepared), nil
 	})
 }
 
@@ -88,6 +93,11 @@ func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSReques
 		p := cms.ProfileByName(req.Profile)
 		if p == nil {
 			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
+		}
+		if p.TimeStamp {
+			if err := s.mayStamp(p.Name); err != nil {
+				return nil, err
+			}
 		}
 		in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
 		if req.ByDigest {
@@ -105,7 +115,11 @@ func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSReques
 			}
 			in.Content = req.Content
 		}
-		return p.Prepare(in)
+		prepared, err := p.Prepare(in)
+		if err != nil || !p.TimeStamp {
+			return prepared, err
+		}
+		return stampedCMS(prepared), nil
 	})
 }
 
@@ -131,7 +145,7 @@ type bare []byte
 func (b bare) Digest() []byte                        { return b }
 func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
 
-// sign is the one way to a signature: access, key, prepare, token, complete, record.
+// sign is the one way to a signature: access, key, prepare, token, complete, time-stamp, record.
 func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further []Operation,
 	prepare func(Key) (prepared, error)) (out Signed, err error) {
 	a.begun = s.now()
@@ -164,6 +178,11 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	signed, err := p.Complete(a.value)
 	if err != nil {
 		return out, err
+	}
+	if p, ok := p.(*stamped); ok {
+		if signed, err = s.stamp(ctx, p, signed); err != nil {
+			return out, err
+		}
 	}
 	return Signed{
 		Bytes: signed, Key: key.Name(), Fingerprint: fingerprint(key.Certificate()), Algorithm: key.Public().Algorithm.Name,

@@ -323,6 +323,22 @@ const (
 	ErrorReason_CERTIFICATE_REVOKED ErrorReason = 53
 	// Whether a certificate was revoked is not known.
 	ErrorReason_CERTIFICATE_REVOCATION ErrorReason = 54
+	// The time-stamp cannot be read or understood.
+	ErrorReason_TIMESTAMP_TOKEN ErrorReason = 55
+	// The time-stamp is about something else.
+	ErrorReason_TIMESTAMP_IMPRINT ErrorReason = 56
+	// The signature of the time-stamp is wrong.
+	ErrorReason_TIMESTAMP_SIGNATURE ErrorReason = 57
+	// The time-stamp does not name its signer's certificate.
+	ErrorReason_TIMESTAMP_CERTIFICATE ErrorReason = 58
+	// The time-stamp's signer is no time-stamping authority.
+	ErrorReason_TIMESTAMP_USAGE ErrorReason = 59
+	// The time-stamp's signer is not trusted.
+	ErrorReason_TIMESTAMP_TRUST ErrorReason = 60
+	// The time-stamp states an impossible time.
+	ErrorReason_TIMESTAMP_TIME ErrorReason = 61
+	// No time-stamping authority answers.
+	ErrorReason_TIMESTAMP_UNAVAILABLE ErrorReason = 62
 )
 
 // Enum value maps for ErrorReason.
@@ -383,6 +399,14 @@ var (
 		52: "CERTIFICATE_POLICY",
 		53: "CERTIFICATE_REVOKED",
 		54: "CERTIFICATE_REVOCATION",
+		55: "TIMESTAMP_TOKEN",
+		56: "TIMESTAMP_IMPRINT",
+		57: "TIMESTAMP_SIGNATURE",
+		58: "TIMESTAMP_CERTIFICATE",
+		59: "TIMESTAMP_USAGE",
+		60: "TIMESTAMP_TRUST",
+		61: "TIMESTAMP_TIME",
+		62: "TIMESTAMP_UNAVAILABLE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -440,6 +464,14 @@ var (
 		"CERTIFICATE_POLICY":       52,
 		"CERTIFICATE_REVOKED":      53,
 		"CERTIFICATE_REVOCATION":   54,
+		"TIMESTAMP_TOKEN":          55,
+		"TIMESTAMP_IMPRINT":        56,
+		"TIMESTAMP_SIGNATURE":      57,
+		"TIMESTAMP_CERTIFICATE":    58,
+		"TIMESTAMP_USAGE":          59,
+		"TIMESTAMP_TRUST":          60,
+		"TIMESTAMP_TIME":           61,
+		"TIMESTAMP_UNAVAILABLE":    62,
 	}
 )
 
@@ -640,6 +672,9 @@ type SignCmsRequest struct {
 	//	pkcs7-attached        content included
 	//	cades-bes-detached    with signing-certificate-v2, content not included
 	//	cades-bes-attached    with signing-certificate-v2, content included
+	//	cades-t-detached      as cades-bes-detached, with a time-stamp of the signature
+	//	cades-t-attached      as cades-bes-attached, with a time-stamp of the signature
+	//	countersignature      the content is a CMS message with one signer, who is countersigned
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// What is signed. Required, and said in so many words: bytes are never taken for a digest because of their length.
 	//
@@ -2538,7 +2573,8 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
-	"\x0eKEY_STATE_AWAY\x10\x03*\xf6\b\n" +
+	"\x0eKEY_STATE_AWAY\x10\x03*\xaf\n" +
+	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2599,7 +2635,15 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\bINTERNAL\x103\x12\x16\n" +
 	"\x12CERTIFICATE_POLICY\x104\x12\x17\n" +
 	"\x13CERTIFICATE_REVOKED\x105\x12\x1a\n" +
-	"\x16CERTIFICATE_REVOCATION\x1062\xd0\x01\n" +
+	"\x16CERTIFICATE_REVOCATION\x106\x12\x13\n" +
+	"\x0fTIMESTAMP_TOKEN\x107\x12\x15\n" +
+	"\x11TIMESTAMP_IMPRINT\x108\x12\x17\n" +
+	"\x13TIMESTAMP_SIGNATURE\x109\x12\x19\n" +
+	"\x15TIMESTAMP_CERTIFICATE\x10:\x12\x13\n" +
+	"\x0fTIMESTAMP_USAGE\x10;\x12\x13\n" +
+	"\x0fTIMESTAMP_TRUST\x10<\x12\x12\n" +
+	"\x0eTIMESTAMP_TIME\x10=\x12\x19\n" +
+	"\x15TIMESTAMP_UNAVAILABLE\x10>2\xd0\x01\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

@@ -65,7 +65,7 @@ func (c *signSMEV2Cmd) Run(ctx context.Context, con *console) error {
 
 type signXMLCmd struct {
 	signing
-	Profile string `default:"enveloped" help:"enveloped, enveloping, detached, xades-bes, or another profile the daemon knows."`
+	Profile string `default:"enveloped" help:"enveloped, enveloping, detached, xades-bes, xades-t, or another profile the daemon knows."`
 	Target  string `placeholder:"ID" help:"Id of the element to sign; for detached: the URI of the content."`
 }
 
@@ -102,6 +102,7 @@ type signCMSCmd struct {
 	Detached bool `xor:"place" help:"Leave the content out (default)."`
 	Attached bool `xor:"place" help:"Put the content into the message."`
 	CAdES    bool `name:"cades" help:"CAdES-BES: bind the signer's certificate with signing-certificate-v2."`
+	Stamp    bool `name:"timestamp" help:"CAdES-T: with a time-stamp of the signature, from the authority that the daemon is configured with."`
 	DER      bool `name:"der" xor:"form" help:"Write DER (default)."`
 	PEM      bool `name:"pem" xor:"form" help:"Write PEM."`
 	Digest   bool `help:"Send the file's digest and not the file, which may then be of any size. Detached only; needs the right sign-digest."`
@@ -109,7 +110,10 @@ type signCMSCmd struct {
 
 func (c *signCMSCmd) profile() string {
 	form, place := "pkcs7", "-detached"
-	if c.CAdES {
+	switch {
+	case c.Stamp:
+		form = "cades-t"
+	case c.CAdES:
 		form = "cades-bes"
 	}
 	if c.Attached {

@@ -36,7 +36,8 @@ type Config struct {
 	granted     []grantPlace
 	trust       *trust.Store
 	smev        *trust.Store
-	message     int // limits.message_bytes, 0: default
+	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
+	message     int                // limits.message_bytes, 0: default
 	limits      api.Limits
 	connections int           // at once, 0: default
 	watch       time.Duration // between two looks at the tokens
@@ -102,13 +103,14 @@ func (c *Config) read(root value) {
 	if !root.present() {
 		return
 	}
-	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "clients", "trust", "limits", "log")
+	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "clients", "trust", "timestamps", "limits", "log")
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
 	c.readKeys(root, at("keys"))
 	c.readClients(root, at("clients"))
 	c.readTrust(at("trust"))
+	c.readTimeStamps(at("timestamps"))
 	c.readLimits(at("limits"))
 	log := at("log").mapping("level", "format")
 	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))

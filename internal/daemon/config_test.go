@@ -18,7 +18,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.keys) != 3 || c.keys[1].id != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
-		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.clients != 2 || !c.json || c.tokens[0].Sessions != 4 {
+		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || c.clients != 2 || !c.json || c.tokens[0].Sessions != 4 {
 		t.Errorf("%+v", c)
 	}
 	caller, err := c.access.Caller([]string{"gateway.example.ru"})
@@ -36,7 +36,7 @@ func TestFindings(t *testing.T) {
 		want           []string // "line: path: message", the line by a piece of it
 	}{
 		{"unknown setting", "listen: 0.0.0.0:8443", "listn: 0.0.0.0:8443", []string{
-			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, clients, trust, limits, log)`,
+			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, clients, trust, timestamps, limits, log)`,
 			`listn:: listen: is missing`}},
 		{"unknown deep setting", "    sessions: 4 ", "    session: 4 ", []string{
 			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, sessions, queue, state_dir)`}},
@@ -63,6 +63,13 @@ func TestFindings(t *testing.T) {
 			`keys: [EXMP01: clients[0].allow[0]: "EXMP01/*" is not keys/{system}/{key}, keys/{system}/* or keys/*`}},
 		{"two clients of one name", "san: [monitoring.example.ru]", "san: [Gateway.example.ru]", []string{
 			`- name: gateway: clients: client "monitoring": "Gateway.example.ru" belongs to client "gateway" already`}},
+		{"no time-stamping authority", "  urls: [http", "  # urls: [http", []string{`  policy: 1.2: timestamps.urls: is missing`}},
+		{"time-stamping authority", "urls: [http://tsa.example.ru/tsp", "urls: [tsa.example.ru/tsp", []string{
+			`urls:: timestamps.urls: not an http or https URL: "tsa.example.ru/tsp"`}},
+		{"policy of time-stamps", "policy: 1.2.643.2.2.38.4", "policy: 7.2.643", []string{
+			`policy:: timestamps.policy: must be an object identifier, such as 1.2.643.2.2.38.4`}},
+		{"digest of time-stamps", "digest: streebog256", "digest: sha1", []string{
+			`digest:: timestamps.digest: must be one of streebog256, streebog512, sha256, sha384, sha512`}},
 		{"PIN itself", "pin: {credential: pin-main}", "pin: 98765432", []string{
 			`pin: 9: tokens[0].pin: a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file`}},
 		{"PIN as a setting", "pin: {credential: pin-main}", "pin: {98765432: }", []string{

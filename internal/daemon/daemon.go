@@ -61,6 +61,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	service, err := signer.New(signer.Config{
 		Keys: keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
+		TimeStamps: c.timeStamps,
 	})
 	if err != nil {
 		return nil, err

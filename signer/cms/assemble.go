@@ -299,16 +299,3 @@ func mergeAlgorithms(list, further [][]byte) [][]byte {
 	}
 	return list
 }
-
-// Imprint returns what a time-stamp of the completed message must be about, nil when the profile wants none.
-func (p *Prepared) Imprint(message []byte) ([]byte, error) {
-	if !p.profile.TimeStamp {
-		return nil, nil
-	}
-	return SignatureValue(message, 0)
-}
-
-// AddTimeStamp adds the token to the completed message.
-func (p *Prepared) AddTimeStamp(message, token []byte) ([]byte, error) {
-	return AddTimeStamp(message, 0, token)
-}

@@ -7,7 +7,7 @@ type Profile struct {
 	Name      string
 	Detached  bool
 	CAdES     bool // add signingCertificateV2
-	TimeStamp bool // CAdES-T: Complete makes CAdES-BES, then a token has to be added; see [Prepared.Imprint]
+	TimeStamp bool // CAdES-T: Complete makes CAdES-BES, then a token has to be added with [AddTimeStamp]
 
 	contentType asn1.ObjectIdentifier // nil: id-data
 }

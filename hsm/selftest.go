@@ -3,6 +3,7 @@ package hsm
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,14 +13,22 @@ import (
 
 // selfTest signs random octets and verifies.
 func (k *Key) selfTest(s p11.Session) error {
-	digest := make([]byte, k.public.Algorithm.Digest.Size)
+	return k.token.reader(s).selfTest(pair{private: k.handle, mechanism: k.mechanism, public: k.public}, k.id)
+}
+
+// selfTest has a key sign random octets, and verifies: this decides on the order of octets, the curve and the key.
+func (r reader) selfTest(p pair, id string) error {
+	digest := make([]byte, p.public.Algorithm.Digest.Size)
 	_, _ = rand.Read(digest) // never fails
-	signature, err := k.token.module.Sign(nil, s, k.mechanism, k.handle, digest)
+	signature, err := r.m.Sign(nil, r.s, p.mechanism, p.private, digest)
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}
-	_, err = k.checked(digest, signature)
-	return err
+	if err := p.public.Verify(digest, signature); err != nil {
+		return &Error{Kind: WrongSignature, Op: fmt.Sprintf("check a signature of key %q", id),
+			Err: errors.Join(err, errors.New(nameFault(p.public, digest, signature)))}
+	}
+	return nil
 }
 
 // nameFault looks for the known ways in which a module may deviate, only to give the operator a name for it.

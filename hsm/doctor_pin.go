@@ -1,0 +1,135 @@
+package hsm
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
+)
+
+// process looks at what this process can do.
+func (d *doctor) process() {
+	if err := CheckPINMemory(); err != nil {
+		d.say("pin.memory", "process", "%v", err)
+	}
+}
+
+// pinFlags says whether the token's flags allow a login.
+func (d *doctor) pinFlags(subject string, raw p11.TokenInfo) bool {
+	has := func(flag uint) bool { return raw.Flags&flag != 0 }
+	switch {
+	case !has(p11.FlagUserPINSet):
+		d.say("pin.not-set", subject, "the user PIN was never set")
+	case has(p11.FlagPINLocked):
+		d.say("pin.locked", subject, "the user PIN is locked")
+	case has(p11.FlagPINFinalTry):
+		d.say("pin.final-try", subject, "one try of the user PIN is left")
+	case has(p11.FlagPINToBeChanged):
+		d.say("pin.to-be-changed", subject, "the token wants its user PIN changed first")
+	case has(p11.FlagProtectedPath):
+		d.say("pin.pad", subject, "the token takes its PIN from a pad of its own")
+	case has(p11.FlagPINCountLow):
+		d.say("pin.count-low", subject, "a wrong PIN was given since the last login")
+		return true
+	default:
+		d.say("pin.flags", subject, "nothing speaks against a login")
+		return true
+	}
+	return false
+}
+
+// pinRecord says whether the record of refused PINs allows a login, as far as that can be said without the PIN.
+func (d *doctor) pinRecord(subject string, t TokenConfig, serial string) bool {
+	r, err := pin.Inspect(t.StateDir, serial)
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
+		return true // the folder was looked at
+	case err != nil:
+		d.say("pin.record", subject, "%v", err)
+		return false
+	case r.Refused > 0:
+		d.say("pin.record", subject, "the token has refused %d PINs; %s keeps them from being tried again", r.Refused, r.Path)
+	case r.Attempt != nil:
+		d.say("pin.attempt", subject, "since %s, in %s", r.Attempt.Format(time.RFC3339), r.Path)
+	}
+	return true // the guard decides by the PIN itself
+}
+
+// pinSource says whether the PIN can be read; it is not tried.
+func (d *doctor) pinSource(subject string, s PINSource) bool {
+	if s.Descriptor != 0 || s.Credential != "" && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
+		d.say("pin.source-later", subject, "the PIN is in a credential or descriptor of the service")
+		return false
+	}
+	p, err := s.Read()
+	if err != nil {
+		d.say("pin.source", subject, "%v", err)
+		return false
+	}
+	if s.Value == (PIN{}) {
+		p.Wipe()
+	}
+	return true
+}
+
+// stateDir looks at the folder that remembers refused PINs.
+func (d *doctor) stateDir(t TokenConfig) {
+	if t.StateDir == "" {
+		return
+	}
+	subject := "token " + nameOr(nameOr(t.Name, t.Label), t.Serial)
+	info, err := os.Stat(t.StateDir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.say("state.missing", subject, "%s is not there yet", t.StateDir)
+		return
+	case err != nil:
+		d.say("state.not-ours", subject, "%v", err)
+		return
+	case !info.IsDir():
+		d.say("state.unwritable", subject, "%s is no folder", t.StateDir)
+		return
+	case info.Mode().Perm()&0o022 != 0:
+		d.say("state.open", subject, "%s has mode %#o: others can take the record away", t.StateDir, info.Mode().Perm())
+		return
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && os.Geteuid() != 0 {
+		d.say("state.not-ours", subject, "%s belongs to user %d", t.StateDir, st.Uid)
+		return
+	}
+	if err := unix.Access(t.StateDir, unix.W_OK|unix.X_OK); err != nil {
+		d.say("state.unwritable", subject, "%s: %v", t.StateDir, err)
+		return
+	}
+	d.say("state.good", subject, "%s", t.StateDir)
+}
+
+type fileTime struct {
+	path    string
+	changed time.Time
+}
+
+// fileTimes are the times of the files given, of the modules and of what lies in the state directories.
+func (d *doctor) fileTimes() (times []fileTime) {
+	paths := append([]string{}, d.Files...)
+	for _, t := range d.Tokens {
+		paths = append(paths, t.Module)
+		if t.StateDir != "" {
+			inside, _ := filepath.Glob(filepath.Join(t.StateDir, "*"))
+			paths = append(append(paths, t.StateDir), inside...)
+		}
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			times = append(times, fileTime{path, info.ModTime()})
+		}
+	}
+	return times
+}

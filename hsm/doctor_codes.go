@@ -51,6 +51,12 @@ var diagnoses = map[string]diagnosis{
 	"pin.refused":       {Fault, "do not try again before it is clear which PIN is right"},
 	"pin.accepted":      {Good, ""},
 
+	"tpm.unseals": {Good, ""},
+	"tpm.absent":  {Fault, "is there a TPM 2.0, is the service's user in the group of its device (tss), does the unit let it in (DeviceAllow=)?"},
+	"tpm.changed": {Fault, "find out what changed in the boot of this machine; then seal anew: `epov pin seal`"},
+	"tpm.foreign": {Fault, "it was sealed elsewhere, before the TPM was cleared, or the file is damaged: `epov pin seal` on this machine"},
+	"tpm.failed":  {Fault, "try again; `epov pin unseal-test` shows the TPM's answer"},
+
 	"key.absent":          {Fault, "generate it (`epov key generate`), or correct `id`; `epov key list` shows what is there"},
 	"key.duplicate":       {Fault, "remove or rename all but one with the vendor's tool: nothing is chosen by accident"},
 	"key.unusable":        {Fault, "generate another key; this one is not changed by any setting of ours"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/hsm/internal/tpm"
 )
 
 // process looks at what this process can do.
@@ -69,9 +70,25 @@ func (d *doctor) pinSource(subject string, s PINSource) bool {
 		return false
 	}
 	p, err := s.Read()
+	if e, ok := errors.AsType[*tpm.Error](err); ok {
+		code := "tpm.failed"
+		switch e.Kind {
+		case tpm.Absent:
+			code = "tpm.absent"
+		case tpm.Changed:
+			code = "tpm.changed"
+		case tpm.Foreign, tpm.Damaged:
+			code = "tpm.foreign"
+		}
+		d.say(code, subject, "%v", err)
+		return false
+	}
 	if err != nil {
 		d.say("pin.source", subject, "%v", err)
 		return false
+	}
+	if s.TPM != "" {
+		d.say("tpm.unseals", subject, "the TPM gives the PIN out in the machine's present state")
 	}
 	if s.Value == (PIN{}) {
 		p.Wipe()

@@ -163,3 +163,6 @@ func TestImportRefused(t *testing.T) {
 		t.Error("the key was sent")
 	}
 }
+
+func algorithm256() *gost.Algorithm { return gost.GOST2012_256 }
+func cryptoProASet() *gost.ParamSet { return gost.ParamSetByName("CryptoPro-A") }

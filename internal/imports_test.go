@@ -39,7 +39,7 @@ api/epovpb             :
 api                    : api/epovpb signer signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/tsp
 cmd/epovd              : internal/daemon
-cmd/epov               : api/epovpb gost hsm signer/cms signer/report signer/trust signer/xmldsig
+cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/report signer/trust signer/xmldsig
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :

@@ -37,6 +37,7 @@ type cli struct {
 	Key     keyCmd     `cmd:"" help:"Generate and list keys on a token."`
 	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
 	Cert    certCmd    `cmd:"" help:"Put a certificate beside its key on the token."`
+	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
 	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`

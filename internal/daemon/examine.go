@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/epov-signer/epov/hsm"
+)
+
+// Examination says what [hsm.Examine] shall look at by a configuration file. What is wrong with the file itself is among the
+// findings; tokens and keys that could be read are examined all the same.
+func Examination(file string) (hsm.Examination, []hsm.Finding) {
+	var findings []hsm.Finding
+	wrong := func(place, message string) {
+		findings = append(findings, hsm.Finding{Severity: hsm.Fault, Code: "config.wrong", Subject: place, Seen: message,
+			Advice: "correct it; `epovd -config FILE -check` says what is still wrong"})
+	}
+	e := hsm.Examination{Files: []string{file}}
+	data, err := readFile(file)
+	if err != nil {
+		wrong("configuration", err.Error())
+		return e, findings
+	}
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		wrong("configuration", err.Error())
+		return e, findings
+	}
+	c := &Config{file: file, dir: dir}
+	doc := &document{}
+	c.read(doc.parse(data))
+	for _, f := range doc.findings {
+		wrong(fmt.Sprintf("%s:%d", file, f.Line), f.Message)
+	}
+	for _, t := range c.tokens {
+		if t.Module != "" && (t.Label != "" || t.Serial != "") {
+			e.Tokens = append(e.Tokens, t)
+		}
+	}
+	for _, k := range c.keys {
+		e.Keys = append(e.Keys, hsm.ExaminedKey{Name: k.name.String(), Token: k.token, ID: k.id, Certificate: k.certificate})
+	}
+	return e, findings
+}

@@ -109,7 +109,10 @@ func TestDoctorOnFake(t *testing.T) {
 		{name: "pad", upset: set(p11.FlagProtectedPath), want: []string{"fault pin.pad", "warning key.no-certificate"}},
 		{name: "no PIN", upset: func(f *stand, _ *Examination) { f.SetFlags(p11.FlagTokenInitialised) },
 			want: []string{"fault pin.not-set", "warning key.no-certificate"}},
-		{name: "uninitialised", upset: func(f *stand, e *Examination) { f.SetFlags(0); e.Tokens, e.Keys, e.Modules = nil, nil, []string{module} },
+		{name: "uninitialised", upset: func(f *stand, e *Examination) {
+			f.SetFlags(0)
+			e.Tokens, e.Keys, e.Modules = nil, nil, []string{module}
+		},
 			want: []string{"fault token.uninitialised"}},
 		{name: "absent", upset: func(f *stand, e *Examination) { e.Tokens[0].Label = "other" }, want: []string{"fault token.absent"}},
 		{name: "silent", upset: fault("GetTokenInfo", p11.TokenNotRecognized), want: []string{"warning slot.silent", "fault token.absent"}},

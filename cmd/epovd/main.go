@@ -26,7 +26,7 @@ const (
 	exitOK      = 0
 	exitConfig  = 1 // the command line or the configuration is wrong, or does not fit the tokens
 	exitRuntime = 2 // something failed that may work the next time
-	exitPIN     = 3 // a PIN was refused, or must not be tried
+	exitPIN     = 3 // a PIN was refused, must not be tried, or its TPM does not give it back
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -344,8 +344,11 @@ func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
 		return fail(err)
 	}
 	f, err := os.OpenFile(lockPath(dir, serial), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err == nil {
+		err = give(f)
+	}
 	if err != nil {
-		return fail(err)
+		return fail(errors.Join(err, f.Close()))
 	}
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)

@@ -32,6 +32,7 @@ signer                 : canon/xmltext gost signer/report signer/trust signer/xm
 hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
+hsm/internal/worker    : hsm/internal/p11 hsm/internal/pin
 hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm

@@ -68,8 +68,8 @@ import (
 	"unsafe"
 )
 
-// maxSignature is what a module may answer with, in octets: r and s of 512 bits.
-const maxSignature = 128
+// MaxSignature is the most that Sign gives, in octets: r and s of 512 bits.
+const MaxSignature = 128
 
 // direct is a library's own function list, for the calls that shall cost no more than the module does, or leave no copy of
 // what they pass.
@@ -108,14 +108,14 @@ func (d direct) login(s Session, user uint, pin string) error {
 
 // sign makes one crossing of both calls. Nothing is allocated when dst has room.
 func (d direct) sign(dst []byte, s Session, mechanism uint, key Object, data []byte) ([]byte, error) {
-	dst = slices.Grow(dst, maxSignature)
-	room := dst[len(dst) : len(dst)+maxSignature]
+	dst = slices.Grow(dst, MaxSignature)
+	room := dst[len(dst) : len(dst)+MaxSignature]
 	r := C.sign(d.functions, C.word(s), C.word(mechanism), C.word(key), (*C.uchar)(unsafe.SliceData(data)), C.word(len(data)),
-		(*C.uchar)(unsafe.SliceData(room)), maxSignature)
+		(*C.uchar)(unsafe.SliceData(room)), MaxSignature)
 	switch {
 	case r.code != 0:
 		return nil, Error(r.code)
-	case r.length > maxSignature:
+	case r.length > MaxSignature:
 		return nil, GeneralError // it says that it wrote more than it was let
 	}
 	return dst[:len(dst)+int(r.length)], nil

@@ -68,7 +68,7 @@ func TestSign(t *testing.T) {
 		if err := verifier.Verify(digest, signature[4:]); err != nil {
 			t.Error(err)
 		}
-		room := make([]byte, 0, maxSignature)
+		room := make([]byte, 0, MaxSignature)
 		if n := testing.AllocsPerRun(100, func() {
 			if _, err := m.Sign(room, s, MechGOST, key, digest); err != nil {
 				t.Fatal(err)
@@ -126,7 +126,7 @@ func BenchmarkSign(b *testing.B) {
 	m, s, key := signer(b, soft, Options{})
 	digest := make([]byte, 32)
 	b.Run("direct", func(b *testing.B) {
-		room := make([]byte, 0, maxSignature)
+		room := make([]byte, 0, MaxSignature)
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := m.Sign(room, s, MechGOST, key, digest); err != nil {

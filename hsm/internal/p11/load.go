@@ -180,3 +180,9 @@ func Foreign(path string, open func() (closer func() error, err error)) (release
 		return err
 	}, nil
 }
+
+// Preload loads a library into the process, for good, and calls nothing of it but C_GetFunctionList.
+func Preload(path string) error {
+	_, err := openDirect(path)
+	return err
+}

@@ -1,0 +1,7 @@
+package worker
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_AARCH64
+
+var deniedHere = []uintptr{unix.SYS_KEXEC_FILE_LOAD}

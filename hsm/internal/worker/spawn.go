@@ -1,0 +1,132 @@
+package worker
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// marker is the name by which a process knows that it is a worker; no shell calls a program so by accident.
+const marker = "epov: worker of a PKCS#11 module"
+
+// Descriptors of a worker.
+const (
+	controlDescriptor = 3
+	areaDescriptor    = 4
+	firstPIN          = 5
+)
+
+type process struct {
+	*os.Process
+	pid      int
+	landlock int         // ABI that confines it; 0: none
+	ended    chan string // what became of it, once
+}
+
+func (p *process) kill() { _ = p.Process.Kill() }
+
+// spawn starts this program once more, as a worker.
+//
+// What a thread gives up, its children lack, and a thread can be thrown away: capabilities, new privileges and, by Landlock,
+// files are taken from a thread made for this, which then forks. It lives as long as the child, because the signal that a
+// child gets at its parent's death goes by the thread.
+func spawn(o Options, files []*os.File) (*process, error) {
+	started := make(chan error, 1)
+	p := &process{ended: make(chan string, 1)}
+	out, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		out.Close()
+		in.Close()
+		return nil, err
+	}
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the function
+		err := func() (err error) {
+			defer null.Close()
+			defer in.Close()
+			if p.landlock, err = confineThread(o); err != nil {
+				return err
+			}
+			p.Process, err = os.StartProcess("/proc/self/exe", []string{marker, strconv.Itoa(len(files) - 2)}, &os.ProcAttr{
+				Env:   environment(),
+				Files: append([]*os.File{null, in, in}, files...),
+				Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true},
+			})
+			return err
+		}()
+		if err == nil {
+			p.pid = p.Pid
+		}
+		started <- err
+		if err != nil {
+			return
+		}
+		state, err := p.Wait()
+		if err != nil {
+			p.ended <- err.Error()
+		} else {
+			p.ended <- state.String()
+		}
+	}()
+	if err := <-started; err != nil {
+		out.Close()
+		return nil, fmt.Errorf("worker: start a process: %w", err)
+	}
+	go relay(out, o.Log.With("pid", p.pid))
+	return p, nil
+}
+
+// environment is the parent's, for vendors' libraries look there for their configuration; the service manager's own channels
+// are left out.
+func environment() []string {
+	// The Go runtime would keep a file of its cgroup open, which it cannot find from within.
+	debug := "GODEBUG=containermaxprocs=0,updatemaxprocs=0"
+	if own := os.Getenv("GODEBUG"); own != "" {
+		debug += "," + own
+	}
+	kept := []string{debug}
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		switch {
+		case name == "GODEBUG", name == "NOTIFY_SOCKET", strings.HasPrefix(name, "WATCHDOG_"), strings.HasPrefix(name, "LISTEN_"),
+			strings.HasPrefix(name, "LD_"):
+		default:
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// confineThread takes from the calling thread, and from its later children, what a worker does not need.
+func confineThread(o Options) (landlock int, err error) {
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return 0, fmt.Errorf("no new privileges: %w", err)
+	}
+	if err := dropCapabilities(); err != nil {
+		return 0, fmt.Errorf("capabilities: %w", err)
+	}
+	if o.Sandbox.Off {
+		return 0, nil
+	}
+	return restrictFiles(o)
+}
+
+// dropCapabilities empties all sets. With no new privileges an exec by root does not bring them back.
+func dropCapabilities() error {
+	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) // kernels before 4.3 know none
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // takes a capability; the sets below are what counts
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	return unix.Capset(&header, &none[0])
+}

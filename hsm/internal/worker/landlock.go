@@ -95,7 +95,7 @@ func restrictFiles(o Options) (int, error) {
 		if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
 			return 0, nil
 		}
-		return 0, fmt.Errorf("Landlock: %w", errno)
+		return 0, fmt.Errorf("landlock: %w", errno)
 	}
 	abi := int(version)
 	rules := unix.LandlockRulesetAttr{Handled_access_fs: allRights1}
@@ -120,7 +120,7 @@ func restrictFiles(o Options) (int, error) {
 	// What an older kernel does not know is zero, as it demands.
 	fd, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&rules)), unsafe.Sizeof(rules), 0)
 	if errno != 0 {
-		return 0, fmt.Errorf("Landlock: make rules: %w", errno)
+		return 0, fmt.Errorf("landlock: make rules: %w", errno)
 	}
 	defer unix.Close(int(fd))
 	grants, err := o.grants()
@@ -139,11 +139,11 @@ func restrictFiles(o Options) (int, error) {
 		rule := struct{ rights, port uint64 }{unix.LANDLOCK_ACCESS_NET_CONNECT_TCP, uint64(port)} // struct landlock_net_port_attr
 		if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, fd, ruleNetPort,
 			uintptr(unsafe.Pointer(&rule)), 0, 0, 0); errno != 0 {
-			return 0, fmt.Errorf("Landlock: port %d: %w", port, errno)
+			return 0, fmt.Errorf("landlock: port %d: %w", port, errno)
 		}
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_LANDLOCK_RESTRICT_SELF, fd, 0, 0); errno != 0 {
-		return 0, fmt.Errorf("Landlock: %w", errno)
+		return 0, fmt.Errorf("landlock: %w", errno)
 	}
 	return abi, nil
 }
@@ -169,7 +169,11 @@ func (o Options) grants() ([]grant, error) {
 	add(codeRights, o.Sandbox.Read...)
 	add(all, o.Sandbox.Write...)
 	for _, l := range o.Logins {
-		add(readRights, l.Source.Paths()...)
+		paths := l.Source.Paths()
+		add(readRights, paths...)
+		if l.Source.TPM != "" {
+			add(deviceRights, paths[len(paths)-1])
+		}
 		if l.StateDir == "" {
 			continue
 		}
@@ -188,12 +192,12 @@ func allowPath(rules int, path string, rights uint64) error {
 		return nil // out of reach for the worker as it is for this process
 	}
 	if err != nil {
-		return fmt.Errorf("Landlock: %s: %w", path, err)
+		return fmt.Errorf("landlock: %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("Landlock: %s: %w", path, err)
+		return fmt.Errorf("landlock: %s: %w", path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= fileRights
@@ -201,7 +205,7 @@ func allowPath(rules int, path string, rights uint64) error {
 	rule := unix.LandlockPathBeneathAttr{Allowed_access: rights, Parent_fd: int32(fd)}
 	if _, _, errno := unix.Syscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(rules), unix.LANDLOCK_RULE_PATH_BENEATH,
 		uintptr(unsafe.Pointer(&rule)), 0, 0, 0); errno != 0 {
-		return fmt.Errorf("Landlock: %s: %w", path, errno)
+		return fmt.Errorf("landlock: %s: %w", path, errno)
 	}
 	return nil
 }

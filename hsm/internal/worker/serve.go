@@ -30,7 +30,6 @@ func Main() {
 type child struct {
 	control *control
 	area    *area
-	sandbox Sandbox
 	path    string
 	options p11.Options
 	module  p11.Module // nil before C_Initialize

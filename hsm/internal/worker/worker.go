@@ -393,9 +393,6 @@ func (w *Worker) pass(p *place, length int, limit int64) (int, bool) {
 	return n, true
 }
 
-// wipe makes sure that nothing of a place's request stays.
-func (p *place) wipe(n int) { clear(p.shared.data[:n]) }
-
 // boundedTicks is how many ticks of the watch a time takes, and a call besides.
 func (w *Worker) boundedTicks(d time.Duration) int64 {
 	return ticksPerCall + 1 + int64(d/max(w.o.CallTime/ticksPerCall, time.Millisecond))

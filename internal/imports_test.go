@@ -25,6 +25,7 @@ canon                  : canon/xmltext
 canon/transcode        :
 canon/tree             : canon canon/xmltext
 signer/trust           : gost signer/report
+signer/trust/revocation : gost signer/trust
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
 signer/tsp             : gost signer/cms signer/report signer/trust

@@ -128,11 +128,14 @@ const (
 // not exist are passed over.
 type Sandbox struct {
 	Families    []string // of sockets: "unix", "inet", "inet6", "netlink"
+	Ports       []uint16 // the only ones that it connects to by TCP; none: any, where the family is allowed
 	Devices     []string // opened for reading and writing; patterns of path.Match
 	Sockets     []string // paths of UNIX sockets that it connects to
 	Read        []string // files and folders that it reads
 	Write       []string // folders that it writes into
 	Environment []string // variables that it reads; one that names a file has that file and its folder opened, Write as Write
+
+	Off bool // not confined at all
 }
 
 // VendorNamed finds a profile by its Name; nil when there is none.

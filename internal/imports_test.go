@@ -34,7 +34,7 @@ hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
 hsm/internal/worker    : hsm/internal/p11 hsm/internal/pin
-hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm
+hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm hsm/internal/worker
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :

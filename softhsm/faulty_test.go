@@ -197,6 +197,32 @@ func TestPINLocks(t *testing.T) {
 	c.s = c.session()
 }
 
+// A wrong PIN counts in C_SetPIN too, unless it is the security officer's.
+func TestPINLocksByChanging(t *testing.T) {
+	faulty, c, _ := faultyKey(t)
+	c.must(c.Logout(c.s))
+	faulty.Set("pin-tries 3")
+	change := func() error { return c.SetPIN(c.s, "wrong-wrong", "another-pin") }
+	wantCode(t, change(), pkcs11.CKR_PIN_INCORRECT)
+	if faulty.WrongPINs() != 1 {
+		t.Errorf("%d wrong PINs", faulty.WrongPINs())
+	}
+	c.must(c.SetPIN(c.s, c.token.PIN, c.token.PIN))
+	if faulty.WrongPINs() != 0 {
+		t.Errorf("%d wrong PINs after the right one", faulty.WrongPINs())
+	}
+	c.must(c.Login(c.s, pkcs11.CKU_SO, c.token.SOPIN))
+	wantCode(t, change(), pkcs11.CKR_PIN_INCORRECT)
+	c.must(c.Logout(c.s))
+	if faulty.WrongPINs() != 0 {
+		t.Error("the security officer's PIN was counted")
+	}
+	for range 3 {
+		wantCode(t, change(), pkcs11.CKR_PIN_INCORRECT)
+	}
+	wantCode(t, c.SetPIN(c.s, c.token.PIN, "another-pin"), pkcs11.CKR_PIN_LOCKED)
+}
+
 // What the shim does not understand it does not guess.
 func TestControlIsStrict(t *testing.T) {
 	faulty, c, key := faultyKey(t)

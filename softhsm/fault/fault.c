@@ -171,11 +171,21 @@ static word close_session(word handle)
 	return rv;
 }
 
-static word login(const word a[8], const struct settings *s)
+// by_officer tells whether a session is the security officer's, whose PIN has a counter of its own.
+static bool by_officer(enum function f, const word a[8])
 {
-	if (s->pin_tries == 0 || a[1] == CKU_SO) return call(F_Login, a);
+	if (f == F_Login) return a[1] == CKU_SO;
+	word info[4] = { 0 }; // CK_SESSION_INFO: slot, state, flags, error
+	word b[8] = { a[0], (word)info };
+	return call(F_GetSessionInfo, b) == CKR_OK && info[1] == CKS_RW_SO_FUNCTIONS;
+}
+
+// try_pin counts wrong PINs of C_Login and C_SetPIN.
+static word try_pin(enum function f, const word a[8], const struct settings *s)
+{
+	if (s->pin_tries == 0 || by_officer(f, a)) return call(f, a);
 	if (state->wrong_pins >= s->pin_tries) return CKR_PIN_LOCKED;
-	word rv = call(F_Login, a);
+	word rv = call(f, a);
 	if (rv == CKR_PIN_INCORRECT)
 		atomic_fetch_add(&state->wrong_pins, 1);
 	else if (rv == CKR_OK)
@@ -280,7 +290,8 @@ static word perform(enum function f, word a[8], const struct settings *s, const 
 	case F_GetTokenInfo:
 		return token_info(a, s);
 	case F_Login:
-		return login(a, s);
+	case F_SetPIN:
+		return try_pin(f, a, s);
 	case F_CreateObject:
 		return create_object(a, s);
 	case F_Sign:

@@ -68,18 +68,25 @@ func (s Source) Share() (*os.File, error) {
 	return p.memfd()
 }
 
-// Paths are the files that reading takes, for sandboxes; none when it takes no file. The device of a TPM, which comes last,
-// is written to as well.
+// Paths are the files that reading takes, for sandboxes; none when it takes no file. See also [Source.TPMDevice].
 func (s Source) Paths() []string {
 	switch {
 	case s.TPM != "":
-		return []string{s.TPM, cmp.Or(s.Device, tpm.DefaultDevice)}
+		return []string{s.TPM}
 	case s.File != "":
 		return []string{s.File}
 	case s.Credential != "":
 		return []string{filepath.Join(os.Getenv("CREDENTIALS_DIRECTORY"), s.Credential)}
 	}
 	return nil
+}
+
+// TPMDevice is the device that reading writes to and reads from, for sandboxes; empty when it takes none.
+func (s Source) TPMDevice() string {
+	if s.TPM == "" {
+		return ""
+	}
+	return cmp.Or(s.Device, tpm.DefaultDevice)
 }
 
 // ReadFile reads a PIN from a regular file, not a symbolic link, that belongs to root or to this process's user and that

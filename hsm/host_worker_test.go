@@ -91,7 +91,7 @@ func TestSandboxOf(t *testing.T) {
 	contains(every.Devices, filepath.Join(dir, "device1"))
 	contains(every.Devices, "/run/pcscd/pcscd.comm")
 	contains(every.Families, "inet")
-	if len(every.Ports) != 1 || any.Off {
+	if len(every.Ports) != 1 || every.Off {
 		t.Errorf("%+v", every)
 	}
 	if own := sandboxOf(VendorNamed("rutoken"), Sandbox{}).grants(); len(own.Families) != 1 || len(own.Write) != 0 {

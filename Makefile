@@ -14,7 +14,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -74,19 +74,19 @@ $(BIN)/staticcheck-$(STATICCHECK):
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-bench: softhsm softhsm-stock bench-gost bench-canon ## hot paths side by side with their peers, as ratios; then every benchmark
+bench: softhsm softhsm-stock bench-gost bench-canon bench-signer ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...
 
-bench-gost bench-canon: bench-%: $(BIN)/peer $(BIN)/goxmldsig
+bench-gost bench-canon bench-signer: bench-%: $(BIN)/peer $(BIN)/goxmldsig
 	@go run ./internal/bench "$(BIN)" $*
 	@[ $* != gost ] || go run -tags purego ./internal/bench "$(BIN)" gost
 
 $(BIN)/goxmldsig: $(wildcard internal/bench/goxmldsig/*)
 	go build -C internal/bench/goxmldsig -o "$(CURDIR)/$@" .
 
-$(BIN)/peer: internal/bench/peer/peer.c | tools
+$(BIN)/peer: $(wildcard internal/bench/peer/*) | tools
 	@mkdir -p $(BIN)
-	$(CC) -O2 -Wno-deprecated-declarations -o $@ $< $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
+	$(CC) -O2 -Wno-deprecated-declarations -o $@ $(filter %.c,$^) $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
 
 proto: tools ## regenerate the gRPC code
 	@api/epovpb/generate.sh

@@ -11,16 +11,21 @@ const prepareAfter = 8
 // KeyCache verifies with any public keys and prepares those that come again, the least recently used giving way. Safe for
 // concurrent use.
 //
-// It takes at most PreparedKeySize octets for each of the prepared keys that NewKeyCache allows, and 1 KiB for each of
-// eight times as many keys that it has met but not prepared; the tables of the base points, once for the process, come
-// beside.
+// It takes at most PreparedKeySize octets for each of the prepared keys that NewKeyCache allows, and for each of eight times
+// as many 1 KiB for a key that it has met but not prepared and 20 KiB for a certificate; the tables of the base points, once
+// for the process, come beside.
 type KeyCache struct {
 	max      int
 	mutex    sync.Mutex
 	keys     map[keyID]*list.Element // of *cachedKey
 	prepared list.List               // the most recently used first
 	met      list.List
+
+	certificates map[string]*Certificate // by their DER
 }
+
+// maxCachedCertificate bounds the octets of certificates that a KeyCache keeps.
+const maxCachedCertificate = 8 << 10
 
 // keyID tells keys apart as PublicKey.Equal does.
 type keyID struct {
@@ -37,7 +42,7 @@ type cachedKey struct {
 
 // NewKeyCache allows so many prepared keys, at least 1.
 func NewKeyCache(keys int) *KeyCache {
-	return &KeyCache{max: max(keys, 1), keys: map[keyID]*list.Element{}}
+	return &KeyCache{max: max(keys, 1), keys: map[keyID]*list.Element{}, certificates: map[string]*Certificate{}}
 }
 
 // Verify is k.Verify, with the same verdicts and errors, and tables when k has come often enough. The call that makes k
@@ -62,6 +67,32 @@ func (c *KeyCache) Verify(k *PublicKey, digest, signature []byte) error {
 // CheckSignature is certificate.CheckSignatureFrom(issuer), with tables when the issuer's key has come often enough.
 func (c *KeyCache) CheckSignature(certificate, issuer *Certificate) error {
 	return certificate.checkSignature(issuer, c)
+}
+
+// ParseCertificate is the function of that name. Certificates that come again are not read again: the same is returned, which
+// nobody may change. A nil cache keeps none.
+func (c *KeyCache) ParseCertificate(der []byte) (*Certificate, error) {
+	if c == nil || len(der) > maxCachedCertificate {
+		return ParseCertificate(der)
+	}
+	c.mutex.Lock()
+	known := c.certificates[string(der)]
+	c.mutex.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	parsed, err := ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	parsed.texts = &certificateTexts{parsed.Fingerprint(), parsed.Subject.String(), parsed.Issuer.String()}
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	if len(c.certificates) >= 8*c.max {
+		clear(c.certificates)
+	}
+	c.certificates[string(der)] = parsed
+	return parsed, nil
 }
 
 // find returns a prepared key, or nil; and whether the caller shall prepare it, which one caller is told.

@@ -148,3 +148,43 @@ func TestKeyCacheCertificates(t *testing.T) {
 		}
 	}
 }
+
+// TestCertificateCache: a certificate that comes again is the same one, what cannot be read is not kept, and nothing grows.
+func TestCertificateCache(t *testing.T) {
+	c := NewKeyCache(1)
+	names := []string{"root", "int", "leaf"}
+	for _, name := range names {
+		certs, err := ParseCertificates(vectors.Read(t, "gost/certs/2012-256-cpXA/"+name+".pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := c.ParseCertificate(certs[0].Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := c.ParseCertificate(bytes.Clone(certs[0].Raw))
+		if err != nil || again != first || first.Fingerprint() != certs[0].Fingerprint() || first.SubjectString() != certs[0].SubjectString() || first.IssuerString() != certs[0].IssuerString() || !bytes.Equal(first.Raw, certs[0].Raw) {
+			t.Errorf("%s: %v, the same %t", name, err, again == first)
+		}
+		broken := bytes.Clone(certs[0].Raw)
+		broken[1]++
+		for range 2 {
+			if _, err := c.ParseCertificate(broken); err == nil {
+				t.Errorf("%s: a broken certificate", name)
+			}
+		}
+	}
+	for i := range 20 {
+		c.certificates[string(rune('a'+i))] = nil
+	}
+	der := vectors.Read(t, "gost/certs/2012-256-cpXA/leaf.pem")
+	certs, _ := ParseCertificates(der)
+	delete(c.certificates, string(certs[0].Raw))
+	if _, err := c.ParseCertificate(certs[0].Raw); err != nil || len(c.certificates) != 1 {
+		t.Errorf("%d certificates are kept", len(c.certificates))
+	}
+	var none *KeyCache
+	if _, err := none.ParseCertificate(certs[0].Raw); err != nil {
+		t.Error(err)
+	}
+}

@@ -54,6 +54,29 @@ type Certificate struct {
 	Extensions                              []Extension             // all of them, in order
 
 	algorithm *algorithmIdentifier
+	texts     *certificateTexts // when they are known
+}
+
+// certificateTexts are what a cached certificate is shown as.
+type certificateTexts struct {
+	fingerprint     [32]byte
+	subject, issuer string
+}
+
+// SubjectString is Subject.String().
+func (c *Certificate) SubjectString() string {
+	if c.texts != nil {
+		return c.texts.subject
+	}
+	return c.Subject.String()
+}
+
+// IssuerString is Issuer.String().
+func (c *Certificate) IssuerString() string {
+	if c.texts != nil {
+		return c.texts.issuer
+	}
+	return c.Issuer.String()
 }
 
 // ParseCertificate reads one DER certificate with nothing after it, of at most 64 KiB.
@@ -238,6 +261,9 @@ func (c *Certificate) checkSignature(issuer *Certificate, keys *KeyCache) error 
 
 // Fingerprint is the Streebog-256 digest of the DER encoding.
 func (c *Certificate) Fingerprint() [32]byte {
+	if c.texts != nil {
+		return c.texts.fingerprint
+	}
 	h := Streebog256.New()
 	h.Write(c.Raw)
 	return [32]byte(h.Sum(nil))

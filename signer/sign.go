@@ -73,7 +73,7 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 		}
 		prepared, err := p.Prepare(xmldsig.Input{
 			Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
-			Time: s.timeOr(req.Time), Limits: s.limits.XML,
+			Time: s.timeOr(req.Time), Keys: s.signers, Limits: s.limits.XML,
 		})
 		if err != nil || !p.Stamped() {
 			return prepared, err

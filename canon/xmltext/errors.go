@@ -1,6 +1,9 @@
 package xmltext
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // Reason says which kind of rule a document breaks.
 type Reason uint8
@@ -44,6 +47,9 @@ func (t *Tokenizer) malformed(offset int, format string, args ...any) error {
 // Position turns an offset into line and column, both counted from 1, the column in octets. LF, CR LF and CR end a line.
 func Position(doc []byte, offset int) (line, column int) {
 	offset = max(0, min(offset, len(doc)))
+	if before := doc[:offset]; bytes.IndexByte(before, '\r') < 0 {
+		return 1 + bytes.Count(before, []byte{'\n'}), offset - bytes.LastIndexByte(before, '\n')
+	}
 	line, start := 1, 0
 	for i, c := range doc[:offset] {
 		if c == '\n' || c == '\r' && (i+1 == len(doc) || doc[i+1] != '\n') {

@@ -5,7 +5,7 @@
 //	ratio NAME VALUE (ours .., peer ..)
 //
 // VALUE above 1 means that ours is faster. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
-// compiled peers (peer/peer.c as peer, goxmldsig as goxmldsig) and a group is gost or canon; all of them by default.
+// compiled peers (peer/peer.c as peer, goxmldsig as goxmldsig) and a group is gost, canon or signer; all of them by default.
 package main
 
 import (
@@ -41,6 +41,7 @@ var groups = []struct {
 }{
 	{"gost", gostComparisons},
 	{"canon", canonComparisons},
+	{"signer", signerComparisons},
 }
 
 func main() {

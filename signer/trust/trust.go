@@ -202,7 +202,7 @@ func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time, mo
 	for i, c := range certificates {
 		fingerprint := c.Fingerprint()
 		e.Path = append(e.Path, report.PathCertificate{
-			Subject: c.Subject.String(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
+			Subject: c.SubjectString(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
 			Anchor: path != nil && i == len(path)-1,
 		})
 	}

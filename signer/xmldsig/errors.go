@@ -41,9 +41,14 @@ func asError(err error) *report.Error {
 
 // place says where an element is.
 func (o *outline) place(n int) report.Place {
+	if p, known := o.places[n]; known {
+		return p
+	}
 	span := o.nodes[n].span()
 	line, column := o.position(span.Start)
-	return report.Place{Offset: span.Start, End: span.End, Line: line, Column: column, Path: o.path(n)}
+	p := report.Place{Offset: span.Start, End: span.End, Line: line, Column: column, Path: o.path(n)}
+	o.places[n] = p
+	return p
 }
 
 // position turns an offset into line and column. It notes what it found, so that further places are counted from the nearest

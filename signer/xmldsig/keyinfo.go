@@ -13,7 +13,6 @@ import (
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/report"
-	"github.com/epov-signer/epov/signer/trust"
 )
 
 // checkSigner refuses to sign with a certificate that makes every verifier refuse the signature.
@@ -31,19 +30,28 @@ func checkSigner(c *gost.Certificate, at time.Time) error {
 	if at.IsZero() {
 		at = now
 	}
-	var nobody *trust.Store
-	for _, check := range append(nobody.Check(c, nil, now).Checks, nobody.Check(c, nil, at).Checks...) {
-		if check.Status == report.Failed && check.Code != report.CertPath {
-			return report.Errorf(check.Code, report.Place{}, "%s", check.Message)
+	for _, at := range []time.Time{now, at} {
+		switch {
+		case at.Before(c.NotBefore) || at.After(c.NotAfter):
+			return report.Errorf(report.CertTime, report.Place{}, "the certificate is valid from %s to %s, not at %s",
+				c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+		case !c.PrivateKeyNotBefore.IsZero() && at.Before(c.PrivateKeyNotBefore), !c.PrivateKeyNotAfter.IsZero() && at.After(c.PrivateKeyNotAfter):
+			return report.Errorf(report.CertKeyPeriod, report.Place{}, "%s lies outside the usage period of the private key", at.UTC().Format(time.RFC3339))
 		}
+	}
+	switch {
+	case c.HasKeyUsage && c.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
+		return report.Errorf(report.CertUsage, report.Place{}, "the key usage does not allow to sign documents")
+	case len(c.UnknownCritical) > 0:
+		return report.Errorf(report.CertExtension, report.Place{}, "the certificate has a critical extension that is not understood")
 	}
 	return nil
 }
 
 // certificates reads what KeyInfo offers. The error says why there is nothing to verify with.
-func (o *outline) certificates(s *signature) ([]*gost.Certificate, *report.Error) {
+func (e *examiner) certificates(s *signature) ([]*gost.Certificate, *report.Error) {
 	if s.keyInfo < 0 {
-		return nil, o.fail(report.KeyInfo, s.node, "there is no KeyInfo, so nobody says whose signature this is")
+		return nil, e.fail(report.KeyInfo, s.node, "there is no KeyInfo, so nobody says whose signature this is")
 	}
 	var out []*gost.Certificate
 	var first *report.Error
@@ -54,19 +62,19 @@ func (o *outline) certificates(s *signature) ([]*gost.Certificate, *report.Error
 			first = err
 		}
 	}
-	for _, k := range o.children(s.keyInfo) {
-		switch o.nodes[k].sym {
+	for _, k := range e.children(s.keyInfo) {
+		switch e.nodes[k].sym {
 		case "ds:X509Data":
-			for _, h := range o.named(k, "ds:X509Certificate") {
+			for _, h := range e.named(k, "ds:X509Certificate") {
 				if holders < maxCertificates {
-					take(o.readCertificates(h, false))
+					take(e.readCertificates(h, false))
 				} else {
 					holders++
 				}
 			}
 		case "wsse:SecurityTokenReference":
 			if holders <= maxCertificates {
-				certs, err := o.token(s, k)
+				certs, err := e.token(s, k)
 				if err != nil {
 					return nil, err
 				}
@@ -76,9 +84,9 @@ func (o *outline) certificates(s *signature) ([]*gost.Certificate, *report.Error
 	}
 	switch {
 	case holders == 0:
-		return nil, o.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds no certificate and names none in the message")
+		return nil, e.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds no certificate and names none in the message")
 	case holders > maxCertificates:
-		return nil, o.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds more than %d certificates", maxCertificates)
+		return nil, e.fail(report.KeyInfo, s.keyInfo, "KeyInfo holds more than %d certificates", maxCertificates)
 	case len(out) == 0:
 		return nil, first
 	}
@@ -87,16 +95,16 @@ func (o *outline) certificates(s *signature) ([]*gost.Certificate, *report.Error
 
 // readCertificates reads base64 of a certificate, or of a PKIPath: SEQUENCE OF Certificate (X.509 token profile 1.1, section
 // 3.1), the signer's last.
-func (o *outline) readCertificates(n int, path bool) ([]*gost.Certificate, *report.Error) {
+func (e *examiner) readCertificates(n int, path bool) ([]*gost.Certificate, *report.Error) {
 	bad := func(format string, args ...any) ([]*gost.Certificate, *report.Error) {
-		return nil, o.fail(report.CertSyntax, n, "the certificate cannot be read: "+format, args...)
+		return nil, e.fail(report.CertSyntax, n, "the certificate cannot be read: "+format, args...)
 	}
-	der, err := decode(o.nodes[n].text)
+	der, err := decode(e.nodes[n].text)
 	if err != nil {
 		return bad("the text is not base64")
 	}
 	if !path {
-		c, err := gost.ParseCertificate(der)
+		c, err := e.policy.Keys.ParseCertificate(der)
 		if err != nil {
 			return bad("%v", err)
 		}
@@ -113,7 +121,7 @@ func (o *outline) readCertificates(n int, path bool) ([]*gost.Certificate, *repo
 		if !list.ReadASN1Element(&element, asn1.SEQUENCE) || len(out) == maxCertificates {
 			return bad("the token is no PKIPath of up to %d certificates", maxCertificates)
 		}
-		c, err := gost.ParseCertificate(element)
+		c, err := e.policy.Keys.ParseCertificate(element)
 		if err != nil {
 			return bad("%v", err)
 		}
@@ -125,84 +133,84 @@ func (o *outline) readCertificates(n int, path bool) ([]*gost.Certificate, *repo
 
 // token finds the certificates that a SecurityTokenReference means, only inside the Security header of the Signature (WSS X.509
 // token profile 1.1, section 3.2).
-func (o *outline) token(s *signature, reference int) ([]*gost.Certificate, *report.Error) {
-	header := o.nodes[s.node].parent
-	if header < 0 || !strings.HasPrefix(o.nodes[header].sym, "wsse:Security") {
-		return nil, o.fail(report.KeyInfo, reference, "a token reference outside of wsse:Security")
+func (e *examiner) token(s *signature, reference int) ([]*gost.Certificate, *report.Error) {
+	header := e.nodes[s.node].parent
+	if header < 0 || !strings.HasPrefix(e.nodes[header].sym, "wsse:Security") {
+		return nil, e.fail(report.KeyInfo, reference, "a token reference outside of wsse:Security")
 	}
-	kids := o.children(reference)
-	if len(kids) != 1 || o.nodes[reference].children != 1 {
-		return nil, o.fail(report.KeyInfo, reference, "SecurityTokenReference must hold one reference")
+	kids := e.children(reference)
+	if len(kids) != 1 || e.nodes[reference].children != 1 {
+		return nil, e.fail(report.KeyInfo, reference, "SecurityTokenReference must hold one reference")
 	}
 	kid := kids[0]
-	switch o.nodes[kid].sym {
+	switch e.nodes[kid].sym {
 	case "wsse:Reference":
-		uri, _ := o.nodes[kid].attr("", "URI")
+		uri, _ := e.nodes[kid].attr("", "URI")
 		id := strings.TrimPrefix(uri, "#") // some peers leave '#' out
-		b, known := o.bearers[id]
+		b, known := e.bearers[id]
 		switch {
 		case id == "" || !known:
-			return nil, o.fail(report.KeyInfo, kid, "no token has the Id that is referred to")
-		case o.twice[id] != clash{}:
-			return nil, o.fail(report.XMLDuplicateID, kid, "the Id of the token is used by another element too")
-		case o.nodes[b.node].sym != "wsse:BinarySecurityToken" || o.nodes[b.node].parent != header:
-			return nil, o.fail(report.KeyInfo, kid, "the reference means no BinarySecurityToken in the same wsse:Security")
+			return nil, e.fail(report.KeyInfo, kid, "no token has the Id that is referred to")
+		case e.twice[id] != clash{}:
+			return nil, e.fail(report.XMLDuplicateID, kid, "the Id of the token is used by another element too")
+		case e.nodes[b.node].sym != "wsse:BinarySecurityToken" || e.nodes[b.node].parent != header:
+			return nil, e.fail(report.KeyInfo, kid, "the reference means no BinarySecurityToken in the same wsse:Security")
 		}
-		return o.binaryToken(b.node)
+		return e.binaryToken(b.node)
 	case "wsse:KeyIdentifier":
-		valueType, _ := o.nodes[kid].attr("", "ValueType")
-		encoding, given := o.nodes[kid].attr("", "EncodingType")
-		want, err := decode(o.nodes[kid].text)
+		valueType, _ := e.nodes[kid].attr("", "ValueType")
+		encoding, given := e.nodes[kid].attr("", "EncodingType")
+		want, err := decode(e.nodes[kid].text)
 		if given && encoding != tokenBase64 || err != nil || len(want) == 0 {
-			return nil, o.fail(report.KeyInfo, kid, "the KeyIdentifier is not base64")
+			return nil, e.fail(report.KeyInfo, kid, "the KeyIdentifier is not base64")
 		}
 		switch valueType {
 		case keySKI:
-			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { return bytes.Equal(c.SubjectKeyID, want) })
+			return e.tokenWith(header, kid, func(c *gost.Certificate) bool { return bytes.Equal(c.SubjectKeyID, want) })
 		case keyThumbprint:
-			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { sum := sha1.Sum(c.Raw); return bytes.Equal(sum[:], want) })
+			return e.tokenWith(header, kid, func(c *gost.Certificate) bool { sum := sha1.Sum(c.Raw); return bytes.Equal(sum[:], want) })
 		}
-		return nil, o.fail(report.KeyInfo, kid, "a KeyIdentifier of this ValueType is not supported: %s", quote(valueType))
+		return nil, e.fail(report.KeyInfo, kid, "a KeyIdentifier of this ValueType is not supported: %s", quote(valueType))
 	case "ds:X509Data":
-		if list := o.named(kid, "ds:X509IssuerSerial"); len(list) == 1 && o.nodes[kid].children == 1 {
-			return o.tokenWith(header, kid, func(c *gost.Certificate) bool { return o.isIssuerSerial(list[0], c) })
+		if list := e.named(kid, "ds:X509IssuerSerial"); len(list) == 1 && e.nodes[kid].children == 1 {
+			return e.tokenWith(header, kid, func(c *gost.Certificate) bool { return e.isIssuerSerial(list[0], c) })
 		}
 	}
-	return nil, o.fail(report.KeyInfo, kid, "a SecurityTokenReference with %s is not supported", quote(o.nodes[kid].qname))
+	return nil, e.fail(report.KeyInfo, kid, "a SecurityTokenReference with %s is not supported", quote(e.nodes[kid].qname))
 }
 
 // tokenWith finds the certificates of the header's tokens that an identifier fits. The identifier only finds: that the
 // signature verifies with the key says whose it is.
-func (o *outline) tokenWith(header, reference int, fits func(*gost.Certificate) bool) (out []*gost.Certificate, err *report.Error) {
-	tokens := o.named(header, "wsse:BinarySecurityToken")
+func (e *examiner) tokenWith(header, reference int, fits func(*gost.Certificate) bool) (out []*gost.Certificate, err *report.Error) {
+	tokens := e.named(header, "wsse:BinarySecurityToken")
 	for _, n := range tokens[:min(len(tokens), maxCertificates)] {
-		certs, _ := o.binaryToken(n)
+		certs, _ := e.binaryToken(n)
 		if slices.ContainsFunc(certs, fits) {
 			out = append(out, certs...)
 		}
 	}
 	if len(out) == 0 {
-		return nil, o.fail(report.KeyInfo, reference, "no BinarySecurityToken in the same wsse:Security is the one referred to")
+		return nil, e.fail(report.KeyInfo, reference, "no BinarySecurityToken in the same wsse:Security is the one referred to")
 	}
 	return out, nil
 }
 
 // binaryToken reads a BinarySecurityToken.
-func (o *outline) binaryToken(n int) ([]*gost.Certificate, *report.Error) {
-	valueType, given := o.nodes[n].attr("", "ValueType")
+func (e *examiner) binaryToken(n int) ([]*gost.Certificate, *report.Error) {
+	valueType, given := e.nodes[n].attr("", "ValueType")
 	if given && valueType != tokenX509 && valueType != tokenPKIPath {
-		return nil, o.fail(report.KeyInfo, n, "the token's ValueType is neither that of one X.509 certificate nor of a PKIPath")
+		return nil, e.fail(report.KeyInfo, n, "the token's ValueType is neither that of one X.509 certificate nor of a PKIPath")
 	}
-	if t, ok := o.nodes[n].attr("", "EncodingType"); ok && t != tokenBase64 {
-		return nil, o.fail(report.KeyInfo, n, "the token's EncodingType is not base64")
+	if t, ok := e.nodes[n].attr("", "EncodingType"); ok && t != tokenBase64 {
+		return nil, e.fail(report.KeyInfo, n, "the token's EncodingType is not base64")
 	}
-	return o.readCertificates(n, valueType == tokenPKIPath)
+	return e.readCertificates(n, valueType == tokenPKIPath)
 }
 
 // describe says whose a certificate is.
 func describe(c *gost.Certificate) *report.Signer {
 	return &report.Signer{
-		Subject: c.Subject.String(), Issuer: c.Issuer.String(), Serial: fmt.Sprintf("%X", c.Serial),
+		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: fmt.Sprintf("%X", c.Serial),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		Fingerprint: fmt.Sprintf("%x", c.Fingerprint()), Certificate: c.Raw,
 	}

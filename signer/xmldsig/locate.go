@@ -3,7 +3,7 @@ package xmldsig
 import (
 	"bytes"
 	"slices"
-	"strings"
+	"sync"
 
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/signer/report"
@@ -19,12 +19,29 @@ type outline struct {
 	includes   []int            // xop:Include elements, in document order
 	bearers    map[string]id    // Id -> the first element that has it
 	twice      map[string]clash // Ids on more than one element
-	names      map[string]string
-	spaces     map[string]vocabulary
 
 	body       int    // soap:Body of the envelope, -1 when there is none
 	marks      []mark // positions known, ascending
 	operations []int  // what may be a SMEV message's operation: the kept children of soap:Body, or the root
+	places     map[int]report.Place
+
+	// While reading.
+	tok     xmltext.Tokenizer
+	frames  []frame      // the open elements
+	classes []vocabulary // of the namespace declarations in scope
+	attrs   []attribute  // backs those of the nodes
+	spaces  map[string]vocabulary
+	names   map[string]string // outlives the document: the same names come again
+}
+
+// frame is an open element. Most of them never become nodes.
+type frame struct {
+	tag      xmltext.Span
+	qname    []byte
+	binding  int // of the name
+	from, to int // its own declarations
+	children int
+	node     int // -1 until it is kept
 }
 
 type id struct {
@@ -49,9 +66,8 @@ type node struct {
 	attrs    []attribute  // of foreign elements, only the Ids
 	declared []binding
 	children int    // element children, kept or not
-	filled   bool   // holds character data other than blanks
+	filled   bool   // holds character data other than blanks; not kept for foreign elements
 	text     []byte // for elements in textual
-	kept     bool
 }
 
 type attribute struct{ space, local, value string }
@@ -67,17 +83,47 @@ var textual = map[string]bool{
 	"xades:EncapsulatedTimeStamp": true, "xades:EncapsulatedX509Certificate": true,
 }
 
-// maxNames bounds the table of interned names; further names are allocated one by one.
-const maxNames = 4096
+const (
+	maxNames    = 1024 // in the table of names
+	maxNameText = 128  // octets of one of them
+	maxKeep     = 4096 // nodes of an outline that is used again
+)
 
-// locate reads the whole document. Errors are *report.Error.
-func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
-	o := &outline{
-		doc: doc, bearers: map[string]id{}, twice: map[string]clash{},
+var outlines = sync.Pool{New: func() any {
+	return &outline{
+		bearers: map[string]id{}, twice: map[string]clash{}, places: map[int]report.Place{},
 		names: map[string]string{}, spaces: map[string]vocabulary{},
 	}
-	t := xmltext.NewTokenizer(doc, limits)
-	open := -1
+}}
+
+// release gives o back. Nothing of it may be in use any more.
+func (o *outline) release() {
+	if cap(o.nodes) > maxKeep || cap(o.attrs) > maxKeep || cap(o.frames) > maxKeep {
+		return
+	}
+	o.doc = nil
+	o.tok.Reset(nil, xmltext.Limits{})
+	clear(o.nodes)
+	clear(o.attrs)
+	clear(o.frames[:cap(o.frames)])
+	clear(o.bearers)
+	clear(o.twice)
+	clear(o.places)
+	clear(o.spaces)
+	if len(o.names) >= maxNames {
+		clear(o.names)
+	}
+	o.nodes, o.attrs, o.frames, o.classes = o.nodes[:0], o.attrs[:0], o.frames[:0], o.classes[:0]
+	o.signatures, o.includes, o.marks, o.operations = o.signatures[:0], o.includes[:0], o.marks[:0], nil
+	outlines.Put(o)
+}
+
+// locate reads the whole document. Errors are *report.Error. The outline should be released.
+func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
+	o := outlines.Get().(*outline)
+	o.doc = doc
+	t := &o.tok
+	t.Reset(doc, limits)
 	for {
 		kind, err := t.Next()
 		if err != nil {
@@ -88,26 +134,25 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 			o.enter()
 			return o, nil
 		case xmltext.StartElement:
-			if open = o.start(t, open); open == maxElements {
-				return nil, o.fail(report.XMLLimit, open, "more than %d elements that signatures are concerned with", maxElements)
+			o.start(t)
+			if n := len(o.nodes); n > maxElements {
+				return nil, o.fail(report.XMLLimit, n-1, "more than %d elements that signatures are concerned with", maxElements)
 			}
 		case xmltext.EndElement:
-			n := &o.nodes[open]
-			n.end = t.Span()
-			parent := n.parent
-			switch {
-			case !n.kept:
-				o.nodes = o.nodes[:open]
-			case parent >= 0:
-				o.nodes[parent].kept = true
+			last := len(o.frames) - 1
+			if n := o.frames[last].node; n >= 0 {
+				o.nodes[n].end = t.Span()
 			}
-			open = parent
+			o.frames = o.frames[:last]
 		case xmltext.Text:
-			if open < 0 {
+			if len(o.frames) == 0 {
 				continue
 			}
-			n := &o.nodes[open]
-			text := t.Text()
+			f := &o.frames[len(o.frames)-1]
+			if f.node < 0 || o.nodes[f.node].sym == "" {
+				continue
+			}
+			n, text := &o.nodes[f.node], t.Text()
 			if !n.filled && len(bytes.Trim(text, blanks)) > 0 {
 				n.filled = true
 			}
@@ -120,40 +165,65 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 
 const blanks = " \t\r\n"
 
-func (o *outline) start(t *xmltext.Tokenizer, parent int) int {
-	name := t.Name()
-	n := node{parent: parent, space: o.intern(name.Space), local: o.intern(name.Local), tag: t.Span()}
-	n.qname = n.local
-	var scratch [128]byte
-	if len(name.Prefix) > 0 {
-		n.qname = o.intern(append(append(append(scratch[:0], name.Prefix...), ':'), name.Local...))
+// start opens an element, and keeps it if it matters.
+func (o *outline) start(t *xmltext.Tokenizer) {
+	f := frame{tag: t.Span(), qname: t.QName(), binding: t.NameBinding(), from: t.FirstDeclared(), to: t.Bindings(), node: -1}
+	o.classes = o.classes[:f.from]
+	for i := f.from; i < f.to; i++ {
+		o.classes = append(o.classes, o.vocabulary(t.Binding(i).URI))
 	}
-	v := o.vocabulary(n.space)
-	if v.symbol != "" {
-		n.sym = o.intern(append(append(append(scratch[:0], v.symbol...), ':'), name.Local...))
-		n.version = v.version
+	keep := len(o.frames) == 0 || f.binding >= 0 && o.classes[f.binding].symbol != ""
+	if !keep {
+		p := &o.frames[len(o.frames)-1]
+		// A second child is refused by its number.
+		keep = p.node >= 0 && o.nodes[p.node].children == 0 && o.nodes[p.node].sym == "b:MessagePrimaryContent"
 	}
-	for _, b := range t.Declared() {
-		n.declared = append(n.declared, binding{o.intern(b.Prefix), o.intern(b.URI)})
+	attrs := t.Attrs()
+	for i := range attrs {
+		keep = keep || isID(attrs[i].Space, attrs[i].Local)
 	}
-	index := len(o.nodes)
-	n.kept = n.sym != "" || parent < 0
+	if len(o.frames) > 0 {
+		if p := &o.frames[len(o.frames)-1]; p.node >= 0 {
+			o.nodes[p.node].children++
+		} else {
+			p.children++
+		}
+	}
+	o.frames = append(o.frames, f)
+	if keep {
+		o.keep(t)
+	}
+}
+
+// keep makes nodes of the open elements that are none yet: ancestors before what they hold, which is document order.
+func (o *outline) keep(t *xmltext.Tokenizer) {
+	i := len(o.frames)
+	for i > 0 && o.frames[i-1].node < 0 {
+		i--
+	}
+	for ; i < len(o.frames); i++ {
+		o.node(t, i)
+	}
+	index := len(o.nodes) - 1
+	n := &o.nodes[index]
+	from := len(o.attrs)
 	for _, a := range t.Attrs() {
-		space, local := o.intern(a.Space), o.intern(a.Local)
-		isID := isID(space, local)
-		if n.sym != "" || isID {
-			n.attrs = append(n.attrs, attribute{space, local, string(a.Value)})
+		id := isID(a.Space, a.Local)
+		if n.sym == "" && !id {
+			continue
 		}
-		if isID {
-			n.kept = true
-			o.bear(string(a.Value), index, isDeclaredID(space, local))
+		kept := attribute{space: o.intern(a.Space), local: o.intern(a.Local)}
+		if kept.local == "Algorithm" {
+			kept.value = o.intern(a.Value)
+		} else {
+			kept.value = string(a.Value)
+		}
+		o.attrs = append(o.attrs, kept)
+		if id {
+			o.bear(kept.value, index, isDeclaredID(kept.space, kept.local))
 		}
 	}
-	if parent >= 0 {
-		p := &o.nodes[parent]
-		p.children++
-		n.kept = n.kept || p.sym == "b:MessagePrimaryContent" && p.children == 1 // a second one is refused by its number
-	}
+	n.attrs = o.attrs[from:len(o.attrs):len(o.attrs)]
 	switch n.sym {
 	case "ds:Signature":
 		o.signatures = append(o.signatures, index)
@@ -168,8 +238,36 @@ func (o *outline) start(t *xmltext.Tokenizer, parent int) int {
 			n.sym = "wsse:Security[recipient]"
 		}
 	}
+}
+
+// node makes one of an open element.
+func (o *outline) node(t *xmltext.Tokenizer, i int) {
+	f := &o.frames[i]
+	f.node = len(o.nodes)
+	n := node{parent: -1, tag: f.tag, qname: o.intern(f.qname), children: f.children}
+	if i > 0 {
+		n.parent = o.frames[i-1].node
+	}
+	n.local = n.qname
+	if colon := bytes.IndexByte(f.qname, ':'); colon >= 0 {
+		n.local = n.qname[colon+1:]
+	}
+	switch {
+	case f.binding >= 0:
+		n.space = o.intern(t.Binding(f.binding).URI)
+		if v := o.classes[f.binding]; v.symbol != "" {
+			var scratch [maxNameText]byte
+			n.sym = o.intern(append(append(append(scratch[:0], v.symbol...), ':'), n.local...))
+			n.version = v.version
+		}
+	case f.binding == xmltext.XMLBinding:
+		n.space = nsXML
+	}
+	for b := f.from; b < f.to; b++ {
+		d := t.Binding(b)
+		n.declared = append(n.declared, binding{o.intern(d.Prefix), o.intern(d.URI)})
+	}
 	o.nodes = append(o.nodes, n)
-	return index
 }
 
 func (o *outline) bear(value string, node int, declared bool) {
@@ -195,18 +293,19 @@ func (o *outline) intern(b []byte) string {
 		return s
 	}
 	s := string(b)
-	if len(o.names) < maxNames {
+	if len(o.names) < maxNames && len(b) <= maxNameText {
 		o.names[s] = s
 	}
 	return s
 }
 
-func (o *outline) vocabulary(space string) vocabulary {
-	v, ok := o.spaces[space]
+func (o *outline) vocabulary(space []byte) vocabulary {
+	v, ok := o.spaces[string(space)]
 	if !ok {
-		v, _ = vocabularyOf(space)
+		s := o.intern(space)
+		v, _ = vocabularyOf(s)
 		if len(o.spaces) < maxNames {
-			o.spaces[space] = v
+			o.spaces[s] = v
 		}
 	}
 	return v
@@ -276,24 +375,23 @@ const maxPathText = 512
 
 // path renders the way from the root, with names as written. Of a long one the end is shown.
 func (o *outline) path(n int) string {
-	var steps []string
-	length := 0
-	for ; n >= 0; n = o.nodes[n].parent {
-		step := quote(o.nodes[n].qname)
-		if length += 1 + len(step); length > maxPathText {
-			steps = append(steps, "…")
+	length, top := 0, n
+	for ; top >= 0; top = o.nodes[top].parent {
+		if length += 1 + len(quote(o.nodes[top].qname)); length > maxPathText {
 			break
 		}
-		steps = append(steps, step)
 	}
-	var b strings.Builder
-	for i, step := range slices.Backward(steps) {
-		if i < len(steps)-1 || step != "…" {
-			b.WriteByte('/')
-		}
-		b.WriteString(step)
+	out := make([]byte, min(length, maxPathText+len("…")))
+	at := len(out)
+	for ; n != top; n = o.nodes[n].parent {
+		name := quote(o.nodes[n].qname)
+		at -= copy(out[at-len(name):], name) + 1
+		out[at] = '/'
 	}
-	return b.String()
+	if top >= 0 {
+		at -= copy(out[at-len("…"):], "…")
+	}
+	return string(out[at:])
 }
 
 // lookup resolves a prefix in the scope of n's content.

@@ -82,14 +82,17 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 }
 
 // isID tells the attributes that give an element its Id: Id, ID and id without a namespace, wsu:Id, xml:id.
-func isID(space, local string) bool {
-	switch space {
+func isID[T string | []byte](space, local T) bool {
+	if len(local) != 2 {
+		return false
+	}
+	switch string(space) {
 	case "":
-		return local == "Id" || local == "ID" || local == "id"
+		return string(local) == "Id" || string(local) == "ID" || string(local) == "id"
 	case nsWSU:
-		return local == "Id"
+		return string(local) == "Id"
 	case nsXML:
-		return local == "id"
+		return string(local) == "id"
 	}
 	return false
 }

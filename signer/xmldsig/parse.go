@@ -1,9 +1,11 @@
 package xmldsig
 
 import (
+	"bytes"
 	"encoding/base64"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/signer/report"
@@ -198,10 +200,14 @@ func (r *reader) end() *report.Error {
 	return r.err
 }
 
+var strict = base64.StdEncoding.Strict()
+
 // decode reads base64 with blanks anywhere.
 func decode(text []byte) ([]byte, error) {
-	text = slices.DeleteFunc(slices.Clone(text), func(c byte) bool { return strings.IndexByte(blanks, c) >= 0 })
-	return base64.StdEncoding.Strict().AppendDecode(nil, text)
+	if bytes.IndexByte(text, ' ') >= 0 || bytes.IndexByte(text, '\t') >= 0 {
+		text = slices.DeleteFunc(slices.Clone(text), func(c byte) bool { return c == ' ' || c == '\t' })
+	}
+	return strict.AppendDecode(nil, text) // which passes over line ends
 }
 
 // chain turns the transforms of a Reference of s into those of canon. target is the element that the Reference means.
@@ -237,6 +243,8 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 func quote(s string) string {
 	if len(s) > 120 {
 		s = s[:120] + "…"
+	} else if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == utf8.RuneError }) {
+		return s
 	}
 	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
 		if r < ' ' {

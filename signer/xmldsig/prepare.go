@@ -27,7 +27,9 @@ type Input struct {
 	// has none). detached needs it: "#id" of an element beside the signature, or the URI of content that stays outside.
 	Target string
 	// Time is the claimed signing time (XAdES); zero leaves it out. The certificate must be valid now, and then.
-	Time   time.Time
+	Time time.Time
+	// Keys prepares the key that Complete verifies the value with; may be nil.
+	Keys   *gost.KeyCache
 	Limits xmltext.Limits
 }
 
@@ -36,6 +38,7 @@ type Prepared struct {
 	doc    []byte // the signed document, blank where the value goes
 	value  int    // offset of the blank
 	key    *gost.PublicKey
+	keys   *gost.KeyCache
 	digest []byte
 	id     string
 }
@@ -50,7 +53,7 @@ func (p *Prepared) Digest() []byte { return slices.Clone(p.digest) }
 // insertions. The one exception is an empty-element tag that must take the signature in: its "/>" becomes a pair of tags.
 // The error is a *report.Error.
 func (p *Prepared) Complete(signature []byte) ([]byte, error) {
-	if err := p.key.Verify(p.digest, signature); err != nil {
+	if err := p.keys.Verify(p.key, p.digest, signature); err != nil {
 		message := "the value does not verify with the key in the certificate"
 		if errors.Is(err, gost.ErrSignatureLength) {
 			message = "the value has a wrong length for the key in the certificate"
@@ -68,7 +71,7 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	if err := checkSigner(in.Certificate, in.Time); err != nil {
 		return nil, err
 	}
-	plan := &plan{draft: draft{algorithm: in.Certificate.PublicKey.Algorithm, certificate: in.Certificate.Raw}}
+	plan := &plan{keys: in.Keys, draft: draft{algorithm: in.Certificate.PublicKey.Algorithm, certificate: in.Certificate.Raw}}
 	source := in.Document
 	if p.place == apart && !strings.HasPrefix(in.Target, "#") {
 		if err := plan.external(&in); err != nil {
@@ -80,6 +83,7 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 		if err != nil {
 			return nil, err
 		}
+		defer o.release()
 		if err := plan.make(p, o, &in); err != nil {
 			return nil, err
 		}
@@ -90,6 +94,7 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 // plan is a draft and where it goes.
 type plan struct {
 	draft   draft
+	keys    *gost.KeyCache
 	edits   []edit // besides the Signature
 	at      edit   // where the Signature goes: its text stands between before and after
 	after   string
@@ -332,7 +337,11 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 	edits = append(edits, place)
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.at - b.at })
 
-	var doc []byte
+	size := len(source)
+	for _, e := range edits {
+		size += len(e.text) - e.skip
+	}
+	doc := make([]byte, 0, size)
 	from, signature := 0, -1
 	for _, e := range edits {
 		doc = append(doc, source[from:e.at]...)
@@ -346,14 +355,14 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 
 	for i, r := range pl.draft.references {
 		h := pl.draft.algorithm.Digest.New()
-		node := canon.Node{Whole: r.whole}
+		node, from := canon.Node{Whole: r.whole}, 0
 		switch {
 		case r.content != nil:
 			h.Write(r.content)
 		case r.inside == "object":
 			node.Element = signature + w.object
 		case r.inside == "properties":
-			node.Element = signature + w.properties
+			from, node.Element = signature, w.properties // as for SignedInfo
 		case !r.whole:
 			node.Element = r.target
 			for _, e := range edits {
@@ -363,18 +372,20 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 			}
 		}
 		if r.content == nil {
-			if err := apply(h, doc, node, r.transforms, signature, limits); err != nil {
+			if err := apply(h, doc[from:], node, r.transforms, signature, limits); err != nil {
 				return nil, err
 			}
 		}
 		base64.StdEncoding.Encode(doc[signature+w.digests[i]:], h.Sum(nil))
 	}
 
+	// The Signature declares what SignedInfo uses, so its canonical form is the same in the text alone.
 	h := pl.draft.algorithm.Digest.New()
-	if err := apply(h, doc, canon.Node{Element: signature + w.signedInfo}, chainExclusive, signature, limits); err != nil {
+	text := doc[signature : signature+len(w.head)]
+	if err := apply(h, text, canon.Node{Element: w.signedInfo}, chainExclusive, 0, limits); err != nil {
 		return nil, err
 	}
-	return &Prepared{doc: doc, value: signature + w.value, key: key, digest: h.Sum(nil), id: pl.draft.id}, nil
+	return &Prepared{doc: doc, value: signature + w.value, key: key, keys: pl.keys, digest: h.Sum(nil), id: pl.draft.id}, nil
 }
 
 // apply digests what a chain without parameters makes of a node.

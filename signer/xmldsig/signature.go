@@ -44,6 +44,7 @@ type written struct {
 func (d *draft) write() *written {
 	w := &written{}
 	var b bytes.Buffer
+	b.Grow(2048 + len(d.properties) + base64.StdEncoding.EncodedLen(len(d.certificate)))
 	b.WriteString(`<ds:Signature xmlns:ds="` + nsDS + `"`)
 	attributeIf(&b, "Id", d.id)
 	b.WriteString(`>`)
@@ -80,8 +81,9 @@ func (d *draft) write() *written {
 		b.WriteString(`<` + p + `SecurityTokenReference><` + p + `Reference URI="#` + escape(d.tokenID) +
 			`" ValueType="` + tokenX509 + `"/></` + p + `SecurityTokenReference>`)
 	} else {
-		b.WriteString(`<ds:X509Data><ds:X509Certificate>` + base64.StdEncoding.EncodeToString(d.certificate) +
-			`</ds:X509Certificate></ds:X509Data>`)
+		b.WriteString(`<ds:X509Data><ds:X509Certificate>`)
+		b.Write(base64.StdEncoding.AppendEncode(b.AvailableBuffer(), d.certificate))
+		b.WriteString(`</ds:X509Certificate></ds:X509Data>`)
 	}
 	b.WriteString(`</ds:KeyInfo>`)
 	if d.properties != "" {
@@ -102,9 +104,9 @@ func (d *draft) write() *written {
 
 // blank leaves room for the base64 of size octets.
 func blank(b *bytes.Buffer, size int) {
-	for range base64.StdEncoding.EncodedLen(size) {
-		b.WriteByte('=')
-	}
+	const most = "================================================================" + // of 512 bits
+		"================================================================" + "============================================"
+	b.WriteString(most[:base64.StdEncoding.EncodedLen(size)])
 }
 
 func attributeIf(b *bytes.Buffer, name, value string) {

@@ -26,6 +26,7 @@ func TimeStampInput(doc []byte, id string, limits xmltext.Limits) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
+	defer o.release()
 	s, _, err := o.stampable(id)
 	if err != nil {
 		return nil, err
@@ -45,6 +46,7 @@ func AddTimeStamp(doc []byte, id string, token []byte, limits xmltext.Limits) ([
 	if err != nil {
 		return nil, err
 	}
+	defer o.release()
 	if len(token) == 0 || len(token) > maxToken {
 		return nil, report.Errorf(report.TimeStampToken, report.Place{}, "a time-stamp token of %d octets", len(token))
 	}

@@ -12,8 +12,9 @@
 #include <openssl/conf.h>
 #include <openssl/engine.h>
 #include <openssl/evp.h>
+#include "peer.h"
 
-static void fail(const char *what) {
+void fail(const char *what) {
 	fprintf(stderr, "peer: %s\n", what);
 	exit(1);
 }
@@ -24,12 +25,12 @@ static double cpu_ns(void) {
 	return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
-static unsigned char *input;
-static size_t input_len;
-static const EVP_MD *md;
-static EVP_PKEY *key;
-static unsigned char digest[64], sig[128];
-static size_t digest_len, sig_len;
+unsigned char *input;
+size_t input_len;
+const EVP_MD *md;
+EVP_PKEY *key;
+unsigned char digest[64], sig[160];
+size_t digest_len, sig_len;
 
 static void op_hash(void) {
 	unsigned char out[64];
@@ -43,7 +44,7 @@ static void op_sign(void) {
 	EVP_PKEY_CTX_free(ctx);
 }
 
-static void op_verify(void) {
+void op_verify(void) {
 	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
 	if (!ctx || EVP_PKEY_verify_init(ctx) <= 0 || EVP_PKEY_verify(ctx, sig, sig_len, digest, digest_len) != 1) fail("verify");
 	EVP_PKEY_CTX_free(ctx);
@@ -86,6 +87,9 @@ int main(int argc, char **argv) {
 	void (*op)(void) = NULL;
 	if (!strncmp(name, "hash", 4)) op = op_hash;
 	if (!strcmp(name, "c14n")) op = op_c14n;
+	if (!strncmp(name, "xmlsign", 7)) op = op_xmlsign;
+	if (!strncmp(name, "xmlverify", 9)) op = op_xmlverify;
+	xmldsig(name);
 	if (!strncmp(name, "sign", 4) || !strncmp(name, "verify", 6)) {
 		op = name[0] == 's' ? op_sign : op_verify;
 		make_key(bits == 512 ? "gost2012_512" : "gost2012_256", strstr(name, "tc26") ? "TCA" : "A");

@@ -217,7 +217,7 @@ func (m *matcher) write(piece []byte) error {
 // digestMethods lists the digests that the signers name, each once.
 func (sd *signedData) digestMethods() (list []*digest) {
 	for i := range sd.signers {
-		if d := digestByOID(sd.signers[i].digestAlgorithm.oid); d != nil && !slices.Contains(list, d) {
+		if d := digestByOID(sd.signers[i].digestAlgorithm.oid); d != nil && d.gost != nil && !slices.Contains(list, d) {
 			list = append(list, d)
 		}
 	}

@@ -123,19 +123,8 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 	if _, err := r.integer("SignedData.version"); err != nil {
 		return nil, err
 	}
-	digests, err := r.expect(tagSet, "digestAlgorithms")
-	if err != nil {
+	if err := sd.parseDigestAlgorithms(&r); err != nil {
 		return nil, err
-	}
-	for in := r.inside(digests); !in.empty(); {
-		start := in.pos
-		if _, err := in.algorithm("digestAlgorithms"); err != nil {
-			return nil, err
-		}
-		if len(sd.digestAlgorithms) == maxDigests {
-			return nil, limitExceeded(in.pos, "more than %d digestAlgorithms", maxDigests)
-		}
-		sd.digestAlgorithms = append(sd.digestAlgorithms, in.message[start:in.pos])
 	}
 	encapsulated, err := r.expect(tagSequence, "encapContentInfo")
 	if err != nil {
@@ -145,33 +134,56 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 	if err := sd.parseContent(r.inside(encapsulated)); err != nil {
 		return nil, err
 	}
+	return sd, sd.parseRest(r, limits)
+}
+
+func (sd *signedData) parseDigestAlgorithms(r *reader) error {
+	set, err := r.expect(tagSet, "digestAlgorithms")
+	if err != nil {
+		return err
+	}
+	for in := r.inside(set); !in.empty(); {
+		if len(sd.digestAlgorithms) == maxDigests {
+			return limitExceeded(in.pos, "more than %d digestAlgorithms", maxDigests)
+		}
+		start := in.pos
+		if _, err := in.algorithm("digestAlgorithms"); err != nil {
+			return err
+		}
+		sd.digestAlgorithms = append(sd.digestAlgorithms, in.message[start:in.pos])
+	}
+	return nil
+}
+
+// parseRest reads what follows encapContentInfo.
+func (sd *signedData) parseRest(r reader, limits Limits) error {
 	if r.peek() == tagContext0 {
 		set, err := r.next("certificates")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := sd.parseCertificates(r.inside(set)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if r.peek() == tagContext1 {
 		crls, err := r.next("crls")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		sd.crls = r.raw(crls)
 	}
 	set, err := r.expect(tagSet, "signerInfos")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for in := r.inside(set); !in.empty(); {
 		if len(sd.signers) == limits.Signers {
-			return nil, limitExceeded(in.pos, "more than %d signers", limits.Signers)
+			return limitExceeded(in.pos, "more than %d signers", limits.Signers)
 		}
 		e, err := in.expect(tagSequence, "SignerInfo")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		n := len(sd.signers)
 		si := signerInfo{
@@ -180,17 +192,17 @@ func parseSignedData(r reader, limits Limits) (*signedData, error) {
 		}
 		si.place = e.place(si.where)
 		if err := si.parse(in.inside(e)); err != nil {
-			return nil, err
+			return err
 		}
 		sd.signers = append(sd.signers, si)
 	}
 	left := limits.Signers - len(sd.signers)
 	for i := range sd.signers {
 		if err := sd.signers[i].parseCountersignatures(r.message, limits.Depth, 0, &left); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return sd, r.finish("SignedData")
+	return r.finish("SignedData")
 }
 
 // parseContent reads EncapsulatedContentInfo, RFC 5652 section 5.2. Contents of other types than OCTET STRING, which only

@@ -141,7 +141,7 @@ func (v *verifier) signer(si *signerInfo, content *content) examined {
 	if si.signed == nil {
 		content.checkNoAttributes(&s)
 	}
-	covered := si.signed == nil || si.checkMessageDigest(&s, content.sums(digestByOID(si.digestAlgorithm.oid)))
+	covered := si.signed == nil || si.checkMessageDigest(&s, content.sums(v.digestMethod(si)))
 	v.trace(si, content)
 	at := v.policy.Time
 	if !v.token {
@@ -166,6 +166,14 @@ func (v *verifier) signer(si *signerInfo, content *content) examined {
 		}
 	}
 	return best
+}
+
+// digestMethod is what a SignerInfo says to have digested the content with; nil when it is unknown, or not used by documents.
+func (v *verifier) digestMethod(si *signerInfo) *digest {
+	if d := digestByOID(si.digestAlgorithm.oid); d != nil && (d.gost != nil || v.token) {
+		return d
+	}
+	return nil
 }
 
 func (v *verifier) trace(si *signerInfo, content *content) {

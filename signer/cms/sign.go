@@ -3,6 +3,7 @@ package cms
 import (
 	"bytes"
 	"encoding/asn1"
+	"io"
 	"slices"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 // Input is what to sign.
 type Input struct {
 	Content     []byte
-	Digest      []byte // instead of Content, for detached profiles: digest of the content with the key's hash, wire order
+	Digest      []byte    // instead of Content, for detached profiles: digest of the content with the key's hash, wire order
+	Reader      io.Reader // instead of Content, for detached profiles: content of any size, read to its end by Prepare
 	Certificate *gost.Certificate
 	Chain       []*gost.Certificate // further certificates to include; the root is left out
 	Time        time.Time           // signingTime
@@ -37,7 +39,7 @@ type Prepared struct {
 }
 
 // Prepare checks everything that can be checked before a key is touched. Errors are *report.Error: RequestInvalid,
-// KeyUnusable, CertTime, CertKeyPeriod, CertUsage, CertExtension. The content must not change until Complete.
+// KeyUnusable, CertTime, CertKeyPeriod, CertUsage, CertExtension; or that of in.Reader. The content must not change until Complete.
 func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	if err := p.check(in); err != nil {
 		return nil, err
@@ -46,7 +48,14 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 		return prepareCountersignature(in)
 	}
 	messageDigest := in.Digest
-	if messageDigest == nil {
+	switch {
+	case in.Reader != nil:
+		d := newDigester([]*digest{digestByOID(in.Certificate.PublicKey.Algorithm.Digest.OID)})
+		if _, err := copyContent(in.Reader, d.write); err != nil {
+			return nil, err
+		}
+		messageDigest = d.hashes[0].Sum(nil)
+	case messageDigest == nil:
 		messageDigest = sum(in.Certificate.PublicKey.Algorithm.Digest.New(), in.Content)
 	}
 	return p.prepare(in, messageDigest), nil
@@ -92,8 +101,10 @@ func (p *Profile) check(in Input) error {
 		return refuse(report.RequestInvalid, "the signing time cannot be written")
 	case in.Digest != nil && !p.Detached:
 		return refuse(report.RequestInvalid, "a digest cannot replace the content of an attached signature")
-	case in.Digest != nil && in.Content != nil:
-		return refuse(report.RequestInvalid, "both content and digest are given")
+	case in.Reader != nil && !p.Detached:
+		return refuse(report.RequestInvalid, "a reader cannot replace the content of an attached signature; NewStream takes it")
+	case count(in.Digest != nil, in.Content != nil, in.Reader != nil) > 1:
+		return refuse(report.RequestInvalid, "more than one of content, digest and reader is given")
 	case in.Digest != nil && len(in.Digest) != c.PublicKey.Algorithm.Digest.Size:
 		return refuse(report.RequestInvalid, "the digest has %d octets, %s has %d",
 			len(in.Digest), c.PublicKey.Algorithm.Digest.Name, c.PublicKey.Algorithm.Digest.Size)

@@ -74,6 +74,7 @@ type Library struct {
 	files map[string]file         // CRLs from files, by path
 	tasks map[string]*task        // what is fetched, by key
 	lists map[string][]trust.List // by the DER of the issuer's name: from files and tasks
+	named map[string][]string     // further addresses of CRLs, by the DER of the issuer's certificate
 }
 
 // Open reads files, folders and cache. It does not touch the network; see Run.
@@ -119,7 +120,7 @@ func (l *Library) Lists(c, issuer *gost.Certificate) []trust.List {
 	if !l.config.Fetch {
 		return lists
 	}
-	first := l.want(addressesOf(c.DistributionPoints), issuer)
+	first := l.want(l.alternatives(c, issuer), issuer)
 	l.want(addressesOf(c.FreshestCRL), issuer)
 	for _, list := range lists {
 		l.want(addressesOf(list.FreshestCRL), issuer)
@@ -128,6 +129,27 @@ func (l *Library) Lists(c, issuer *gost.Certificate) []trust.List {
 		return lists
 	}
 	return l.known(c)
+}
+
+// SetAddresses names further addresses of CRLs, by the DER of the certificate of their issuer, such as those in a list of
+// accredited authorities. They are tried after those in the certificate asked about.
+func (l *Library) SetAddresses(byIssuer map[string][]string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.named = byIssuer
+}
+
+// alternatives are the addresses of the CRL that speaks of c.
+func (l *Library) alternatives(c, issuer *gost.Certificate) []string {
+	addresses := addressesOf(c.DistributionPoints)
+	l.mutex.RLock()
+	defer l.mutex.RUnlock()
+	for _, a := range l.named[string(issuer.Raw)] {
+		if CheckAddress(a) == nil && !slices.Contains(addresses, a) && len(addresses) < maxAlternatives {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
 }
 
 func (l *Library) known(c *gost.Certificate) []trust.List {

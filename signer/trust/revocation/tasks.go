@@ -56,7 +56,7 @@ func addressesOf(points []gost.DistributionPoint) []string {
 			continue
 		}
 		for _, a := range p.URIs() {
-			if CheckAddress(a) == nil && len(out) < 16 {
+			if CheckAddress(a) == nil && len(out) < maxAlternatives {
 				out = append(out, a)
 			}
 		}

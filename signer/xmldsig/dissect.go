@@ -63,7 +63,7 @@ func (o *outline) dissect(n int) Parts {
 	p.SignedInfo, p.ValuePlace = o.place(s.signedInfo), o.place(s.value)
 	p.C14N = canon.Transform{URI: s.c14n.uri, PrefixList: s.c14n.prefixes}
 	p.Method, p.Value = s.method, string(o.nodes[s.value].text)
-	p.Certificates, _ = o.certificates(s)
+	p.Certificates, _ = (&examiner{outline: o}).certificates(s)
 	for i := range s.references {
 		p.References = append(p.References, o.dissectReference(s, &s.references[i]))
 	}

@@ -115,45 +115,33 @@ func (k *Keeper) forget(s Source) {
 	delete(k.pins, s)
 }
 
-// LogIn logs in as the user to the token in the slot, by the rules of [Keeper.Try]. A token that is logged in already is a
-// success; nothing was learnt of the PIN then.
+// LogIn logs in as the user to the token in the slot, with at most one try of the PIN: flags first; no PIN that this token has
+// refused before; one process at a time; and a durable mark around the call. A token that is logged in already is a success;
+// nothing is learnt of the PIN then. All errors are *Error.
+//
+// What the record remembers:
+//   - a PIN that was refused, until a login succeeds or an operator removes the record;
+//   - a try whose outcome is not known, because the process died or the token failed in it. It may have counted: one more
+//     is made if the token shows no flag, then an operator is asked.
 func (k *Keeper) LogIn(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login) error {
-	info, err := m.TokenInfo(slot)
-	if err != nil {
-		return &Error{Answered, "look at the token", err}
-	}
-	err = k.Try(ctx, info, l, func(secret string) error { return m.Login(s, p11.User, secret) })
+	err := k.use(ctx, attempt{module: m, slot: slot, Login: l, why: logIn, try: func(secret string) error {
+		return m.Login(s, p11.User, secret)
+	}})
 	if errors.Is(err, p11.UserAlreadyLoggedIn) {
 		return nil
 	}
 	return err
 }
 
-// Try makes at most one try with the PIN of l, whatever it is that tries it: flags first, which are given fresh in info; no
-// PIN that this token has refused before; one process at a time; and a durable mark around the call. try returns the token's
-// return code as a p11.Error; the secret is lent to it. All errors are *Error.
-//
-// What the record remembers:
-//   - a PIN that was refused, until a login succeeds or an operator removes the record;
-//   - a try whose outcome is not known, because the process died or the token failed in it. It may have counted: one more
-//     is made if the token shows no flag, then an operator is asked.
-func (k *Keeper) Try(ctx context.Context, info p11.TokenInfo, l Login, try func(secret string) error) error {
-	return k.attempt(ctx, info, l, logIn, try)
-}
-
-// Change sets a new PIN by the old one, whose try is made by the rules of [Keeper.Try]; a token that wants its PIN changed is
-// obeyed. The session must be a read-write one. The caller has checked the new PIN by [Fits].
+// Change sets a new PIN by the old one, whose try is made by the rules of [Keeper.LogIn]; a token that wants its PIN changed
+// is obeyed. The session must be a read-write one. The caller has checked the new PIN by [Fits].
 func (k *Keeper) Change(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login, next PIN) error {
 	if err := next.Use(func(secret string) error { return check(secret) }); err != nil {
 		return &Error{Config, change.String(), err}
 	}
-	info, err := m.TokenInfo(slot)
-	if err != nil {
-		return &Error{Answered, "look at the token", err}
-	}
-	err = k.attempt(ctx, info, l, change, func(old string) error {
+	err := k.use(ctx, attempt{module: m, slot: slot, Login: l, why: change, try: func(old string) error {
 		return next.Use(func(next string) error { return m.SetPIN(s, old, next) })
-	})
+	}})
 	if err == nil {
 		k.forget(l.Source)
 	}
@@ -168,60 +156,95 @@ const (
 	change         // C_SetPIN: what the token wants changed may be, and some codes are about the new PIN
 )
 
-func (k *Keeper) attempt(ctx context.Context, info p11.TokenInfo, l Login, why purpose, try func(secret string) error) error {
-	op := why.String()
-	if info.Serial != l.Serial {
-		return &Error{Away, op, errors.New("another token is in the slot")}
-	}
-	if err := checkFlags(info.Flags, l.AllowFinalTry, why); err != nil {
+// attempt is one try and what it needs.
+type attempt struct {
+	module p11.Module
+	slot   uint
+	Login
+	why purpose
+	try func(secret string) error
+}
+
+// use finds the PIN and lends it to a.
+func (k *Keeper) use(ctx context.Context, a attempt) error {
+	if _, err := a.look(); err != nil { // a PIN that may not be tried is not read
 		return err
 	}
-	p, err := k.get(l.Source, l.Serial)
-	if err != nil {
-		return &Error{SourceKind(err), "get the PIN", err}
+	for {
+		p, err := k.get(a.Source, a.Serial)
+		if err != nil {
+			return &Error{SourceKind(err), "get the PIN", err}
+		}
+		err = p.Use(func(secret string) error {
+			if secret == "" {
+				return errWiped
+			}
+			return a.locked(ctx, p, secret)
+		})
+		if e, ok := errors.AsType[*Error](err); ok && (e.Kind == Refused || e.Kind == Config || outcomeOf(e.Err, a.why) == wrong) {
+			k.forget(a.Source)
+		}
+		// Somebody else's try may have shown it to be wrong a moment ago: its source is read anew then.
+		if err != errWiped {
+			return err
+		}
+		if a.Source.Value != (PIN{}) {
+			return &Error{Config, "get the PIN", err}
+		}
 	}
-	if !Fits(info, p) {
-		k.forget(l.Source)
-		return &Error{Config, op, fmt.Errorf("the PIN's length is outside the token's %d to %d", info.MinPIN, info.MaxPIN)}
+}
+
+var errWiped = errors.New("the PIN was wiped")
+
+// look reads the token's flags and refuses what they forbid.
+func (a attempt) look() (p11.TokenInfo, error) {
+	info, err := a.module.TokenInfo(a.slot)
+	switch {
+	case err != nil:
+		return info, &Error{Answered, "look at the token", err}
+	case info.Serial != a.Serial:
+		return info, &Error{Away, a.why.String(), errors.New("another token is in the slot")}
 	}
-	unlock, err := lock(ctx, l.StateDir, l.Serial)
+	return info, checkFlags(info.Flags, a.AllowFinalTry, a.why)
+}
+
+// locked makes the try while the record is held against others. It looks again: another's try may have come in between.
+func (a attempt) locked(ctx context.Context, p PIN, secret string) error {
+	unlock, err := lock(ctx, a.StateDir, a.Serial)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-
-	err = attempt{info, l, why}.make(p, try)
-	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == Refused || outcomeOf(e.Err, why) == wrong) {
-		k.forget(l.Source)
+	info, err := a.look()
+	if err != nil {
+		return err
 	}
-	return err
+	if !fits(info, len(secret)) {
+		return &Error{Config, a.why.String(), fmt.Errorf("the PIN's length is outside the token's %d to %d", info.MinPIN, info.MaxPIN)}
+	}
+	return a.once(info, p, secret)
 }
 
-// attempt is one try, made while the record is held against others.
-type attempt struct {
-	info p11.TokenInfo
-	l    Login
-	why  purpose
-}
-
-func (a attempt) make(p PIN, try func(secret string) error) error {
+// once is the try itself, between two writings of the record.
+func (a attempt) once(info p11.TokenInfo, p PIN, secret string) error {
 	op := a.why.String()
 	refuse := func(format string, args ...any) error { return &Error{Refused, op, fmt.Errorf(format, args...)} }
-	path := recordPath(a.l.StateDir, a.l.Serial)
-	rec, err := readRecord(path, a.l.Serial)
+	path := recordPath(a.StateDir, a.Serial)
+	rec, err := readRecord(path, a.Serial)
 	if err != nil {
 		return refuse("%w; look into it and remove the file", err)
 	}
-	tag, err := rec.tag(p)
+	tag, err := rec.tag(p, secret)
 	if err != nil {
 		return &Error{Failed, op, err}
 	}
 	if rec.refused(tag) {
 		return refuse("the token has refused this PIN before; correct it, or remove %s to spend another try", path)
 	}
+	before := rec
 	if rec.Attempt != nil {
-		flagged := a.info.Flags&(p11.FlagPINCountLow|p11.FlagPINFinalTry) != 0
-		if flagged || rec.Interrupted > 0 && !a.l.FlagsTrusted {
+		flagged := info.Flags&(p11.FlagPINCountLow|p11.FlagPINFinalTry) != 0
+		if flagged || rec.Interrupted > 0 && !a.FlagsTrusted {
 			return refuse("the outcome of an earlier try at %s is not known; remove %s to spend another",
 				rec.Attempt.Format(time.RFC3339), path)
 		}
@@ -233,7 +256,7 @@ func (a attempt) make(p PIN, try func(secret string) error) error {
 		return &Error{Failed, "record the try of the PIN", err} // a full disk may be emptied
 	}
 
-	err = p.Use(try)
+	err = a.try(secret)
 	out := outcomeOf(err, a.why)
 	var kept error
 	switch out {
@@ -244,10 +267,10 @@ func (a attempt) make(p PIN, try func(secret string) error) error {
 		rec.Attempt, rec.Interrupted = nil, 0
 		kept = rec.write(path)
 	case untried:
-		if rec.Attempt, rec.Interrupted = nil, 0; len(rec.Refused) > 0 {
-			kept = rec.write(path)
-		} else {
+		if before.Attempt == nil && len(before.Refused) == 0 {
 			kept = removeRecord(path)
+		} else {
+			kept = before.write(path)
 		}
 	case unknown: // the mark stays
 	}
@@ -272,12 +295,6 @@ const (
 	untried // the token did not look at the PIN
 )
 
-// Untried marks an error of a try that was given up before the PIN was sent.
-type Untried struct{ Err error }
-
-func (e Untried) Error() string { return e.Err.Error() }
-func (e Untried) Unwrap() error { return e.Err }
-
 // untriedCodes come, by PKCS#11 2.40 sections 5.1 and 5.6, before the token compares PINs.
 var untriedCodes = map[p11.Error]bool{
 	p11.UserAlreadyLoggedIn: true, p11.UserPINNotInitialized: true, p11.PINLocked: true, p11.PINExpired: true,
@@ -289,9 +306,6 @@ var untriedCodes = map[p11.Error]bool{
 func outcomeOf(err error, why purpose) outcome {
 	if err == nil {
 		return right
-	}
-	if _, ok := errors.AsType[Untried](err); ok {
-		return untried
 	}
 	code, ok := errors.AsType[p11.Error](err)
 	switch {
@@ -332,8 +346,10 @@ func checkFlags(flags uint, allowFinalTry bool, why purpose) error {
 }
 
 // Fits tells whether the token would take a PIN of this length. No upper bound is given as 0.
-func Fits(info p11.TokenInfo, p PIN) bool {
-	n := uint(p.Len())
+func Fits(info p11.TokenInfo, p PIN) bool { return fits(info, p.Len()) }
+
+func fits(info p11.TokenInfo, length int) bool {
+	n := uint(length)
 	return n > 0 && n >= info.MinPIN && (info.MaxPIN == 0 || n <= info.MaxPIN)
 }
 

@@ -116,6 +116,24 @@ func TestUntried(t *testing.T) {
 	}
 }
 
+// What a token says before it looks at a PIN does not make it forget a try of unknown outcome either.
+func TestUntriedBetween(t *testing.T) {
+	s := newStand(t)
+	var code error
+	s.Fault = func(call string) error {
+		if call == "Login" {
+			return code
+		}
+		return nil
+	}
+	for _, code = range []error{p11.DeviceError, p11.SessionHandleInvalid, p11.TokenNotPresent, p11.DeviceError} {
+		if err := s.try(t); !errors.Is(err, code) {
+			t.Error(err)
+		}
+	}
+	wantKind(t, s.try(t), Refused)
+}
+
 // A process that died within C_Login, and left the mark, is allowed one more try.
 func TestInterrupted(t *testing.T) {
 	s := newStand(t)
@@ -163,6 +181,52 @@ func TestManyAtOnce(t *testing.T) {
 	s.login.Source = value(rightPIN)
 	if err := s.try(t); err != nil {
 		t.Error(err)
+	}
+}
+
+// One keeper's logins share the PIN that they read; the first refusal drops it while others have it in hand.
+func TestSharedPIN(t *testing.T) {
+	s := newStand(t)
+	file := filepath.Join(t.TempDir(), "pin")
+	if err := os.WriteFile(file, []byte("surely-wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.login.Source = Source{File: file}
+	var k Keeper
+	defer k.Close()
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			err := k.LogIn(t.Context(), s, s.session, 0, s.login)
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Refused && !errors.Is(err, p11.PINIncorrect) {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if n := s.Calls("Login"); n != 1 {
+		t.Errorf("%d tries", n)
+	}
+	s.login.Source = value(rightPIN)
+	s.login.Source.Value.Wipe()
+	wantKind(t, k.LogIn(t.Context(), s, s.session, 0, s.login), Config)
+}
+
+// Only the first login of a PIN takes its time.
+func BenchmarkLogInAgain(b *testing.B) {
+	token := p11.NewFake(p11.TokenInfo{Serial: "0f00", Flags: p11.FlagUserPINSet}, rightPIN)
+	session, err := token.OpenSession(0, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var k Keeper
+	defer k.Close()
+	l := Login{Serial: "0f00", StateDir: b.TempDir(), Source: value(rightPIN)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := errors.Join(k.LogIn(b.Context(), token, session, 0, l), token.Logout(session)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -30,6 +30,8 @@ type secret struct {
 	n     int    // length of the PIN at its start
 	users int
 	wiped bool
+
+	tagged tagged // the last tag that was worked out for a record
 }
 
 const redacted = "[redacted]"
@@ -107,7 +109,7 @@ func (p PIN) Wipe() {
 	}
 	p.s.mutex.Lock()
 	defer p.s.mutex.Unlock()
-	p.s.wiped = true
+	p.s.wiped, p.s.tagged = true, tagged{}
 	if p.s.users == 0 {
 		clear(p.s.page)
 	}

@@ -129,22 +129,38 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// tag hashes a PIN with the record's salt.
-func (r *record) tag(p PIN) (tag uint16, err error) {
+// tagged is what a PIN's tag was with a salt.
+type tagged struct {
+	salt string
+	tag  uint16
+}
+
+// tag hashes a PIN, whose secret is in hand, with the record's salt. That takes tens of milliseconds on purpose, and only the
+// first time: a login that was lost shall be back soon.
+func (r *record) tag(p PIN, secret string) (uint16, error) {
+	p.s.mutex.Lock()
+	known := p.s.tagged
+	p.s.mutex.Unlock()
+	if r.Salt == "" {
+		r.Salt = known.salt
+	}
 	if r.Salt == "" {
 		salt := make([]byte, 16)
 		_, _ = rand.Read(salt) // never fails
 		r.Salt = hex.EncodeToString(salt)
 	}
-	var key []byte
-	err = p.Use(func(secret string) (err error) {
-		key, err = pbkdf2.Key(sha256.New, secret, []byte(r.Salt), tagIterations, 2)
-		return err
-	})
+	if r.Salt == known.salt {
+		return known.tag, nil
+	}
+	key, err := pbkdf2.Key(sha256.New, secret, []byte(r.Salt), tagIterations, 2)
 	if err != nil {
 		return 0, err
 	}
-	return (uint16(key[0])<<8 | uint16(key[1])) >> (16 - tagBits), nil
+	tag := (uint16(key[0])<<8 | uint16(key[1])) >> (16 - tagBits)
+	p.s.mutex.Lock()
+	defer p.s.mutex.Unlock()
+	p.s.tagged = tagged{r.Salt, tag}
+	return tag, nil
 }
 
 func (r *record) refused(tag uint16) bool {

@@ -169,10 +169,9 @@ func (o Options) grants() ([]grant, error) {
 	add(codeRights, o.Sandbox.Read...)
 	add(all, o.Sandbox.Write...)
 	for _, l := range o.Logins {
-		paths := l.Source.Paths()
-		add(readRights, paths...)
-		if l.Source.TPM != "" {
-			add(deviceRights, paths[len(paths)-1])
+		add(readRights, l.Source.Paths()...)
+		if device := l.Source.TPMDevice(); device != "" {
+			add(deviceRights, device)
 		}
 		if l.StateDir == "" {
 			continue

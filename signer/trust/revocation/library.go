@@ -50,16 +50,17 @@ type Config struct {
 
 // Bounds and intervals.
 const (
-	defaultTimeout = time.Minute
-	defaultEvery   = 12 * time.Hour
-	shortest       = 5 * time.Minute  // between two fetches that succeeded
-	firstRetry     = 30 * time.Second // after a failure, doubling up to lastRetry
-	lastRetry      = time.Hour
-	rescan         = time.Minute         // between two looks at files and folders
-	maxTasks       = 8192                // addresses and certificates that are watched
-	idle           = 24 * time.Hour      // after which nobody is taken to ask for an OCSP response any more
-	longIdle       = 90 * 24 * time.Hour // and for a CRL
-	fetchers       = 4                   // at once
+	defaultTimeout  = time.Minute
+	defaultEvery    = 12 * time.Hour
+	shortest        = 5 * time.Minute  // between two fetches that succeeded
+	firstRetry      = 30 * time.Second // after a failure, doubling up to lastRetry
+	lastRetry       = time.Hour
+	rescan          = time.Minute         // between two looks at files and folders
+	maxTasks        = 8192                // addresses and certificates that are watched
+	idle            = 24 * time.Hour      // after which nobody is taken to ask for an OCSP response any more
+	longIdle        = 90 * 24 * time.Hour // and for a CRL
+	fetchers        = 4                   // at once
+	maxAlternatives = 16                  // addresses of one list
 )
 
 // Library is what is known about revocation; it is a trust.Revocations. Safe for concurrent use.

@@ -44,20 +44,31 @@ func (con *console) read(name string) ([]byte, error) {
 
 // write puts data into a file, whole or not at all, or writes it to standard output when name is "" or "-".
 func (con *console) write(name string, data []byte, binary bool) error {
+	return con.writeBy(name, binary, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// writeBy is write of what is too long to be in memory.
+func (con *console) writeBy(name string, binary bool, write func(io.Writer) error) error {
 	if name == "" || name == "-" {
 		if f, ok := con.out.(*os.File); ok && binary && isTerminal(f) {
 			return usagef("binary output is not for a terminal: give -o FILE, or --pem")
 		}
-		_, err := con.out.Write(data)
-		return err
+		return write(con.out)
 	}
-	return writeFile(name, data)
+	return writeFile(name, write)
 }
 
 // writeFile replaces a regular file in one step; a device or a pipe is written as it stands.
-func writeFile(name string, data []byte) (err error) {
+func writeFile(name string, write func(io.Writer) error) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, data, 0o666)
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		return errors.Join(write(f), f.Close())
 	}
 	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text()[:8])
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -72,8 +83,7 @@ func writeFile(name string, data []byte) (err error) {
 			os.Remove(part)
 		}
 	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Close())
+	err = errors.Join(write(f), f.Close())
 	if err != nil {
 		return err
 	}

@@ -52,15 +52,50 @@ func (l *local) xml(doc, content []byte, profile, target string, at time.Time) (
 }
 
 func (l *local) cms(message, content []byte, at time.Time) (*report.Report, error) {
-	store, err := l.store(l.Anchors)
+	policy, err := l.cmsPolicy(at)
 	if err != nil {
 		return nil, err
 	}
 	dump := l.dump()
-	r, err := cms.Verify(message, cms.Policy{
-		Trust: store, Time: at, Detached: content != nil, Content: content, Trace: dump.trace(),
-	})
+	policy.Detached, policy.Content, policy.Trace = content != nil, content, dump.trace()
+	r, err := cms.Verify(message, policy)
 	return r, errors.Join(err, dump.err)
+}
+
+func (l *local) cmsPolicy(at time.Time) (cms.Policy, error) {
+	store, err := l.store(l.Anchors)
+	return cms.Policy{Trust: store, Time: at}, err
+}
+
+// cmsFiles verifies a message and content of any size; content "" is none. ok is false when the message is not BER, or when
+// octets are to be written down, which takes them into memory.
+func (l *local) cmsFiles(message, content string, at time.Time) (r *report.Report, ok bool, err error) {
+	if l.Dump != "" || message == "-" || content == "-" {
+		return nil, false, nil
+	}
+	f, err := os.Open(message)
+	if err != nil {
+		return nil, false, err
+	}
+	defer f.Close()
+	var first [1]byte
+	if n, _ := f.ReadAt(first[:], 0); n != 1 || first[0] != 0x30 {
+		return nil, false, nil // PEM, XML, or a pipe, which cannot be read twice
+	}
+	policy, err := l.cmsPolicy(at)
+	if err != nil {
+		return nil, false, err
+	}
+	if content != "" {
+		c, err := os.Open(content)
+		if err != nil {
+			return nil, false, err
+		}
+		defer c.Close()
+		policy.Reader = c
+	}
+	r, err = cms.VerifyStream(f, policy)
+	return r, true, err
 }
 
 // store is nil without anchors: then trust is reported as not checked.

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"os"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer/cms"
+)
+
+type signCMSCmd struct {
+	signing
+	Detached bool   `xor:"place" help:"Leave the content out (default)."`
+	Attached bool   `xor:"place" help:"Put the content into the message."`
+	CAdES    bool   `name:"cades" help:"CAdES-BES: bind the signer's certificate with signing-certificate-v2."`
+	Stamp    bool   `name:"timestamp" help:"CAdES-T: with a time-stamp of the signature, from the authority that the daemon is configured with."`
+	DER      bool   `name:"der" xor:"form" help:"Write DER (default)."`
+	PEM      bool   `name:"pem" xor:"form" help:"Write PEM."`
+	Digest   bool   `help:"Send the file's digest and not the file, which may then be of any size. Needs the right sign-digest."`
+	AddTo    string `placeholder:"FILE" help:"Add the signature to those of this message about the same content, which stay as they are."`
+}
+
+// profile is the one to ask the daemon for. Content that was not sent is attached here.
+func (c *signCMSCmd) profile() string {
+	form, place := "pkcs7", "-detached"
+	switch {
+	case c.Stamp:
+		form = "cades-t"
+	case c.CAdES:
+		form = "cades-bes"
+	}
+	if c.Attached && !c.Digest {
+		place = "-attached"
+	}
+	return form + place
+}
+
+func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
+	if c.Digest && c.Attached && (c.File == "-" || c.PEM || c.AddTo != "") {
+		return usagef("--digest with --attached needs a file, which is read twice, and goes neither with --pem nor with --add-to")
+	}
+	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+		answer, err := c.sign(ctx, con, conn, cfg)
+		if err != nil {
+			return err
+		}
+		if err := c.save(con, answer.GetMessage()); err != nil {
+			return err
+		}
+		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
+		return nil
+	})
+}
+
+func (c *signCMSCmd) sign(ctx context.Context, con *console, conn *grpc.ClientConn, cfg *clientConfig) (*pb.SignCmsResponse, error) {
+	key, err := cfg.signingKey(c.Key)
+	if err != nil {
+		return nil, err
+	}
+	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time()}
+	if c.Digest {
+		err = c.digest(ctx, con, conn, req)
+	} else {
+		err = c.content(con, req)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pb.NewSignServiceClient(conn).SignCms(ctx, req)
+}
+
+// save writes the message, with others' signatures or the content where that is asked for.
+func (c *signCMSCmd) save(con *console, message []byte) error {
+	if c.Digest && c.Attached {
+		return c.attach(con, message)
+	}
+	if c.AddTo != "" {
+		data, err := con.read(c.AddTo)
+		if err != nil {
+			return err
+		}
+		if data, err = unarmour(data, "PKCS7", "CMS"); err != nil {
+			return err
+		}
+		if message, err = cms.Merge(data, message); err != nil {
+			return err
+		}
+	}
+	return con.writeCMS(c.Out, message, c.PEM)
+}
+
+// attach writes the message with its content, whatever its size.
+func (c *signCMSCmd) attach(con *console, message []byte) error {
+	f, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	size := int64(cms.UnknownSize)
+	if info.Mode().IsRegular() {
+		size = info.Size()
+	}
+	return con.writeBy(c.Out, true, func(w io.Writer) error { return cms.Attach(w, message, f, size) })
+}
+
+func (con *console) writeCMS(name string, message []byte, armour bool) error {
+	if armour {
+		message = pem.EncodeToMemory(&pem.Block{Type: "PKCS7", Bytes: message})
+	}
+	return con.write(name, message, !armour)
+}
+
+func (s *signing) content(con *console, req *pb.SignCmsRequest) error {
+	data, err := con.read(s.File)
+	req.Source = &pb.SignCmsRequest_Content{Content: data}
+	return err
+}
+
+// digest hashes the file with the hash of the key's algorithm and pins the request to the key version it asked about.
+func (s *signing) digest(ctx context.Context, con *console, conn *grpc.ClientConn, req *pb.SignCmsRequest) error {
+	answer, err := pb.NewKeyServiceClient(conn).GetKey(ctx, &pb.GetKeyRequest{Key: req.Key})
+	if err != nil {
+		return err
+	}
+	algorithm := algorithmByName(answer.GetKey().GetAlgorithm())
+	if algorithm == nil {
+		return errors.New("the key has an algorithm that this program does not know: " + answer.GetKey().GetAlgorithm())
+	}
+	r, err := con.open(s.File)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := algorithm.Digest.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return err
+	}
+	req.Key = answer.GetKey().GetName()
+	req.Source = &pb.SignCmsRequest_ContentDigest{ContentDigest: h.Sum(nil)}
+	return nil
+}
+
+// signCountersignCmd takes the message as its file.
+type signCountersignCmd struct {
+	signing
+	PEM bool `name:"pem" help:"Write PEM."`
+}
+
+func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
+	data, err := con.read(c.File)
+	if err != nil {
+		return err
+	}
+	if data, err = unarmour(data, "PKCS7", "CMS"); err != nil {
+		return err
+	}
+	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+		key, err := cfg.signingKey(c.Key)
+		if err != nil {
+			return err
+		}
+		answer, err := pb.NewSignServiceClient(conn).SignCms(ctx, &pb.SignCmsRequest{
+			Key: key, Profile: cms.Countersignature.Name, SigningTime: c.time(), Source: &pb.SignCmsRequest_Content{Content: data},
+		})
+		if err != nil {
+			return err
+		}
+		if err := con.writeCMS(c.Out, answer.GetMessage(), c.PEM); err != nil {
+			return err
+		}
+		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
+		return nil
+	})
+}
+
+// signAttachmentCmd prints what a RefAttachmentHeader of SMEV 3 says of a file.
+type signAttachmentCmd struct {
+	signing
+	Digest bool `help:"Send the file's digest and not the file, which may then be of any size. Needs the right sign-digest."`
+}
+
+func (c *signAttachmentCmd) Run(ctx context.Context, con *console) error {
+	sign := signCMSCmd{signing: c.signing, Digest: c.Digest}
+	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+		answer, err := sign.sign(ctx, con, conn, cfg)
+		if err != nil {
+			return err
+		}
+		hash, err := cms.AttachmentHash(answer.GetMessage())
+		if err != nil {
+			return err
+		}
+		text, err := json.MarshalIndent(struct {
+			Hash           string
+			SignaturePKCS7 string
+		}{base64.StdEncoding.EncodeToString(hash), base64.StdEncoding.EncodeToString(answer.GetMessage())}, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := con.write(c.Out, append(text, '\n'), false); err != nil {
+			return err
+		}
+		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
+		return nil
+	})
+}

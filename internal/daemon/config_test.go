@@ -97,7 +97,7 @@ func TestFindings(t *testing.T) {
 		{"address for SAN", "san: [monitoring.example.ru]", "san: [\"::1\", 10.0.0.1]", []string{
 			`san: ["::1": clients[1].san[0]: "::1" is neither a DNS name nor a URI`,
 			`san: ["::1": clients[1].san[1]: "10.0.0.1" is neither a DNS name nor a URI`}},
-		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}", []string{`tpm:: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
+		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}", []string{`tpm: pin: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
 		{"TPM without a sealed PIN", "pin: {credential: pin-main}", "pin: {file: pin, tpm_device: /dev/tpmrm0}", []string{
 			`tpm_device:: tokens[0].pin.tpm_device: goes with tpm`}},
 		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},

@@ -135,6 +135,57 @@ func TestLeftBehind(t *testing.T) {
 	}
 }
 
+// Where nothing can be recorded nothing is tried.
+func TestNoRecord(t *testing.T) {
+	s := newStand(t)
+	blocker := s.login.StateDir
+	if err := os.WriteFile(blocker, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, s.try(t), Config) // a file is no folder
+	if err := os.Remove(blocker); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(s.record()+".new", 0o700); err != nil { // cannot be written, as on a full disk
+		t.Fatal(err)
+	}
+	wantKind(t, s.try(t), Failed)
+	if n := s.Calls("Login"); n != 0 {
+		t.Errorf("%d tries", n)
+	}
+}
+
+// Whatever parses as a record is written as it was read.
+func FuzzRecord(f *testing.F) {
+	now := time.Now()
+	for _, r := range []record{
+		{Serial: "0f00"}, {Serial: "0f00", Attempt: &now, Interrupted: 1}, {Serial: "0f00", Salt: "ab", Refused: []refusal{{now, 7}}},
+	} {
+		data, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := parseRecord(data, "0f00")
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r2, err := parseRecord(again, "0f00")
+		if err != nil && len(again) <= maxRecord {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if third, err := json.Marshal(r2); err == nil && len(again) <= maxRecord && string(third) != string(again) {
+			t.Errorf("%s became %s", again, third)
+		}
+	})
+}
+
 // Files that root's programs make in the service's directory are the service's.
 func TestOwner(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,27 +53,43 @@ func lockPath(dir, serial string) string {
 }
 
 func readRecord(path, serial string) (record, error) {
+	fail := func(err error) (record, error) {
+		return record{}, fmt.Errorf("record of refused PINs %s: %w", path, err)
+	}
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return record{Serial: serial}, nil
 	}
 	if err != nil {
-		return record{}, err
+		return fail(err)
 	}
 	defer f.Close()
-	var r record
-	info, err := f.Stat()
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxRecord) {
-		err = errors.New("too long, or not a regular file")
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return fail(errors.Join(err, errors.New("not a regular file")))
 	}
-	if err == nil {
-		err = json.NewDecoder(f).Decode(&r)
-	}
-	if err == nil && r.Serial != serial {
-		err = errors.New("of another token")
-	}
+	data, err := io.ReadAll(io.LimitReader(f, maxRecord+1))
 	if err != nil {
-		return record{}, fmt.Errorf("record of refused PINs %s: %w", path, err)
+		return fail(err)
+	}
+	r, err := parseRecord(data, serial)
+	if err != nil {
+		return fail(err)
+	}
+	return r, nil
+}
+
+func parseRecord(data []byte, serial string) (r record, err error) {
+	if len(data) > maxRecord {
+		return record{}, errors.New("too long")
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return record{}, err
+	}
+	switch {
+	case r.Serial != serial:
+		return record{}, errors.New("of another token")
+	case r.Interrupted < 0, len(r.Refused) > maxRefusals, len(r.Refused) > 0 && r.Salt == "":
+		return record{}, errors.New("contradicts itself")
 	}
 	return r, nil
 }

@@ -49,7 +49,8 @@ func (e *Error) Permanent() bool { return e.Kind != Failed }
 
 // device is an open TPM: the kernel's device, or the socket of an emulator.
 type device struct {
-	f io.ReadWriteCloser
+	f    io.ReadWriteCloser
+	said [][]byte // commands and answers: what was encrypted on the way is in the clear in some
 }
 
 func open(path string) (*device, error) {
@@ -75,13 +76,19 @@ func open(path string) (*device, error) {
 	case err != nil:
 		return nil, &Error{Absent, fmt.Errorf("no TPM to use: %w", err)}
 	}
-	return &device{f}, nil
+	return &device{f: f}, nil
 }
 
-func (d *device) close() { _ = d.f.Close() }
+func (d *device) close() {
+	_ = d.f.Close()
+	for _, message := range d.said {
+		clear(message)
+	}
+}
 
 // Send implements go-tpm's transport: one command, one answer.
 func (d *device) Send(command []byte) ([]byte, error) {
+	d.said = append(d.said, command)
 	if c, ok := d.f.(net.Conn); ok {
 		_ = c.SetDeadline(time.Now().Add(patience))
 	}
@@ -90,6 +97,7 @@ func (d *device) Send(command []byte) ([]byte, error) {
 	}
 	// A device gives its answer to one call; what a socket gives may come in pieces. Header: tag, length, code.
 	answer := make([]byte, maxMessage)
+	d.said = append(d.said, answer)
 	n := 0
 	for {
 		more, err := d.f.Read(answer[n:])

@@ -42,7 +42,7 @@ softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api                    : api/epovpb signer signer/report
-internal/daemon        : api gost hsm signer signer/report signer/trust signer/tsp
+internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 cmd/epovd              : internal/daemon
 cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/report signer/trust signer/xmldsig
 internal/oracle        :

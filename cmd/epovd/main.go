@@ -4,6 +4,8 @@
 //	epovd -config /etc/epovd/epovd.yaml          serve until SIGTERM or SIGINT
 //	epovd -config /etc/epovd/epovd.yaml -check   say what is wrong with the configuration, and where
 //	epovd -version
+//
+// SIGHUP makes it read the trust directory again; it does so by itself when the directory changes.
 package main
 
 import (
@@ -75,6 +77,7 @@ func serve(config *daemon.Config, stderr *os.File) int {
 	d, err := daemon.Start(ctx, config, log)
 	if err == nil {
 		context.AfterFunc(ctx, stop) // a second signal ends the process at once
+		reloadOnHangup(ctx, d)
 		err = d.Serve(ctx)
 	}
 	var wrong *daemon.ConfigError
@@ -99,6 +102,23 @@ func serve(config *daemon.Config, stderr *os.File) int {
 	}
 	log.Error("failed", "error", err)
 	return exitRuntime
+}
+
+// reloadOnHangup passes SIGHUP on, until ctx ends.
+func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangup:
+				d.Reload()
+			}
+		}
+	}()
 }
 
 func buildVersion() string {

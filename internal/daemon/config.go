@@ -36,6 +36,7 @@ type Config struct {
 	granted     []grantPlace
 	trust       *trust.Store
 	smev        *trust.Store
+	trusted     trustConfig
 	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
 	message     int                // limits.message_bytes, 0: default
 	limits      api.Limits
@@ -217,20 +218,6 @@ func clientCAs(v value, data []byte) *x509.CertPool {
 		}
 	}
 	return pool
-}
-
-func (c *Config) readTrust(v value) {
-	at := v.mapping("anchors", "intermediates", "smev")
-	anchors, intermediates := c.certificates(at("anchors")), c.certificates(at("intermediates"))
-	if at("intermediates").present() && !at("anchors").present() {
-		v.fail("intermediates without anchors lead nowhere")
-	}
-	if len(anchors) > 0 {
-		c.trust = trust.New(anchors, intermediates)
-	}
-	if smev := c.certificates(at("smev")); len(smev) > 0 {
-		c.smev = trust.New(smev, intermediates)
-	}
 }
 
 func (c *Config) readLimits(v value) {

@@ -101,6 +101,14 @@ func TestFindings(t *testing.T) {
 		{"TPM without a sealed PIN", "pin: {credential: pin-main}", "pin: {file: pin, tpm_device: /dev/tpmrm0}", []string{
 			`tpm_device:: tokens[0].pin.tpm_device: goes with tpm`}},
 		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},
+		{"mode of revocation", "mode: if-available", "mode: always", []string{`mode:: trust.revocation.mode: must be one of if-available, required, off`}},
+		{"absent CRL", "fetch: true", "files: [absent.crl]", []string{`mode:: trust.revocation: *`}},
+		{"empty trust directory", "smev: [smev.pem]", "smev: [smev.pem]\n  directory: absent", []string{
+			`directory: absent: trust.directory: nothing was imported there yet; see ` + "`epov trust import`"}},
+		{"accredited by whom", "smev: [smev.pem]", "smev: [smev.pem]\n  accredited: true", []string{
+			`accredited: true: trust.accredited: who is accredited says a list in trust.directory, and none is named`}},
+		{"class", "smev: [smev.pem]", "smev: [smev.pem]\n  policies: [KC9]", []string{
+			`policies: [KC9]: trust.policies[0]: must be an object identifier such as 1.2.643.100.113.1`}},
 		{"insecure", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\ninsecure: true", []string{
 			`listen:: listen: without mutual TLS only a loopback address may be listened on, such as 127.0.0.1`,
 			`certificate: server.pem: tls: contradicts insecure: true`}},

@@ -26,6 +26,7 @@ type Daemon struct {
 	tlsKey   io.Closer // of a TLS key on a token
 	server   *api.Server
 	listener net.Listener
+	trust    *keeper
 }
 
 // Start tests the algorithms, opens the tokens, proves the keys and listens; it serves nobody before [Daemon.Serve]. When it
@@ -75,6 +76,9 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	if d.listener, err = narrow(d.listener, c.connections, log); err != nil {
+		return nil, err
+	}
+	if d.trust, err = c.openTrust(log); err != nil {
 		return nil, err
 	}
 	c.warnOfIdleGrants(log)
@@ -141,6 +145,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() { defer close(watched); d.watch(watching) }()
+	kept := make(chan struct{})
+	go func() { defer close(kept); d.trust.run(watching) }()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 
@@ -163,6 +169,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	}
 	stopWatching()
 	<-watched
+	<-kept
 	return errors.Join(err, d.release())
 }
 

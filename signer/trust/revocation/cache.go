@@ -71,11 +71,14 @@ func writeFile(path string, data []byte) error {
 	return nil
 }
 
-// openCache takes up the work of an earlier run. What is damaged is fetched anew.
-func (l *Library) openCache() error {
+// OpenCache takes up the work of an earlier run; what is damaged is fetched anew. To be called once, before Run.
+func (l *Library) OpenCache() error {
 	if l.config.Cache == "" {
 		return nil
 	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	defer l.index()
 	if err := os.MkdirAll(l.config.Cache, 0o750); err != nil {
 		return err
 	}

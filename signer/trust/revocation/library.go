@@ -78,7 +78,7 @@ type Library struct {
 	named map[string][]string     // further addresses of CRLs, by the DER of the issuer's certificate
 }
 
-// Open reads files, folders and cache. It does not touch the network; see Run.
+// Open reads files and folders. It touches neither the cache nor the network; see OpenCache and Run.
 func Open(c Config) (*Library, error) {
 	c.Timeout, c.Every = cmp.Or(c.Timeout, defaultTimeout), cmp.Or(c.Every, defaultEvery)
 	l := &Library{
@@ -107,9 +107,6 @@ func Open(c Config) (*Library, error) {
 			return nil, err
 		}
 		l.tasks[a] = &task{key: a, addresses: []string{a}, fixed: true, tried: make(chan struct{})}
-	}
-	if err := l.openCache(); err != nil {
-		return nil, err
 	}
 	l.index()
 	return l, nil

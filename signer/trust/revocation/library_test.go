@@ -70,6 +70,9 @@ func open(t *testing.T, c Config) *Library {
 	t.Helper()
 	c.Logger = quiet
 	l, err := Open(c)
+	if err == nil {
+		err = l.OpenCache()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

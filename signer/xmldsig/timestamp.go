@@ -16,7 +16,7 @@ const (
 )
 
 // tokenEncodings are the values of Encoding that a time-stamp may have (ETSI EN 319 132-1 section 5.1.3).
-var tokenEncodings = map[string]bool{"": true, nsETSI + "v1.2.2#DER": true, nsETSI + "v1.2.2#BER": true}
+var tokenEncodings = map[string]bool{"": true, nsETSI + "1.2.2#DER": true, nsETSI + "1.2.2#BER": true}
 
 // TimeStampInput returns the octets that a signature time-stamp of XAdES is about: the element ds:SignatureValue, canonical
 // by exclusive C14N. id is the Id of the ds:Signature; empty: the only one with properties of XAdES. Errors are

@@ -30,6 +30,7 @@ signer/trust/directory : gost signer/trust signer/tsl
 signer/tsl             : canon/xmltext gost signer/report signer/trust signer/xmldsig
 signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
+signer/esia            : gost signer/cms signer/report
 signer/tsp             : gost signer/cms signer/report signer/trust
 signer/explain         : canon canon/xmltext gost signer/report signer/xmldsig
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
@@ -44,7 +45,7 @@ api/epovpb             :
 api                    : api/epovpb signer signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 cmd/epovd              : internal/daemon
-cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/report signer/trust signer/xmldsig
+cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/xmldsig
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :

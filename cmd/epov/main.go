@@ -40,6 +40,7 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
 	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
+	ESIA    esiaCmd    `cmd:"" name:"esia" help:"Sign requests to ESIA."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

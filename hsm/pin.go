@@ -107,7 +107,19 @@ func TestSealedPIN(path, device string) error {
 // token wants its PIN changed is no obstacle. The length of the new one is checked first. When the error says that the outcome
 // is not known, either PIN may hold.
 func ChangePIN(ctx context.Context, cfg TokenConfig, next PIN) (TokenInfo, error) {
-	const op = "change the PIN"
+	return setPIN(ctx, cfg, next, "change the PIN", (*pin.Keeper).Change)
+}
+
+// ResetPIN sets a new user PIN by the security officer's, which is the PIN of cfg here, and so unlocks the token for its user.
+// The officer's PIN is tried once, under the same rules and with a record of its own. What was recorded of the old user PIN
+// is forgotten.
+func ResetPIN(ctx context.Context, cfg TokenConfig, next PIN) (TokenInfo, error) {
+	return setPIN(ctx, cfg, next, "reset the PIN", (*pin.Keeper).Reset)
+}
+
+type pinSetter func(k *pin.Keeper, ctx context.Context, m p11.Module, s p11.Session, slot uint, l pin.Login, next pin.PIN) error
+
+func setPIN(ctx context.Context, cfg TokenConfig, next PIN, op string, set pinSetter) (TokenInfo, error) {
 	cfg, err := cfg.checked()
 	if err != nil {
 		return TokenInfo{}, &Error{Kind: Config, Token: cfg.Name, Op: op, Err: err}
@@ -127,14 +139,14 @@ func ChangePIN(ctx context.Context, cfg TokenConfig, next PIN) (TokenInfo, error
 	if err != nil {
 		return fail(Config, err)
 	}
-	found, err := changePIN(ctx, module, cfg, next)
+	found, err := setPINOn(ctx, module, cfg, next, set)
 	if err = errors.Join(err, release()); err != nil {
 		return fail(Internal, err)
 	}
 	return found.TokenInfo, nil
 }
 
-func changePIN(ctx context.Context, module p11.Module, cfg TokenConfig, next PIN) (foundToken, error) {
+func setPINOn(ctx context.Context, module p11.Module, cfg TokenConfig, next PIN, set pinSetter) (foundToken, error) {
 	found, err := findToken(module, cfg.Label, cfg.Serial)
 	if err != nil {
 		return found, err
@@ -149,7 +161,7 @@ func changePIN(ctx context.Context, module p11.Module, cfg TokenConfig, next PIN
 	defer func() { _ = module.CloseSession(session) }()
 	var keeper pin.Keeper
 	defer keeper.Close()
-	return found, keeper.Change(ctx, module, session, found.Slot, pin.Login{
+	return found, set(&keeper, ctx, module, session, found.Slot, pin.Login{
 		Serial: found.Serial, StateDir: cfg.StateDir, Source: cfg.PIN, AllowFinalTry: cfg.AllowFinalTry,
 	}, next)
 }

@@ -1,9 +1,11 @@
 package hsm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
@@ -92,6 +94,9 @@ type InitOptions struct {
 	Slot           *uint
 	SOPIN, UserPIN PIN
 	Erase          bool // an initialised token is refused without it: its keys are lost
+
+	// StateDir remembers that the security officer's PIN was refused; needed to erase a token.
+	StateDir string
 }
 
 // InitToken initialises a token and sets its user PIN. A label that another token of the module has is refused.
@@ -149,15 +154,15 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 		return refuse(Exists, "another token has this label")
 	}
 	// Whatever is wrong with a PIN is found out before the token has been erased.
-	switch raw := chosen.raw; {
-	case chosen.Initialised && raw.Flags&p11.FlagSOPINLocked != 0: // an empty token may say so, and means nothing by it
-		return refuse(PINRefused, "the security officer's PIN is locked")
-	case chosen.Initialised && raw.Flags&p11.FlagSOPINFinalTry != 0:
-		return refuse(PINRefused, "one try of the security officer's PIN is left; it is not spent")
-	case !pin.Fits(raw, o.UserPIN), !pin.Fits(raw, o.SOPIN):
+	if raw := chosen.raw; !pin.Fits(raw, o.UserPIN) || !pin.Fits(raw, o.SOPIN) {
 		return refuse(Invalid, fmt.Sprintf("a PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN))
 	}
-	if err := o.SOPIN.Use(func(so string) error { return m.InitToken(chosen.Slot, so, o.Label) }); err != nil {
+	if chosen.Initialised {
+		err = erase(m, chosen, o)
+	} else { // the PIN is set, not tried; an empty token may show flags, and means nothing by them
+		err = o.SOPIN.Use(func(so string) error { return m.InitToken(chosen.Slot, so, o.Label) })
+	}
+	if err != nil {
 		return TokenInfo{}, err
 	}
 	// The slot may have another number now.
@@ -181,4 +186,19 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 		return TokenInfo{}, err
 	}
 	return found.TokenInfo, nil
+}
+
+// erase initialises a token anew, under the rules for trying a PIN.
+func erase(m p11.Module, t foundToken, o InitOptions) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // for others at the token's record
+	defer cancel()
+	var keeper pin.Keeper
+	defer keeper.Close()
+	err := keeper.Erase(ctx, m, t.Slot, pin.Login{Serial: t.Serial, StateDir: o.StateDir, Source: PINValue(o.SOPIN)}, o.Label)
+	if e, ok := errors.AsType[*pin.Error](err); ok {
+		named := pinError(e)
+		named.Token = o.Label
+		return named
+	}
+	return err
 }

@@ -221,6 +221,11 @@ func TestPINLocksByChanging(t *testing.T) {
 		wantCode(t, change(), pkcs11.CKR_PIN_INCORRECT)
 	}
 	wantCode(t, c.SetPIN(c.s, c.token.PIN, "another-pin"), pkcs11.CKR_PIN_LOCKED)
+	// The security officer unlocks it.
+	c.must(c.Login(c.s, pkcs11.CKU_SO, c.token.SOPIN))
+	c.must(c.InitPIN(c.s, c.token.PIN))
+	c.must(c.Logout(c.s))
+	c.login()
 }
 
 // What the shim does not understand it does not guess.

@@ -13,6 +13,7 @@ import (
 
 type pinCmd struct {
 	Change     pinChangeCmd `cmd:"" help:"Set a new user PIN."`
+	Reset      pinResetCmd  `cmd:"" help:"Set a new user PIN by the security officer's, which unlocks a locked one."`
 	Seal       pinSealCmd   `cmd:"" help:"Seal the user PIN to this machine's TPM, for the daemon's setting pin: {tpm: FILE}."`
 	UnsealTest pinUnsealCmd `cmd:"" help:"Try whether the TPM gives a sealed PIN back. The PIN is not shown."`
 }
@@ -41,6 +42,35 @@ func (c *pinChangeCmd) Run(ctx context.Context, con *console) error {
 		fmt.Fprintf(con.out, "%s still holds the old one: replace it\n", printable(c.PINFile))
 	}
 	_, err = fmt.Fprintln(con.out, "Give a running daemon the new one before its next start or login: write its PIN file or credential anew, or seal the PIN anew with `epov pin seal`")
+	return err
+}
+
+type pinResetCmd struct {
+	Module     string `required:"" placeholder:"FILE" help:"The PKCS#11 library."`
+	Token      string `placeholder:"LABEL" help:"Label of the token."`
+	Serial     string `placeholder:"NUMBER" help:"Serial number of the token."`
+	SOPINFile  string `name:"so-pin-file" placeholder:"FILE" help:"File with the security officer's PIN, mode 0600; default: ask on the terminal."`
+	NewPINFile string `name:"new-pin-file" placeholder:"FILE" help:"File with the user PIN to set, mode 0600; default: ask twice on the terminal."`
+	StateDir   string `placeholder:"DIR" help:"Where refused PINs are remembered; best the daemon's. Default: ~/.local/state/epov."`
+	FinalTry   bool   `help:"Spend the last try of the security officer's PIN."`
+}
+
+func (c *pinResetCmd) Run(ctx context.Context, con *console) error {
+	flags := tokenFlags{c.Module, c.Token, c.Serial, c.SOPINFile, c.StateDir, c.FinalTry}
+	cfg, info, done, err := flags.config("Security officer's PIN")
+	if err != nil {
+		return err
+	}
+	defer done()
+	next, err := newPIN(c.NewPINFile, "user PIN")
+	if err != nil {
+		return err
+	}
+	defer next.Wipe()
+	if _, err := hsm.ResetPIN(ctx, cfg, next); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(con.out, "set the user PIN of token %s, serial %s\n", printable(info.Label), printable(info.Serial))
 	return err
 }
 

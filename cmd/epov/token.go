@@ -139,6 +139,7 @@ type tokenInitCmd struct {
 	Slot         *uint  `xor:"which" placeholder:"NUMBER" help:"Slot of the token; default: the only uninitialised one."`
 	Serial       string `xor:"which" placeholder:"NUMBER" help:"Serial number of the token, instead of --slot."`
 	PINFile      string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN to set, mode 0600; default: ask on the terminal."`
+	StateDir     string `placeholder:"DIR" help:"With --reinitialize: where refused PINs are remembered. Default: ~/.local/state/epov."`
 	SOPINFile    string `name:"so-pin-file" placeholder:"FILE" help:"File with the security officer's PIN, mode 0600: to set on an empty token, its present one with --reinitialize; default: ask."`
 	Reinitialize string `placeholder:"OLD-LABEL" help:"Erase the initialised token of this label, and every key on it."`
 }
@@ -166,8 +167,14 @@ func (c *tokenInitCmd) Run(con *console) error {
 		return err
 	}
 	defer user.Wipe()
+	state := ""
+	if c.Reinitialize != "" {
+		if state, err = (&tokenFlags{StateDir: c.StateDir}).stateDir(); err != nil {
+			return err
+		}
+	}
 	info, err := hsm.InitToken(c.Module, hsm.InitOptions{
-		Label: c.Label, Serial: serial, Slot: c.Slot, SOPIN: so, UserPIN: user, Erase: c.Reinitialize != "",
+		Label: c.Label, Serial: serial, Slot: c.Slot, SOPIN: so, UserPIN: user, Erase: c.Reinitialize != "", StateDir: state,
 	})
 	if err != nil {
 		return err

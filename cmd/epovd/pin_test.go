@@ -97,7 +97,7 @@ func TestFlags(t *testing.T) {
 		text        string
 	}{
 		{"count low", "flags 0x10000", exitOK, ""}, // nobody here knows of a wrong PIN
-		{"final try", "flags 0x30000", exitPIN, "one try is left"},
+		{"final try", "flags 0x30000", exitPIN, "one try of the user PIN is left"},
 		{"locked", "flags 0x40000", exitPIN, "is locked"},
 		{"to be changed", "flags 0x80000", exitPIN, "changed first"},
 		{"protected path", "flags 0x100", exitConfig, "pad of its own"},

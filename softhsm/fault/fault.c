@@ -193,6 +193,14 @@ static word try_pin(enum function f, const word a[8], const struct settings *s)
 	return rv;
 }
 
+// init_pin unlocks the user PIN.
+static word init_pin(const word a[8])
+{
+	word rv = call(F_InitPIN, a);
+	if (rv == CKR_OK) state->wrong_pins = 0;
+	return rv;
+}
+
 static void pad(char *field, size_t size, const char *text)
 {
 	if (text[0] == 0) return;
@@ -292,6 +300,8 @@ static word perform(enum function f, word a[8], const struct settings *s, const 
 	case F_Login:
 	case F_SetPIN:
 		return try_pin(f, a, s);
+	case F_InitPIN:
+		return init_pin(a);
 	case F_CreateObject:
 		return create_object(a, s);
 	case F_Sign:

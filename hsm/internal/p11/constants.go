@@ -43,6 +43,12 @@ const (
 	TokenNotRecognized      Error = pkcs11.CKR_TOKEN_NOT_RECOGNIZED
 	UserAlreadyLoggedIn     Error = pkcs11.CKR_USER_ALREADY_LOGGED_IN
 	UserNotLoggedIn         Error = pkcs11.CKR_USER_NOT_LOGGED_IN
+	SessionReadOnly         Error = pkcs11.CKR_SESSION_READ_ONLY
+	SessionReadOnlyExists   Error = pkcs11.CKR_SESSION_READ_ONLY_EXISTS
+	SessionSOExists         Error = pkcs11.CKR_SESSION_READ_WRITE_SO_EXISTS
+	TokenWriteProtected     Error = pkcs11.CKR_TOKEN_WRITE_PROTECTED
+	UserTypeInvalid         Error = pkcs11.CKR_USER_TYPE_INVALID
+	UserAnotherLoggedIn     Error = pkcs11.CKR_USER_ANOTHER_ALREADY_LOGGED_IN
 	UserPINNotInitialized   Error = pkcs11.CKR_USER_PIN_NOT_INITIALIZED
 	CryptokiNotInitialized  Error = pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED
 	CryptokiInitialized     Error = pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED

@@ -148,13 +148,60 @@ func (k *Keeper) Change(ctx context.Context, m p11.Module, s p11.Session, slot u
 	return err
 }
 
+// Reset sets a new user PIN by the security officer's, which is the one that l names and has a record of its own; a locked
+// user PIN is unlocked by that. What was recorded of the old one is forgotten. For the session and next see Change.
+func (k *Keeper) Reset(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login, next PIN) error {
+	if err := next.Use(func(secret string) error { return check(secret) }); err != nil {
+		return &Error{Config, reset.String(), err}
+	}
+	err := k.use(ctx, attempt{module: m, slot: slot, Login: l, why: reset, try: func(secret string) error {
+		return m.Login(s, p11.SecurityOfficer, secret)
+	}})
+	if err != nil && !errors.Is(err, p11.UserAlreadyLoggedIn) {
+		return err
+	}
+	err = next.Use(func(next string) error { return m.InitPIN(s, next) })
+	if err = errors.Join(err, m.Logout(s)); err != nil {
+		return &Error{Answered, reset.String(), err}
+	}
+	return forgetRefused(ctx, l)
+}
+
+// Erase initialises a token anew by the PIN of its security officer, as Reset does. Whatever was on it is lost.
+func (k *Keeper) Erase(ctx context.Context, m p11.Module, slot uint, l Login, label string) error {
+	err := k.use(ctx, attempt{module: m, slot: slot, Login: l, why: erase, try: func(secret string) error {
+		return m.InitToken(slot, secret, label)
+	}})
+	if err != nil {
+		return err
+	}
+	return forgetRefused(ctx, l)
+}
+
+// forgetRefused removes the record of a user PIN that is no more.
+func forgetRefused(ctx context.Context, l Login) error {
+	unlock, err := lock(ctx, l.StateDir, l.Serial)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := removeRecord(recordPath(l.StateDir, l.Serial)); err != nil {
+		return &Error{Failed, "clear the record of the old PIN", err}
+	}
+	return nil
+}
+
 // purpose tells what a PIN is tried for.
 type purpose int
 
 const (
 	logIn  purpose = iota
 	change         // C_SetPIN: what the token wants changed may be, and some codes are about the new PIN
+	reset          // of the user's PIN, by the security officer's
+	erase          // by the security officer's PIN
 )
+
+func (p purpose) byOfficer() bool { return p == reset || p == erase }
 
 // attempt is one try and what it needs.
 type attempt struct {
@@ -205,7 +252,7 @@ func (a attempt) look() (p11.TokenInfo, error) {
 	case info.Serial != a.Serial:
 		return info, &Error{Away, a.why.String(), errors.New("another token is in the slot")}
 	}
-	return info, checkFlags(info.Flags, a.AllowFinalTry, a.why)
+	return info, a.checkFlags(info.Flags)
 }
 
 // locked makes the try while the record is held against others. It looks again: another's try may have come in between.
@@ -230,6 +277,9 @@ func (a attempt) once(info p11.TokenInfo, p PIN, secret string) error {
 	op := a.why.String()
 	refuse := func(format string, args ...any) error { return &Error{Refused, op, fmt.Errorf(format, args...)} }
 	path := recordPath(a.StateDir, a.Serial)
+	if a.why.byOfficer() {
+		path = officerPath(a.StateDir, a.Serial)
+	}
 	rec, err := readRecord(path, a.Serial)
 	if err != nil {
 		return refuse("%w; look into it and remove the file", err)
@@ -243,7 +293,7 @@ func (a attempt) once(info p11.TokenInfo, p PIN, secret string) error {
 	}
 	before := rec
 	if rec.Attempt != nil {
-		flagged := info.Flags&(p11.FlagPINCountLow|p11.FlagPINFinalTry) != 0
+		flagged := a.flags(info.Flags)&(p11.FlagPINCountLow|p11.FlagPINFinalTry) != 0
 		if flagged || rec.Interrupted > 0 && !a.FlagsTrusted {
 			return refuse("the outcome of an earlier try at %s is not known; remove %s to spend another",
 				rec.Attempt.Format(time.RFC3339), path)
@@ -300,7 +350,8 @@ var untriedCodes = map[p11.Error]bool{
 	p11.UserAlreadyLoggedIn: true, p11.UserPINNotInitialized: true, p11.PINLocked: true, p11.PINExpired: true,
 	p11.SessionHandleInvalid: true, p11.SessionClosed: true, p11.SessionCount: true, p11.CryptokiNotInitialized: true,
 	p11.SlotIDInvalid: true, p11.TokenNotPresent: true, p11.TokenNotRecognized: true, p11.ArgumentsBad: true,
-	p11.OperationActive: true, p11.FunctionNotSupported: true,
+	p11.OperationActive: true, p11.FunctionNotSupported: true, p11.SessionReadOnly: true, p11.SessionReadOnlyExists: true,
+	p11.SessionSOExists: true, p11.TokenWriteProtected: true, p11.UserTypeInvalid: true, p11.UserAnotherLoggedIn: true,
 }
 
 func outcomeOf(err error, why purpose) outcome {
@@ -324,23 +375,37 @@ func outcomeOf(err error, why purpose) outcome {
 	return unknown
 }
 
-func (p purpose) String() string { return [...]string{"log in", "change the PIN"}[p] }
+func (p purpose) String() string {
+	return [...]string{"log in", "change the PIN", "reset the PIN", "initialise the token"}[p]
+}
+
+// flags are those of the PIN that is tried, as the user PIN has them: the security officer's lie four bits higher.
+func (a attempt) flags(all uint) uint {
+	if a.why.byOfficer() {
+		return p11.FlagUserPINSet | all>>4&(p11.FlagPINCountLow|p11.FlagPINFinalTry|p11.FlagPINLocked) | all&p11.FlagProtectedPath
+	}
+	return all
+}
 
 // checkFlags looks at what the token says of its PIN before any is sent. Flags are an extra brake: a module is free not to
 // set them (PKCS#11 2.40, CK_TOKEN_INFO).
-func checkFlags(flags uint, allowFinalTry bool, why purpose) error {
-	refuse := func(text string) error { return &Error{Refused, why.String(), errors.New(text)} }
-	switch {
+func (a attempt) checkFlags(all uint) error {
+	refuse := func(text string) error { return &Error{Refused, a.why.String(), errors.New(text)} }
+	whose, help := "user PIN", "the security officer unlocks it: epov pin reset"
+	if a.why.byOfficer() {
+		whose, help = "security officer's PIN", "the vendor's documentation says what is left to do"
+	}
+	switch flags := a.flags(all); {
 	case flags&p11.FlagUserPINSet == 0:
 		return refuse("the token's user PIN is not initialised")
 	case flags&p11.FlagPINLocked != 0:
-		return refuse("the token's user PIN is locked; the security officer must unlock it")
-	case flags&p11.FlagPINFinalTry != 0 && !allowFinalTry:
-		return refuse("one try is left before the token locks its PIN; it is not spent without an operator")
-	case flags&p11.FlagPINToBeChanged != 0 && why != change:
-		return refuse("the token wants its user PIN changed first")
+		return refuse("the token's " + whose + " is locked; " + help)
+	case flags&p11.FlagPINFinalTry != 0 && !a.AllowFinalTry:
+		return refuse("one try of the " + whose + " is left before the token locks it; it is not spent without an operator")
+	case flags&p11.FlagPINToBeChanged != 0 && a.why != change:
+		return refuse("the token wants its user PIN changed first: epov pin change")
 	case flags&p11.FlagProtectedPath != 0:
-		return &Error{Config, why.String(), errors.New("the token takes its PIN from a pad of its own: unfit for a service")}
+		return &Error{Config, a.why.String(), errors.New("the token takes its PIN from a pad of its own: unfit for a service")}
 	}
 	return nil
 }
@@ -356,6 +421,9 @@ func fits(info p11.TokenInfo, length int) bool {
 // lock makes the directory when it is missing, and holds the token's record against other processes and goroutines.
 func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
 	fail := func(err error) (func(), error) { return nil, &Error{Config, "use the state directory", err} }
+	if dir == "" {
+		return fail(errors.New("none is given"))
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fail(err)
 	}

@@ -47,6 +47,11 @@ func recordPath(dir, serial string) string {
 	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".json")
 }
 
+// officerPath is the record of the security officer's PIN.
+func officerPath(dir, serial string) string {
+	return filepath.Join(dir, "pin-so-"+hex.EncodeToString([]byte(serial))+".json")
+}
+
 // lockPath is a file that stays: who removes a lock that others wait for lets two in.
 func lockPath(dir, serial string) string {
 	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".lock")

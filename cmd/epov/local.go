@@ -10,7 +10,6 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
-	"github.com/epov-signer/epov/signer/trust"
 	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
@@ -20,22 +19,28 @@ type local struct {
 	Anchors       []string `placeholder:"FILE" help:"With --local: certificates to trust, PEM or DER; without any, trust is not checked."`
 	Intermediates []string `placeholder:"FILE" help:"With --local: certificates to build paths with."`
 	SMEV          []string `name:"smev" placeholder:"FILE" help:"With --local: certificates that may sign as SMEV itself, or their issuers'."`
+	Directory     string   `name:"trust-directory" placeholder:"DIR" help:"With --local: trust what epov trust import has put there."`
+	Revocation    string   `enum:",off,if-available,required" default:"" placeholder:"MODE" help:"With --local: off (the default without --crl and --fetch), if-available or required."`
+	CRL           []string `name:"crl" placeholder:"FILE" help:"With --local: CRLs, files or folders, PEM or DER."`
+	Fetch         bool     `help:"With --local: fetch CRLs and OCSP responses from the addresses in trusted certificates."`
 	Dump          string   `placeholder:"DIR" help:"With --local: write the octets that were digested into this folder, for checking with other tools."`
 }
 
 func (l *local) check() error {
-	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || len(l.SMEV) > 0 || l.Dump != "") {
-		return usagef("--anchors, --intermediates, --smev and --dump go with --local; a daemon has its own configuration")
+	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || len(l.SMEV) > 0 || l.Dump != "" || l.Directory != "" ||
+		l.Revocation != "" || len(l.CRL) > 0 || l.Fetch) {
+		return usagef("--anchors, --intermediates, --smev, --trust-directory, --revocation, --crl, --fetch and --dump go with --local; " +
+			"a daemon has its own configuration")
 	}
 	return nil
 }
 
 func (l *local) xml(doc, content []byte, profile, target string, at time.Time) (*report.Report, error) {
-	store, err := l.store(l.Anchors)
+	store, err := l.store()
 	if err != nil {
 		return nil, err
 	}
-	node, err := l.store(l.SMEV)
+	node, err := l.node()
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +68,7 @@ func (l *local) cms(message, content []byte, at time.Time) (*report.Report, erro
 }
 
 func (l *local) cmsPolicy(at time.Time) (cms.Policy, error) {
-	store, err := l.store(l.Anchors)
+	store, err := l.store()
 	return cms.Policy{Trust: store, Time: at}, err
 }
 
@@ -96,22 +101,6 @@ func (l *local) cmsFiles(message, content string, at time.Time) (r *report.Repor
 	}
 	r, err = cms.VerifyStream(f, policy)
 	return r, true, err
-}
-
-// store is nil without anchors: then trust is reported as not checked.
-func (l *local) store(files []string) (*trust.Store, error) {
-	anchors, err := readCertificates(files)
-	if err != nil {
-		return nil, err
-	}
-	intermediates, err := readCertificates(l.Intermediates)
-	if err != nil {
-		return nil, err
-	}
-	if len(anchors) == 0 {
-		return nil, nil
-	}
-	return trust.New(anchors, intermediates), nil
 }
 
 func readCertificates(files []string) ([]*gost.Certificate, error) {

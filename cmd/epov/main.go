@@ -41,6 +41,7 @@ type cli struct {
 	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
 	ESIA    esiaCmd    `cmd:"" name:"esia" help:"Sign requests to ESIA."`
+	Trust   trustCmd   `cmd:"" help:"Keep what is trusted: lists of accredited authorities, roots."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,7 +16,10 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/signer/xmldsig"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -28,6 +33,7 @@ func TestMain(m *testing.M) {
 //	needs-token             skip without SoftHSM and OpenSSL's engine; epovd, $PORT and the settings in *.yaml are ready after it
 //	authorities             make the demonstration's authorities in ca and tls
 //	issue NAME              issue a certificate for NAME.csr as NAME.pem, for signing; $NOW is the time after it
+//	publish FILE DAY        write a list of accredited authorities of that day of January 2026, signed by publisher.pem
 //	ready                   wait until the daemon of client.yaml answers
 func TestScript(t *testing.T) {
 	daemon := buildDaemon(t.TempDir())
@@ -44,7 +50,7 @@ func TestScript(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "needs-token": needsToken, "authorities": authorities, "issue": issue, "ready": ready,
+			"exits": exits, "needs-token": needsToken, "authorities": authorities, "issue": issue, "ready": ready, "publish": publish,
 		},
 		RequireExplicitExec: true,
 	})
@@ -155,4 +161,37 @@ func ready(ts *testscript.TestScript, _ bool, _ []string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// publisher signs lists of accredited authorities.
+var publisher = sync.OnceValues(func() (*gost.PrivateKey, *gost.Certificate) {
+	return testpki.NewCA(outside{}, gost.GOST2012_256, "CryptoPro-A").NewSigner(outside{}, gost.GOST2012_256, "CryptoPro-A",
+		testpki.Template{CommonName: "Publisher"})
+})
+
+// outside stands for a test where there is none: what fails there panics.
+type outside struct{ testing.TB }
+
+func (outside) Helper()           {}
+func (outside) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+func publish(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: publish FILE DAY")
+	}
+	day, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	key, certificate := publisher()
+	p, err := xmldsig.Enveloped.Prepare(xmldsig.Input{
+		Document: testpki.NewTSL(time.Date(2026, 1, day, 0, 0, 0, 0, time.UTC), testpki.Authority{
+			Name: "УЦ", Certificates: []*gost.Certificate{certificate},
+		}), Certificate: certificate,
+	})
+	ts.Check(err)
+	value, err := key.Sign(rand.Reader, p.Digest(), nil)
+	ts.Check(err)
+	signed, err := p.Complete(value)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), signed, 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs("publisher.pem"), certificate.PEM(), 0o644))
 }

@@ -142,3 +142,13 @@ func (l *Library) fetchResponse(ctx context.Context, t *task) (*trust.Response, 
 	}
 	return nil, errors.Join(errs...)
 }
+
+// Get fetches at most limit octets from an address that a person has named, under the bounds of a Library, private addresses
+// included.
+func Get(ctx context.Context, address string, limit int) ([]byte, error) {
+	if err := CheckAddress(address); err != nil {
+		return nil, err
+	}
+	l := &Library{client: newClient(5*time.Minute, true)}
+	return l.get(ctx, address, limit)
+}

@@ -45,11 +45,7 @@ api/epovpb             :
 api                    : api/epovpb signer signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 cmd/epovd              : internal/daemon
-<<<<<<< HEAD
-cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/xmldsig
-=======
-cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsl signer/xmldsig
->>>>>>> 6bb3248 (Add epov trust import, update, list and remove; verify locally with a trust directory and CRLs)
+cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsl signer/xmldsig
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :

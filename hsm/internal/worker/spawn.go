@@ -22,13 +22,11 @@ const (
 )
 
 type process struct {
-	*os.Process
 	pid      int
 	landlock int         // ABI that confines it; 0: none
+	kill     func()      // at once; any number of times
 	ended    chan string // what became of it, once
 }
-
-func (p *process) kill() { _ = p.Process.Kill() }
 
 // spawn starts this program once more, as a worker.
 //
@@ -48,15 +46,15 @@ func spawn(o Options, files []*os.File) (*process, error) {
 		in.Close()
 		return nil, err
 	}
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the function
+	onThrowawayThread(func() {
+		var self *os.Process
 		err := func() (err error) {
 			defer null.Close()
 			defer in.Close()
 			if p.landlock, err = confineThread(o); err != nil {
 				return err
 			}
-			p.Process, err = os.StartProcess("/proc/self/exe", []string{marker, strconv.Itoa(len(files) - 2)}, &os.ProcAttr{
+			self, err = os.StartProcess("/proc/self/exe", []string{marker, strconv.Itoa(len(files) - 2)}, &os.ProcAttr{
 				Env:   environment(),
 				Files: append([]*os.File{null, in, in}, files...),
 				Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true},
@@ -64,25 +62,41 @@ func spawn(o Options, files []*os.File) (*process, error) {
 			return err
 		}()
 		if err == nil {
-			p.pid = p.Pid
+			p.pid, p.kill = self.Pid, func() { _ = self.Kill() }
 		}
 		started <- err
 		if err != nil {
 			return
 		}
-		state, err := p.Wait()
+		state, err := self.Wait()
 		if err != nil {
 			p.ended <- err.Error()
 		} else {
 			p.ended <- state.String()
 		}
-	}()
+	})
 	if err := <-started; err != nil {
 		out.Close()
 		return nil, fmt.Errorf("worker: start a process: %w", err)
 	}
 	go relay(out, o.Log.With("pid", p.pid))
 	return p, nil
+}
+
+// onThrowawayThread runs f on a thread that ends with it. The main thread, by which the system knows the process, is never
+// used: it is held until f runs on another.
+func onThrowawayThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			running := make(chan struct{})
+			onThrowawayThread(func() { close(running); f() })
+			<-running
+			return
+		}
+		f() // the thread stays locked, so it ends with the function
+	}()
 }
 
 // environment is the parent's, for vendors' libraries look there for their configuration; the service manager's own channels

@@ -1,8 +1,8 @@
 // Package oracle runs the independent programs that tests compare with: OpenSSL with the gost engine, libxml2, and, where
-// there is a JDK, Apache Santuario.
+// there is a JDK, Apache Santuario and Bouncy Castle.
 //
-// A test whose program is absent skips and says so; with EPOV_REQUIRE=1, as `make test` sets it, it fails instead. Santuario
-// is optional even then.
+// A test whose program is absent skips and says so; with EPOV_REQUIRE=1, as `make test` sets it, it fails instead. What takes
+// a JDK is optional even then.
 package oracle
 
 import (

@@ -23,6 +23,7 @@ type Examination struct {
 	LogIn    bool          // one try of the PIN, under its rules; without it private keys are invisible
 	Now      time.Time     // zero: the present
 	Patience time.Duration // for a module; zero: 30 s
+	Isolated bool          // modules in processes of their own; needs WorkerMain
 }
 
 // ExaminedKey is a key that a token is meant to hold.
@@ -59,7 +60,32 @@ type Finding struct {
 // Examine walks from the module's file to the certificates of the keys and says what it finds, in the order of the walk. A
 // module that hangs or fails ends the examination of its tokens only.
 func Examine(ctx context.Context, e Examination, log *slog.Logger) []Finding {
+	if e.Isolated {
+		return examine(ctx, e, log, loadAlone)
+	}
 	return examine(ctx, e, log, loadInProcess)
+}
+
+// loadAlone puts a module into a process of its own, which may do what this one may.
+func loadAlone(ctx context.Context, module string, o hostOptions) (host, error) {
+	var one workers
+	o.Log, o.Sandbox = slog.New(slog.DiscardHandler), Sandbox{Off: true}
+	h, err := one.load(ctx, module, o)
+	if err != nil {
+		one.close()
+		return nil, err
+	}
+	return aloneHost{h, &one}, nil
+}
+
+type aloneHost struct {
+	host
+	made *workers
+}
+
+func (h aloneHost) Close(ctx context.Context) error {
+	h.made.close()
+	return h.host.Close(ctx)
 }
 
 func examine(ctx context.Context, e Examination, log *slog.Logger, load hostMaker) []Finding {
@@ -132,7 +158,7 @@ func (d *doctor) patiently(ctx context.Context, module string) []Finding {
 	case r := <-done:
 		d.certificates = append(d.certificates, r.certificates...)
 		return r.findings
-	case <-ctx.Done():
+	case <-ctx.Done(): // what the goroutine finds is nobody's any more
 		late := &doctor{out: &file}
 		late.say("module.hangs", subject, "it did not answer within %v", d.Patience)
 		return file
@@ -141,12 +167,26 @@ func (d *doctor) patiently(ctx context.Context, module string) []Finding {
 
 // module loads a module and looks at its tokens.
 func (d *doctor) module(ctx context.Context, subject, path string) {
-	h, err := d.load(ctx, path, hostOptions{Log: d.log, CallTime: d.Patience})
+	configured := slices.DeleteFunc(slices.Clone(d.Tokens), func(t TokenConfig) bool { return t.Module != path })
+	o := hostOptions{Log: d.log, CallTime: d.Patience}
+	for _, t := range configured {
+		if d.LogIn && !t.PIN.IsZero() {
+			o.Logins = append(o.Logins, pin.Login{Source: t.PIN, StateDir: t.StateDir, AllowFinalTry: t.AllowFinalTry})
+		}
+	}
+	h, err := d.load(ctx, path, o)
 	if err != nil {
 		d.say("module.refused", subject, "%v", err)
 		return
 	}
-	defer func() { _ = h.Close(context.WithoutCancel(ctx)) }()
+	defer func() {
+		select {
+		case <-h.Lost():
+			d.say("module.crashes", subject, "its process ended while it was examined")
+		default:
+		}
+		_ = h.Close(context.WithoutCancel(ctx))
+	}()
 	slots, err := h.Slots()
 	if err != nil {
 		d.say("module.refused", subject, "C_GetSlotList: %v", err)
@@ -166,7 +206,6 @@ func (d *doctor) module(ctx context.Context, subject, path string) {
 		return
 	}
 	d.moduleLoaded(subject, all)
-	configured := slices.DeleteFunc(slices.Clone(d.Tokens), func(t TokenConfig) bool { return t.Module != path })
 	for _, t := range configured {
 		d.configuredToken(ctx, h, t)
 	}

@@ -22,6 +22,7 @@ var diagnoses = map[string]diagnosis{
 	"module.pcscd":        {Fault, "install and start pcscd (systemctl enable --now pcscd.socket); in a container mount /run/pcscd"},
 	"module.refused":      {Fault, "read the vendor's notes on this code; is another process using the module alone, is a licence missing?"},
 	"module.hangs":        {Fault, "is the reader or the network HSM answering? restart pcscd or the vendor's service and look again"},
+	"module.crashes":      {Fault, "the vendor's library crashed: report its version to the vendor; the service survives it, each time at the cost of a restart"},
 	"module.answers":      {Good, ""},
 	"slot.none":           {Fault, "plug the token in; `pcsc_scan` or `lsusb` tells whether the system sees it; on Debian 13 pcscd needs a polkit rule for the service's user"},
 	"slot.silent":         {Warning, "plug the device in again; a card that stays silent may be of another vendor's module"},

@@ -265,6 +265,11 @@ func TestDoctorOnToken(t *testing.T) {
 	if got := codesOf(findings); !slices.Equal(got, []string{"warning key.no-certificate", "fault key.absent"}) {
 		t.Errorf("%q", got)
 	}
+	alone := e
+	alone.Isolated = true
+	if got, want := codesOf(Examine(t.Context(), alone, slog.New(slog.DiscardHandler))), codesOf(findings); !slices.Equal(got, want) {
+		t.Errorf("in a process of its own: %q, want %q", got, want)
+	}
 	if f := find(findings, "token.seen"); f == nil || !strings.Contains(f.Seen, "profile softhsm") {
 		t.Errorf("%v", f)
 	}
@@ -295,6 +300,17 @@ func TestDoctorOnShim(t *testing.T) {
 	}
 	if n := soft.WrongPINs(); n != 1 {
 		t.Errorf("%d tries", n)
+	}
+	soft.Set("call C_GetMechanismList abort")
+	crash := e
+	crash.Isolated = true
+	if findings := Examine(t.Context(), crash, slog.New(slog.DiscardHandler)); find(findings, "module.crashes") == nil {
+		t.Errorf("%v", findings)
+	}
+	soft.Set("call C_GetMechanismList hang")
+	crash.Patience = time.Second
+	if findings := Examine(t.Context(), crash, slog.New(slog.DiscardHandler)); find(findings, "module.hangs") == nil {
+		t.Errorf("%v", findings)
 	}
 	soft.Set("unplug")
 	findings := Examine(t.Context(), e, slog.New(slog.DiscardHandler))

@@ -30,7 +30,7 @@ func (c *doctorCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	defer done()
-	e.LogIn, e.Patience = c.Login, c.Patience
+	e.LogIn, e.Patience, e.Isolated = c.Login, c.Patience, true
 	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelError}))
 	findings = append(findings, hsm.Examine(ctx, e, log)...)
 	if c.JSON {

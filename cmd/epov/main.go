@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/epov-signer/epov/hsm"
 )
 
 // Exit codes, part of the command's interface.
@@ -53,6 +55,7 @@ type console struct {
 }
 
 func main() {
+	hsm.WorkerMain() // `epov doctor` puts modules into processes of their own
 	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr}))
 }
 

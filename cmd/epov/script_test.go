@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer/xmldsig"
@@ -24,6 +25,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	hsm.WorkerMain()
 	testscript.Main(m, map[string]func(){"epov": main})
 }
 

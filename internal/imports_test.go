@@ -44,7 +44,7 @@ softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api                    : api/epovpb signer signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
-cmd/epovd              : internal/daemon
+cmd/epovd              : hsm internal/daemon
 cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsl signer/xmldsig
 internal/oracle        :
 internal/swtpm         : internal/oracle

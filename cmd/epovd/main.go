@@ -19,6 +19,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/daemon"
 )
 
@@ -31,7 +32,10 @@ const (
 	exitPIN     = 3 // a PIN was refused, must not be tried, or its TPM does not give it back
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	hsm.WorkerMain()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdout io.Writer, stderr *os.File) int {
 	flags := flag.NewFlagSet("epovd", flag.ContinueOnError)

@@ -22,6 +22,7 @@ import (
 
 // TestMain lets the test binary be epovd, so that a whole process can be looked at.
 func TestMain(m *testing.M) {
+	hsm.WorkerMain()
 	if os.Getenv("EPOVD_TEST_MAIN") != "" {
 		main()
 		return

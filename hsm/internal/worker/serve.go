@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -17,10 +18,14 @@ import (
 	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
+// ready says that this program's children can be workers.
+var ready atomic.Bool
+
 // Main is the whole life of a worker, when the process is one, and does not return then. A program whose workers are to be
 // started, and a test binary, calls it first of all.
 func Main() {
 	if len(os.Args) != 2 || os.Args[0] != marker {
+		ready.Store(true)
 		return
 	}
 	os.Exit(serve(os.Args[1]))

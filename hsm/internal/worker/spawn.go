@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -34,6 +35,9 @@ type process struct {
 // files are taken from a thread made for this, which then forks. It lives as long as the child, because the signal that a
 // child gets at its parent's death goes by the thread.
 func spawn(o Options, files []*os.File) (*process, error) {
+	if !ready.Load() {
+		return nil, errors.New("worker: the program does not call WorkerMain, so its children cannot be workers")
+	}
 	started := make(chan error, 1)
 	p := &process{ended: make(chan string, 1)}
 	out, in, err := os.Pipe()

@@ -264,7 +264,7 @@ func (w *Worker) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Logi
 		q.octets(body)
 	}, nil)
 	if _, ok := errors.AsType[*pin.Error](err); err == nil || ok {
-		return err
+		return w.replaced(l.Source, err)
 	}
 	return refuse(pin.Answered, err) // the worker is gone
 }

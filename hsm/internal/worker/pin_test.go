@@ -101,3 +101,37 @@ func TestCrashInLogin(t *testing.T) {
 		t.Errorf("%d tries", n)
 	}
 }
+
+// A PIN that an operator corrects by a new file in the old one's place is found, though the worker was confined to the old.
+func TestPINFileReplaced(t *testing.T) {
+	soft := softhsm.New(t)
+	s := newStand(t, soft)
+	file := s.login.Source.File
+	replace := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("wrong-9021"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.logIn(t, s.login); !errors.Is(err, p11.PINIncorrect) {
+		t.Fatal(err)
+	}
+	wantRefused(t, s.logIn(t, s.login), "refused this PIN before")
+	replace(soft.PIN)
+	err := s.logIn(t, s.login)
+	for range 2 { // the spare was made before, too
+		if errors.Is(err, p11.ErrLost) {
+			s.take(t)
+			err = s.logIn(t, s.login)
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

@@ -80,6 +80,7 @@ type Worker struct {
 	area    *area
 	report  Report
 	shared  []sharedPIN
+	files   map[string]file // with PINs, that the child may read
 
 	tick   atomic.Int64 // of the watch
 	dead   atomic.Bool
@@ -113,7 +114,7 @@ func start(ctx context.Context, o Options, shared []sharedPIN) (_ *Worker, err e
 		return nil, err
 	}
 	w := &Worker{
-		o: o, log: o.Log, area: a, shared: shared,
+		o: o, log: o.Log, area: a, shared: shared, files: o.pinFiles(),
 		lost: make(chan struct{}), gone: make(chan struct{}), answer: make(chan message, 1),
 	}
 	w.vacant.L = &w.mutex

@@ -275,7 +275,7 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 	d.tokenClock(subject, found.raw)
 	d.mechanisms(subject, h, found)
 	ready := d.pinFlags(subject, found.raw)
-	if t.StateDir != "" && !d.pinRecord(subject, t, i.Serial) {
+	if t.StateDir != "" && (!d.pinRecord(subject, t, i.Serial) || CheckStateDir(t.StateDir) != nil) {
 		ready = false
 	}
 	if !t.PIN.IsZero() && !d.pinSource(subject, t.PIN) {

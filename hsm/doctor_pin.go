@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,8 +116,8 @@ func (d *doctor) stateDir(t TokenConfig) {
 		d.say("state.open", subject, "%s has mode %#o: others can take the record away", t.StateDir, info.Mode().Perm())
 		return
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() && os.Geteuid() != 0 {
-		d.say("state.not-ours", subject, "%s belongs to user %d", t.StateDir, st.Uid)
+	if err := CheckStateDir(t.StateDir); err != nil {
+		d.say("state.not-ours", subject, "%v", cause(err))
 		return
 	}
 	if err := unix.Access(t.StateDir, unix.W_OK|unix.X_OK); err != nil {

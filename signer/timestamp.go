@@ -26,7 +26,7 @@ func stampedCMS(p *cms.Prepared) prepared {
 	return &stamped{
 		prepared: p,
 		imprint:  func(signed []byte) ([]byte, error) { return cms.SignatureValue(signed, 0) },
-		add:      func(signed, token []byte) ([]byte, error) { return cms.AddTimeStamp(signed, 0, token) },
+		add:      cms.AddTimeStamp,
 	}
 }
 

@@ -224,20 +224,37 @@ func SignatureValue(message []byte, signer int) ([]byte, error) {
 	return bytes.Clone(si.signature), nil
 }
 
-// AddTimeStamp adds a time-stamp token to a signature of a message, counted from 0, as an unsigned attribute (CAdES-T, RFC
-// 5126 section 6.1.1). Signatures keep their octets. Whether the token is any good is not looked at. Errors are *report.Error.
-func AddTimeStamp(message []byte, signer int, token []byte) ([]byte, error) {
-	if _, err := ParseTimeStamp(token); err != nil {
+// AddTimeStamp adds a time-stamp token to the signature of a message that it is about, as an unsigned attribute (CAdES-T, RFC
+// 5126 section 6.1.1); that may be a countersignature. Signatures keep their octets, signers perhaps not their order, which is
+// that of DER. The token's own signature is not looked at. Errors are *report.Error, TimeStampImprint when the token is about
+// no signature of the message.
+func AddTimeStamp(message, token []byte) ([]byte, error) {
+	ts, err := ParseTimeStamp(token)
+	if err != nil {
 		return nil, err
 	}
 	sd, err := parse(message, Limits{}.withDefaults())
 	if err != nil {
 		return nil, err
 	}
-	if _, err := sd.signerAt([]int{signer}); err != nil {
-		return nil, err
+	path := stampedBy(sd.signers, ts)
+	if path == nil {
+		return nil, report.Errorf(report.TimeStampImprint, report.Place{}, "the time-stamp is about no signature of the message")
 	}
-	return sd.addUnsigned([]int{signer}, encodeAttribute(oidSignatureTimeStamp, func(b *cryptobyte.Builder) { b.AddBytes(token) })), nil
+	return sd.addUnsigned(path, encodeAttribute(oidSignatureTimeStamp, func(b *cryptobyte.Builder) { b.AddBytes(token) })), nil
+}
+
+// stampedBy finds the signature that a time-stamp is about; nil when there is none.
+func stampedBy(list []signerInfo, ts *TimeStamp) []int {
+	for i := range list {
+		if ts.checkImprint(list[i].signature).Status == report.Passed {
+			return []int{i}
+		}
+		if path := stampedBy(list[i].counters, ts); path != nil {
+			return append([]int{i}, path...)
+		}
+	}
+	return nil
 }
 
 // Merge puts the signers of several messages about one content into one, with their certificates: this is how a further

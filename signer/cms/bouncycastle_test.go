@@ -94,7 +94,7 @@ func TestBouncyCastle(t *testing.T) {
 	if got := oracle.BouncyCastle(t, oracle.BouncyCastleToken, token, []byte("x")); !strings.HasPrefix(got, "invalid") {
 		t.Errorf("token of something else: %s", got)
 	}
-	stamped, err := AddTimeStamp(first, 0, token)
+	stamped, err := AddTimeStamp(first, token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
 signer/esia            : gost signer/cms signer/report
 signer/tsp             : gost signer/cms signer/report signer/trust
-signer/explain         : canon canon/xmltext gost signer/report signer/xmldsig
+signer/explain         : canon canon/xmltext gost signer/cms signer/report signer/xmldsig
 signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :

@@ -87,7 +87,7 @@ func (h workerHost) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.L
 // grants is what a worker may reach for this sandbox.
 func (s Sandbox) grants() worker.Sandbox {
 	g := worker.Sandbox{
-		Off: s.Off, Families: s.Families, Ports: s.Ports,
+		Off: s.Off, Demand: s.Demand, Families: s.Families, Ports: s.Ports,
 		Read: slices.Clone(s.Read), Write: slices.Clone(s.Write), Devices: slices.Clone(s.Sockets),
 	}
 	for _, pattern := range s.Devices {
@@ -114,6 +114,7 @@ func (s Sandbox) grants() worker.Sandbox {
 func (s Sandbox) join(t Sandbox) Sandbox {
 	return Sandbox{
 		Off:         s.Off || t.Off,
+		Demand:      s.Demand || t.Demand,
 		Families:    unite(s.Families, t.Families),
 		Ports:       unite(s.Ports, t.Ports),
 		Devices:     unite(s.Devices, t.Devices),

@@ -135,7 +135,8 @@ type Sandbox struct {
 	Write       []string // folders that it writes into
 	Environment []string // variables that it reads; one that names a file has that file and its folder opened, Write as Write
 
-	Off bool // not confined at all
+	Off    bool // not confined at all
+	Demand bool // not started at all where the system cannot confine it wholly
 }
 
 // VendorNamed finds a profile by its Name; nil when there is none.

@@ -14,6 +14,7 @@ import (
 // Paths that do not exist are passed over.
 type Sandbox struct {
 	Off      bool     `json:"off,omitempty"`      // neither Landlock nor seccomp
+	Demand   bool     `json:"-"`                  // no worker where any of it is not in force, see Report.Weak
 	Read     []string `json:"read,omitempty"`     // files and folders, to read and to load code from
 	Write    []string `json:"write,omitempty"`    // files and folders, to do anything with
 	Devices  []string `json:"devices,omitempty"`  // files, to read, write and control
@@ -38,6 +39,7 @@ func (s Sandbox) check() error {
 type Report struct {
 	Landlock     int    `json:"landlock"` // ABI of the kernel; 0: files are not confined
 	Seccomp      bool   `json:"seccomp"`
+	Filter       string `json:"filter,omitempty"` // why there is no seccomp
 	NoPrivileges bool   `json:"noPrivileges"`     // no capabilities and no new privileges
 	Hidden       bool   `json:"hidden"`           // neither dumps core nor can be traced
 	Memory       string `json:"memory,omitempty"` // why PINs lie in memory with less than all protection
@@ -50,8 +52,8 @@ func (r Report) Weak() []string {
 		ok   bool
 		what string
 	}{
-		{r.Landlock > 0, "files are not confined: the kernel lacks Landlock"},
-		{r.Seccomp, "system calls are not confined"},
+		{r.Landlock > 0, "files are not confined: no Landlock here, or none wanted"},
+		{r.Seccomp, "system calls are not confined: " + r.Filter},
 		{r.NoPrivileges, "the process has privileges"},
 		{r.Hidden, "the process can be traced or dumps core"},
 		{r.Memory == "", "PINs: " + r.Memory},
@@ -92,7 +94,7 @@ var (
 func restrictFiles(o Options) (int, error) {
 	version, _, errno := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	if errno != 0 {
-		if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP {
+		if errno == unix.ENOSYS || errno == unix.EOPNOTSUPP || errno == unix.EPERM { // absent, off, or filtered by a container
 			return 0, nil
 		}
 		return 0, fmt.Errorf("landlock: %w", errno)

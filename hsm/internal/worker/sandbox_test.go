@@ -260,3 +260,24 @@ func inMemory(t *testing.T, pid int, what []byte) bool {
 	}
 	return false
 }
+
+// A worker that cannot be confined as demanded is not started.
+func TestDemand(t *testing.T) {
+	o, _ := options(t, softhsm.NewNoop(t))
+	o.Sandbox.Demand = true
+	for _, off := range []bool{false, true} {
+		o.Sandbox.Off = off
+		supply, err := NewSupply(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := supply.Take(t.Context())
+		if off != (err != nil && strings.Contains(err.Error(), "not confined")) {
+			t.Errorf("off %v: %v", off, err)
+		}
+		if w != nil {
+			w.Kill(errors.New("done"))
+		}
+		supply.Close()
+	}
+}

@@ -92,10 +92,13 @@ func serve(pins string) int {
 
 // hide keeps the process from dumping core and from being traced, for a start.
 func hide() bool {
-	core := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-	trace := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.Umask(0o077)
-	return core == nil && trace == nil
+	core := unix.Rlimit{Cur: 1}
+	err := unix.Getrlimit(unix.RLIMIT_CORE, &core)
+	dumpable, wrong := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	return err == nil && core.Cur == 0 && wrong == nil && dumpable == 0
 }
 
 // closeFrom closes what the parent, or its own parent, left open by mistake. The Go runtime has its own descriptors by now,
@@ -141,11 +144,13 @@ func (c *child) hello(m message, hidden bool) bool {
 	if err := pin.CheckMemory(); err != nil {
 		report.Memory = err.Error()
 	}
+	report.Filter = "not wanted"
 	if !h.Sandbox.Off {
 		if err := filterCalls(h.Sandbox); err != nil {
-			return c.answer(m.kind, err, nil)
+			report.Filter = err.Error()
+		} else {
+			report.Filter, report.Seccomp = "", true
 		}
-		report.Seccomp = true
 	}
 	if err := p11.Preload(h.Module); err != nil {
 		return c.answer(m.kind, err, nil)

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,6 +160,12 @@ func start(ctx context.Context, o Options, shared []sharedPIN) (_ *Worker, err e
 	}
 	w.report = back.Report
 	w.report.Landlock = w.process.landlock
+	w.report.Filter, w.report.Memory = printable(w.report.Filter), printable(w.report.Memory)
+	if weak := w.report.Weak(); o.Sandbox.Demand && len(weak) > 0 {
+		err := fmt.Errorf("worker: the process cannot be confined as demanded: %s", strings.Join(weak, "; "))
+		w.Kill(err)
+		return nil, err
+	}
 	return w, nil
 }
 
@@ -298,6 +305,7 @@ func (w *Worker) Reason() error {
 
 // Kill ends the process at once. Calls under way return p11.ErrLost, also when a driver keeps the process from dying.
 func (w *Worker) Kill(reason error) {
+	w.reason.CompareAndSwap(nil, &reason) // before the process's end can become the reason
 	w.process.kill()
 	w.abandon(reason)
 }
@@ -305,7 +313,7 @@ func (w *Worker) Kill(reason error) {
 // abandon lets go of all calls.
 func (w *Worker) abandon(reason error) {
 	w.once.Do(func() {
-		w.reason.Store(&reason)
+		w.reason.CompareAndSwap(nil, &reason)
 		w.mutex.Lock()
 		w.dead.Store(true)
 		idle := w.inUse == 0

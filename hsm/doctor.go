@@ -278,7 +278,7 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 	if t.StateDir != "" && (!d.pinRecord(subject, t, i.Serial) || CheckStateDir(t.StateDir) != nil) {
 		ready = false
 	}
-	if !t.PIN.IsZero() && !d.pinSource(subject, t.PIN) {
+	if !t.PIN.IsZero() && !d.pinSource(subject, i.Serial, t.PIN) {
 		ready = false
 	}
 	s, err := h.OpenSession(i.Slot, false)

@@ -37,7 +37,7 @@ var diagnoses = map[string]diagnosis{
 	"token.mechanisms":     {Good, ""},
 
 	"pin.not-set":       {Fault, "the security officer sets it: `epov token init`, or the vendor's tool"},
-	"pin.locked":        {Fault, "the security officer unlocks it with the vendor's tool; find out who tried"},
+	"pin.locked":        {Fault, "find out who tried; then the security officer unlocks it: `epov pin reset`"},
 	"pin.final-try":     {Fault, "nobody tries any more: the security officer resets the counter"},
 	"pin.count-low":     {Warning, "somebody gave a wrong PIN; find out who before the next one does"},
 	"pin.to-be-changed": {Fault, "change it: `epov pin change`"},
@@ -52,11 +52,14 @@ var diagnoses = map[string]diagnosis{
 	"pin.refused":       {Fault, "do not try again before it is clear which PIN is right"},
 	"pin.accepted":      {Good, ""},
 
-	"tpm.unseals": {Good, ""},
-	"tpm.absent":  {Fault, "is there a TPM 2.0, is the service's user in the group of its device (tss), does the unit let it in (DeviceAllow=)?"},
-	"tpm.changed": {Fault, "find out what changed in the boot of this machine; then seal anew: `epov pin seal`"},
-	"tpm.foreign": {Fault, "it was sealed elsewhere, before the TPM was cleared, or the file is damaged: `epov pin seal` on this machine"},
-	"tpm.failed":  {Fault, "try again; `epov pin unseal-test` shows the TPM's answer"},
+	"tpm.unseals":     {Good, ""},
+	"tpm.absent":      {Fault, "is there a TPM 2.0, is the service's user in the group of its device (tss), does the unit let it in (DeviceAllow=)?"},
+	"tpm.changed":     {Fault, "find out what changed in the boot of this machine; then seal anew: `epov pin seal`"},
+	"tpm.foreign":     {Fault, "it was sealed elsewhere, before the TPM was cleared, or the file is damaged: `epov pin seal` on this machine"},
+	"tpm.other-token": {Fault, "name the file that was sealed for this token, or seal its PIN: `epov pin seal`"},
+	"tpm.locked-up":   {Fault, "wait, or clear the lockout with tpm2_dictionarylockout; find out who gave wrong passwords"},
+	"tpm.unmeasured":  {Warning, "such a PCR guards nothing: seal to others (`epov pin seal --pcrs`), or have the firmware measure (Secure Boot)"},
+	"tpm.failed":      {Fault, "try again; `epov pin unseal-test` shows the TPM's answer"},
 
 	"key.absent":          {Fault, "generate it (`epov key generate`), or correct `id`; `epov key list` shows what is there"},
 	"key.duplicate":       {Fault, "remove or rename all but one with the vendor's tool: nothing is chosen by accident"},

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,12 +65,35 @@ func (d *doctor) pinRecord(subject string, t TokenConfig, serial string) bool {
 }
 
 // pinSource says whether the PIN can be read; it is not tried.
-func (d *doctor) pinSource(subject string, s PINSource) bool {
+func (d *doctor) pinSource(subject, serial string, s PINSource) bool {
 	if s.Descriptor != 0 || s.Credential != "" && os.Getenv("CREDENTIALS_DIRECTORY") == "" {
 		d.say("pin.source-later", subject, "the PIN is in a credential or descriptor of the service")
 		return false
 	}
+	if s.TPM != "" {
+		return d.sealedPIN(subject, serial, s)
+	}
 	p, err := s.Read()
+	if err != nil {
+		d.say("pin.source", subject, "%v", err)
+		return false
+	}
+	if s.Value == (PIN{}) {
+		p.Wipe()
+	}
+	return true
+}
+
+// sealedPIN says whether the TPM gives the PIN, and what its sealing is worth.
+func (d *doctor) sealedPIN(subject, serial string, s PINSource) bool {
+	sealed, err := ReadSealedPIN(s.TPM)
+	if err == nil && sealed.Serial != serial {
+		d.say("tpm.other-token", subject, "%s was sealed for token serial %s", s.TPM, sealed.Serial)
+		return false
+	}
+	if err == nil {
+		err = TestSealedPIN(s.TPM, s.Device)
+	}
 	if e, ok := errors.AsType[*tpm.Error](err); ok {
 		code := "tpm.failed"
 		switch e.Kind {
@@ -78,21 +103,30 @@ func (d *doctor) pinSource(subject string, s PINSource) bool {
 			code = "tpm.changed"
 		case tpm.Foreign, tpm.Damaged:
 			code = "tpm.foreign"
+		case tpm.LockedUp:
+			code = "tpm.locked-up"
 		}
-		d.say(code, subject, "%v", err)
+		d.say(code, subject, "%v", cause(err))
 		return false
 	}
 	if err != nil {
-		d.say("pin.source", subject, "%v", err)
+		d.say("pin.source", subject, "%v", cause(err))
 		return false
 	}
-	if s.TPM != "" {
-		d.say("tpm.unseals", subject, "the TPM gives the PIN out in the machine's present state")
-	}
-	if s.Value == (PIN{}) {
-		p.Wipe()
+	d.say("tpm.unseals", subject, "the TPM gives out the PIN that was sealed on %s to PCR %s",
+		sealed.Time.Format(time.DateOnly), list(sealed.PCRs))
+	if len(sealed.Unmeasured) > 0 {
+		d.say("tpm.unmeasured", subject, "nothing was measured into PCR %s", list(sealed.Unmeasured))
 	}
 	return true
+}
+
+func list(numbers []int) string {
+	var out []string
+	for _, n := range numbers {
+		out = append(out, strconv.Itoa(n))
+	}
+	return strings.Join(out, ", ")
 }
 
 // stateDir looks at the folder that remembers refused PINs.

@@ -81,6 +81,8 @@ type SealedPIN struct {
 	Serial string    // of the token that it is for
 	Time   time.Time // when it was sealed
 	PCRs   []int     // ascending
+	// Unmeasured are those of them that held all zeros or all ones: no firmware measures into them, and they guard nothing.
+	Unmeasured []int
 }
 
 // ReadSealedPIN reads the file of a sealed PIN. It must belong to root or to this process's user; at most
@@ -90,7 +92,7 @@ func ReadSealedPIN(path string) (SealedPIN, error) {
 	if err != nil {
 		return SealedPIN{}, &Error{Kind: Config, Op: "read a sealed PIN", Err: err}
 	}
-	return SealedPIN{Serial: sealed.Serial, Time: sealed.Time, PCRs: sealed.Registers()}, nil
+	return SealedPIN{Serial: sealed.Serial, Time: sealed.Time, PCRs: sealed.Registers(), Unmeasured: sealed.Unmeasured()}, nil
 }
 
 // TestSealedPIN unseals a PIN and wipes it.

@@ -112,6 +112,13 @@ func (c *pinSealCmd) Run(ctx context.Context, con *console) error {
 	if err := replaceFile(c.Out, file); err != nil {
 		return err
 	}
+	sealed, err := hsm.ReadSealedPIN(c.Out)
+	if err != nil {
+		return err
+	}
+	if len(sealed.Unmeasured) > 0 {
+		fmt.Fprintf(con.err, "epov: warning: nothing was measured into PCR %s on this machine: it guards nothing\n", numbers(sealed.Unmeasured))
+	}
 	fmt.Fprintf(con.out, "sealed the PIN of token %s, serial %s, to PCR %s\n", printable(info.Label), printable(info.Serial), numbers(c.PCRs))
 	_, err = fmt.Fprintln(con.out, "When one of these changes by an update, seal the PIN again; keep it elsewhere too, for the TPM gives it to no other machine.\n"+
 		"Whoever may read the file and use the TPM of this machine has the PIN: let the daemon's user read it, and nobody else")

@@ -79,7 +79,8 @@ func TestPINCommands(t *testing.T) {
 	s.run(0, "changed the user PIN", "pin change", "--pin-file", next, "--new-pin-file", old)
 	s.run(0, "NAME", "key list", "--pin-file", old)
 
-	s.run(0, "to PCR 7, 11", "pin seal", "--device", tpm.Socket, "--pcrs", "7,11", "-o", sealed, "--pin-file", old)
+	tpm.Extend(7, "secure boot")
+	s.run(0, "nothing was measured into PCR 11 on", "pin seal", "--device", tpm.Socket, "--pcrs", "7,11", "-o", sealed, "--pin-file", old)
 	s.run(2, "--force replaces it", "pin seal", "--device", tpm.Socket, "-o", sealed, "--pin-file", old)
 	s.run(0, "sealed on", "pin unseal-test", "--device", tpm.Socket, sealed)
 	tpm.Extend(11, "an update")

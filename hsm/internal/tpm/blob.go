@@ -112,6 +112,18 @@ func (s *Sealed) Marshal() ([]byte, error) {
 // Registers are the numbers of the PCRs, ascending.
 func (s *Sealed) Registers() []int { return slices.Sorted(maps.Keys(s.PCRs)) }
 
+// Unmeasured are those of the PCRs that still held what they hold from the start of the machine, all zeros or all ones: nothing
+// was measured into them, and they tell nothing apart.
+func (s *Sealed) Unmeasured() (numbers []int) {
+	for _, n := range s.Registers() {
+		value := s.PCRs[n]
+		if first := value[0]; (first == 0 || first == 0xff) && value == Digest(bytes.Repeat([]byte{first}, digestSize)) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
 func checkSerial(serial string) error {
 	if serial == "" || len(serial) > maxSerial || bytes.IndexByte([]byte(serial), 0) >= 0 {
 		return fmt.Errorf("a token's serial number has 1 to %d octets", maxSerial)

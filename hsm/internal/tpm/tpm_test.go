@@ -68,6 +68,9 @@ func TestSealing(t *testing.T) {
 	tpm := swtpm.New(t)
 	tpm.Extend(7, "secure boot")
 	s := sealed(t, tpm.Socket, 11, 7)
+	if n := s.Unmeasured(); len(n) != 1 || n[0] != 11 {
+		t.Errorf("nothing was measured into %v", n)
+	}
 	if s.Serial != testSerial || len(s.PCRs) != 2 || s.Registers()[0] != 7 {
 		t.Errorf("%+v", s)
 	}

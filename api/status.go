@@ -120,6 +120,9 @@ func statusOf(err error, field, incident string) *status.Status {
 			{Type: info.Reason, Subject: "key", Description: message},
 		}})
 	}
+	if k.retry > 0 && e.RetryAfter > 0 {
+		k.retry = e.RetryAfter
+	}
 	if k.retry > 0 {
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(k.retry)})
 	}

@@ -1,30 +1,44 @@
 package hsm
 
 import (
+	"context"
 	"errors"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 )
 
 // remedy is what may be done, once per request, before a return code becomes the caller's error. Whatever it is, the
-// session that met the error is closed: only a session whose last call succeeded goes back to the pool.
-type remedy int
+// session that met the error is closed: only a session whose last call succeeded is used again.
+type remedy uint8
 
 const (
-	giveUp   remedy = iota
-	newOne          // once more on a fresh session
-	logIn           // log in again under the token's lock, under the rules of the PIN
-	findKey         // the key's handle is stale: find it again by its id
-	narrower        // no further session: wait for one of those that are open
+	giveUp  remedy = iota
+	newOne         // once more on a fresh session
+	findKey        // the key's handle is stale: find it again by its id
+	pause          // the token is at its limits: wait a little
+	narrow         // no further session: make do with those that are open
+	logIn          // log in again, under the rules of the PIN
+	reopen         // drop all sessions and handles, find the token again by its serial
+	restart        // end the module and start it anew
 )
+
+// lanes says whether the remedy is for the whole lane rather than for the one session.
+func (r remedy) ofLane() bool { return r >= logIn }
+
+var remedies = [...]string{
+	giveUp: "give up", newOne: "new session", findKey: "find the key", pause: "pause", narrow: "fewer sessions",
+	logIn: "log in", reopen: "reopen the slot", restart: "restart the module",
+}
+
+func (r remedy) String() string { return remedies[r] }
 
 type outcome struct {
 	remedy remedy
 	kind   Kind
 }
 
-// outcomes classifies the return codes of PKCS#11 2.40. A code that is not listed, or a vendor's own, is Internal and not
-// tried again.
+// outcomes classifies the return codes of PKCS#11 2.40; a Vendor may say otherwise. A code that is not listed, or a vendor's
+// own, is Internal and not tried again.
 var outcomes = map[p11.Error]outcome{
 	p11.SessionHandleInvalid:    {newOne, Away},
 	p11.SessionClosed:           {newOne, Away},
@@ -32,22 +46,25 @@ var outcomes = map[p11.Error]outcome{
 	p11.OperationNotInitialized: {newOne, Internal},
 	p11.FunctionCanceled:        {newOne, Internal},
 
-	p11.SessionCount: {narrower, Busy},
+	p11.SessionCount: {narrow, Busy},
 
 	p11.UserNotLoggedIn: {logIn, Away},
 
 	p11.ObjectHandleInvalid: {findKey, KeyNotFound},
 	p11.KeyHandleInvalid:    {findKey, KeyNotFound},
 
-	p11.DeviceRemoved:          {giveUp, Away},
-	p11.TokenNotPresent:        {giveUp, Away},
-	p11.TokenNotRecognized:     {giveUp, Away},
-	p11.DeviceError:            {giveUp, Away},
-	p11.SlotIDInvalid:          {giveUp, Away},
-	p11.CryptokiNotInitialized: {giveUp, Away},
+	p11.DeviceRemoved:      {reopen, Away},
+	p11.TokenNotPresent:    {reopen, Away},
+	p11.TokenNotRecognized: {reopen, Away},
+	p11.DeviceError:        {reopen, Away},
+	p11.SlotIDInvalid:      {reopen, Away},
+	p11.GeneralError:       {reopen, Internal},
+	p11.FunctionFailed:     {reopen, Internal},
 
-	p11.DeviceMemory: {giveUp, Busy},
-	p11.HostMemory:   {giveUp, Busy},
+	p11.CryptokiNotInitialized: {restart, Away},
+
+	p11.DeviceMemory: {pause, Busy},
+	p11.HostMemory:   {pause, Busy},
 
 	p11.PINIncorrect:          {giveUp, PINRefused},
 	p11.PINInvalid:            {giveUp, PINRefused},
@@ -68,12 +85,26 @@ var outcomes = map[p11.Error]outcome{
 	p11.FunctionNotSupported:    {giveUp, Config},
 }
 
-func classify(err error) outcome {
+func classify(err error) outcome { return (*Vendor)(nil).classify(err) }
+
+// classify says what becomes of an error of the module's, or of this package's own; a nil Vendor goes by the standard.
+func (v *Vendor) classify(err error) outcome {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return outcome{giveUp, e.Kind}
 	}
 	if code, ok := errors.AsType[p11.Error](err); ok {
+		if v != nil {
+			if o, ok := v.outcome(code); ok {
+				return o
+			}
+		}
 		return outcomes[code]
+	}
+	switch {
+	case errors.Is(err, p11.ErrLost):
+		return outcome{restart, Away}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return outcome{giveUp, Expired}
 	}
 	return outcome{}
 }

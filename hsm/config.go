@@ -1,12 +1,17 @@
 package hsm
 
-import "errors"
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/epov-signer/epov/hsm/internal/pin"
+)
 
 // Defaults of TokenConfig.
 const (
-	DefaultSessions = 4
-	DefaultQueue    = 256
-	maxSessions     = 1024
+	DefaultQueue = 256
+	maxSessions  = 1024
 )
 
 // TokenConfig says which token to open and how to use it.
@@ -19,8 +24,14 @@ type TokenConfig struct {
 
 	PIN PINSource // read when the token is opened, and kept for as long as it is open
 
-	Sessions int // most sessions at work at once, the anchor apart; default DefaultSessions
-	Queue    int // most callers waiting for a session; default DefaultQueue; negative: none wait
+	Vendor    *Vendor       // how it differs from others; nil: found by what the token says of itself
+	Isolation Isolation     // where the module runs
+	Sandbox   Sandbox       // what its own process may reach besides what the vendor's profile says
+	CallTime  time.Duration // after which a call of the module counts as hung; default: the vendor's
+
+	Sessions  int // most sessions at work at once, the anchor apart; default: the vendor's
+	Queue     int // most requests that wait; default DefaultQueue; negative: none waits
+	FlowQueue int // most requests of one client that wait; default: half of Queue
 
 	// StateDir keeps what must survive a restart: which PINs the token has refused. Required; made when it is missing.
 	StateDir string
@@ -43,14 +54,17 @@ func (c TokenConfig) checked() (TokenConfig, error) {
 		return c, errors.New("no state directory given")
 	case c.Sessions < 0 || c.Sessions > maxSessions:
 		return c, errors.New("sessions out of range")
-	}
-	if c.Sessions == 0 {
-		c.Sessions = DefaultSessions
+	case c.CallTime < 0:
+		return c, errors.New("the time of a call is negative")
 	}
 	if c.Queue == 0 {
 		c.Queue = DefaultQueue
 	}
 	c.Queue = max(c.Queue, 0)
+	if c.FlowQueue <= 0 {
+		c.FlowQueue = max(c.Queue/2, 1)
+	}
+	c.FlowQueue = min(c.FlowQueue, c.Queue)
 	if c.Name == "" {
 		c.Name = c.Label
 	}
@@ -61,4 +75,37 @@ func (c TokenConfig) checked() (TokenConfig, error) {
 		c.Trace = &Trace{}
 	}
 	return c, nil
+}
+
+// Isolation says where a module runs.
+type Isolation int
+
+const (
+	Separate  Isolation = iota // in a process of its own, see WorkerMain: a crash or hang there costs a retry
+	InProcess                  // in this process: a crash of the module is one of the service
+)
+
+func (c TokenConfig) login(serial string) pin.Login {
+	return pin.Login{Serial: serial, Source: c.PIN, StateDir: c.StateDir, AllowFinalTry: c.AllowFinalTry}
+}
+
+// DefaultCallTime is used while the vendor is not known.
+const DefaultCallTime = 10 * time.Second
+
+// optionsOf is what the tokens of one module want of it.
+func optionsOf(tokens []TokenConfig, log *slog.Logger) hostOptions {
+	o := hostOptions{Log: log}
+	for _, t := range tokens {
+		o.Logins = append(o.Logins, t.login(t.Serial))
+		o.Sandbox = o.Sandbox.join(sandboxOf(t.Vendor, t.Sandbox))
+		o.Serial = o.Serial || t.Vendor != nil && t.Vendor.Serialise
+		o.CallTime = max(o.CallTime, t.CallTime)
+		if t.Vendor != nil && t.CallTime == 0 {
+			o.CallTime = max(o.CallTime, t.Vendor.CallTime)
+		}
+	}
+	if o.CallTime == 0 {
+		o.CallTime = DefaultCallTime
+	}
+	return o
 }

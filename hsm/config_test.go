@@ -20,7 +20,7 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 	got, err := good.checked()
-	if err != nil || got.Sessions != DefaultSessions || got.Queue != DefaultQueue || got.Name != "l" || got.Trace == nil {
+	if err != nil || got.Sessions != 0 || got.Queue != DefaultQueue || got.Name != "l" || got.Trace == nil {
 		t.Errorf("%+v %v", got, err)
 	}
 }

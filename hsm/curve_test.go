@@ -139,42 +139,61 @@ func imported(t *testing.T, token *Token, id string, public *gost.PublicKey, d [
 // The last session takes the login with it, and handles change: a token brought there serves on.
 func TestLastSessionLogsOut(t *testing.T) {
 	soft := softhsm.New(t)
-	token, err := Open(t.Context(), TokenConfig{
-		Module: soft.Module, Label: soft.Label, PIN: PINValue(NewPIN([]byte(soft.PIN))), StateDir: filepath.Join(t.TempDir(), "state"),
+	cfg := TokenConfig{
+		Name: "soft", Module: soft.Module, Label: soft.Label, PIN: PINValue(NewPIN([]byte(soft.PIN))),
+		StateDir: filepath.Join(t.TempDir(), "state"), Isolation: InProcess,
+	}
+	token, err := Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.GenerateKey(t.Context(), keyID, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A")); err != nil {
+		t.Fatal(err)
+	}
+	if err := token.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), SchedulerConfig{
+		Tokens: []TokenConfig{cfg}, Keys: []KeyConfig{{"k", []KeyRef{{"soft", keyID}}}},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = token.Close(context.Background()) })
-	if _, err := token.GenerateKey(t.Context(), "EXMP01/ov/1", gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A")); err != nil {
-		t.Fatal(err)
-	}
-	key, err := token.Key(t.Context(), "EXMP01/ov/1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = s.Close(context.Background()) })
+	key, _ := s.Key("k")
 	sign := func() {
 		t.Helper()
-		if _, err := key.SignDigest(t.Context(), make([]byte, 32)); err != nil {
+		if _, err := s.Submit(t.Context(), key, make([]byte, 32), Flow{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	sign()
+	l := s.lanes[0]
+	l.mutex.Lock()
+	module, anchor, epoch := l.at, l.anchor, l.epoch
+	l.mutex.Unlock()
 	// Without the anchor but with another session the login stays.
-	if err := token.module.CloseSession(token.anchor); err != nil {
+	if err := module.CloseSession(anchor); err != nil {
 		t.Fatal(err)
 	}
 	sign()
-	if epoch := token.epoch.Load(); epoch != 1 {
-		t.Errorf("epoch %d without a loss", epoch)
+	l.mutex.Lock()
+	if l.epoch != epoch {
+		t.Errorf("epoch %d without a loss", l.epoch)
 	}
+	dead := l.robbed()
+	l.mutex.Unlock()
 	// Without any session it is gone.
-	token.pool.flush(nil)
-	sign()
-	if epoch := token.epoch.Load(); epoch != 2 {
-		t.Errorf("epoch %d after one loss", epoch)
+	for _, w := range dead {
+		w.drop(nil)
 	}
-	if in, err := token.module.LoggedIn(token.anchor); err != nil || !in {
+	sign()
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if l.epoch == epoch {
+		t.Error("a loss without a new epoch")
+	}
+	if in, err := l.at.LoggedIn(l.anchor); err != nil || !in {
 		t.Errorf("the anchor is not restored: %v %v", in, err)
 	}
 }

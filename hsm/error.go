@@ -3,6 +3,7 @@ package hsm
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Kind says what a caller can do about an error.
@@ -53,6 +54,9 @@ type Error struct {
 	Token string // the configured name, else the label
 	Op    string // what was attempted
 	Err   error
+
+	// RetryAfter is when a caller may ask again with some hope; 0 where asking again does not help, or nothing is known.
+	RetryAfter time.Duration
 }
 
 func (e *Error) Error() string {

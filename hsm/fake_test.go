@@ -8,7 +8,6 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +26,34 @@ type stand struct {
 	*p11.Fake
 	key *gost.PrivateKey
 	cfg TokenConfig
-	log bytes.Buffer
+	log logBuffer
 
-	released atomic.Int32
+	released, begun atomic.Int32
+	host            atomic.Pointer[inProcess]
+}
+
+// logBuffer is a log that goroutines share.
+type logBuffer struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
+}
+
+// setKey puts the stand's key on the token in the place of the one there.
+func (f *stand) setKey() {
+	f.Remove(keyID)
+	f.addKey(keyID, f.key.Public().(*gost.PublicKey).Bytes())
 }
 
 func newStand(t *testing.T) *stand {
@@ -85,7 +109,7 @@ func (f *stand) open(t *testing.T) *Token {
 	return token
 }
 
-func (f *stand) openKey(t *testing.T) (*Token, *Key) {
+func (f *stand) openKey(t *testing.T) (*Token, *TokenKey) {
 	t.Helper()
 	token := f.open(t)
 	key, err := token.Key(t.Context(), "EXMP01/ov/1")
@@ -110,91 +134,6 @@ func wantKind(t *testing.T, err error, want Kind) {
 	t.Helper()
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != want {
 		t.Fatalf("got %v (%v), want an error of kind %v", err, KindOf(err), want)
-	}
-}
-
-func TestRemedies(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		upset func(f *stand)
-		kind  Kind // of the error; Internal with ok set: none
-		ok    bool
-		login int // calls of C_Login in all
-	}{
-		{name: "one dead session", upset: func(f *stand) { f.Fault = once("Sign", p11.SessionHandleInvalid) }, ok: true, login: 1},
-		{name: "operation left open", upset: func(f *stand) { f.Fault = once("Sign", p11.OperationActive) }, ok: true, login: 1},
-		{name: "login lost", upset: func(f *stand) { f.LogOut() }, ok: true, login: 2},
-		{name: "login lost, said so", upset: func(f *stand) { f.LogOut(); f.Fault = once("Sign", p11.UserNotLoggedIn) }, ok: true, login: 2},
-		{name: "all sessions dead", upset: func(f *stand) { f.CloseAll() }, ok: true, login: 2},
-		{name: "stale handle", upset: func(f *stand) { f.Fault = once("Sign", p11.KeyHandleInvalid) }, ok: true, login: 1},
-		{name: "device removed", upset: func(f *stand) { f.Fault = once("Sign", p11.DeviceRemoved) }, kind: Away, login: 1},
-		{name: "device busy", upset: func(f *stand) { f.Fault = once("Sign", p11.DeviceMemory) }, kind: Busy, login: 1},
-		{name: "vendor's code", upset: func(f *stand) { f.Fault = once("Sign", p11.VendorDefined+0x19) }, kind: Internal, login: 1},
-		{name: "wrong mechanism", upset: func(f *stand) { f.Fault = once("Sign", p11.MechanismInvalid) }, kind: Config, login: 1},
-		{name: "dead for good", upset: func(f *stand) {
-			f.Fault = func(call string) error {
-				if call == "Sign" {
-					return p11.SessionHandleInvalid
-				}
-				return nil
-			}
-		}, kind: Away, login: 1},
-		{name: "locked meanwhile", upset: func(f *stand) { f.LogOut(); f.SetFlags(p11.FlagUserPINSet | p11.FlagPINLocked) }, kind: PINRefused, login: 1},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			f := newStand(t)
-			token, key := f.openKey(t)
-			test.upset(f)
-			digest := make([]byte, 32)
-			signature, err := key.SignDigest(t.Context(), digest)
-			if test.ok {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := key.Public().Verify(digest, signature); err != nil {
-					t.Error(err)
-				}
-			} else {
-				wantKind(t, err, test.kind)
-			}
-			if n := f.Calls("Login"); n != test.login {
-				t.Errorf("%d logins, want %d", n, test.login)
-			}
-			// Whatever happened, no session that failed is kept: what is idle works, or nothing is idle.
-			f.Fault = nil
-			if test.kind != PINRefused {
-				if _, err := key.SignDigest(t.Context(), digest); err != nil {
-					t.Errorf("after the fault: %v", err)
-				}
-			} else if wantKind(t, key.Err(), PINRefused); f.Calls("Login") != 1 || token.Err() == nil {
-				t.Error("the token is tried again after its PIN was locked")
-			}
-		})
-	}
-}
-
-// The login that many callers miss at once is restored once.
-func TestLoginAgainOnce(t *testing.T) {
-	f := newStand(t)
-	_, key := f.openKey(t)
-	for range 6 {
-		before := f.Calls("Login")
-		f.LogOut()
-		var group sync.WaitGroup
-		for range 8 {
-			group.Go(func() {
-				if _, err := key.SignDigest(t.Context(), make([]byte, 32)); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-		group.Wait()
-		if n := f.Calls("Login") - before; n != 1 {
-			t.Fatalf("%d logins for one loss", n)
-		}
-	}
-	if n := f.Sessions(); n > DefaultSessions+1 {
-		t.Errorf("%d sessions are open, the bound is %d and the anchor", n, DefaultSessions)
 	}
 }
 
@@ -265,120 +204,6 @@ func TestOneTryForEachPIN(t *testing.T) {
 	}
 }
 
-func TestWrongSignature(t *testing.T) {
-	reverse := func(b []byte) []byte { b = bytes.Clone(b); slices.Reverse(b); return b }
-	for _, test := range []struct{ name, fault string }{
-		{"swapped", "r ‖ s instead of s ‖ r"},
-		{"reversed", "the whole signature reversed"},
-		{"halves", "each half of the signature reversed"},
-		{"digest", "takes the digest in reversed order"},
-		{"short", "63 octets instead of 64"},
-		{"other key", "another key or on another curve"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			f := newStand(t)
-			other, err := gost.GenerateKey(rand.Reader, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			right := f.Signer
-			wrong := func(data []byte) ([]byte, error) {
-				sig, err := right(data)
-				if err != nil {
-					return nil, err
-				}
-				switch test.name {
-				case "swapped":
-					return slices.Concat(sig[32:], sig[:32]), nil
-				case "reversed":
-					return reverse(sig), nil
-				case "halves":
-					return slices.Concat(reverse(sig[:32]), reverse(sig[32:])), nil
-				case "digest":
-					return right(reverse(data))
-				case "short":
-					return sig[:63], nil
-				}
-				return other.Sign(rand.Reader, data, nil)
-			}
-			// At the start.
-			f.Signer = wrong
-			token := f.open(t)
-			_, err = token.Key(t.Context(), "EXMP01/ov/1")
-			wantKind(t, err, WrongSignature)
-			if !strings.Contains(err.Error(), test.fault) {
-				t.Errorf("the fault is not named: %v", err)
-			}
-			// At work: nothing leaves, and the key goes out of service.
-			f.Signer = right
-			key, err := token.Key(t.Context(), "EXMP01/ov/1")
-			if err != nil {
-				t.Fatal(err)
-			}
-			f.Signer = wrong
-			digest := make([]byte, 32)
-			digest[3] = 1
-			sig, err := key.SignDigest(t.Context(), digest)
-			wantKind(t, err, WrongSignature)
-			f.Signer = right
-			_, again := key.SignDigest(t.Context(), digest)
-			wantKind(t, again, WrongSignature)
-			if sig != nil || key.Err() == nil {
-				t.Error("a wrong signature left, or the key still serves")
-			}
-		})
-	}
-}
-
-// An expired context frees the caller, not the session: that stays taken until the module returns.
-func TestHang(t *testing.T) {
-	f := newStand(t)
-	f.cfg.Sessions, f.cfg.Queue = 1, 1
-	token, key := f.openKey(t)
-	hang, hanging := make(chan struct{}), make(chan struct{})
-	f.Fault = func(call string) error {
-		if call == "Sign" {
-			hanging <- struct{}{}
-			<-hang
-		}
-		return nil
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { <-hanging; cancel() }()
-	_, err := key.SignDigest(ctx, make([]byte, 32))
-	wantKind(t, err, Expired)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("%v does not tell of its context", err)
-	}
-
-	// The only session is taken: one caller waits, the next is turned away, Close does not finalise.
-	waiting, give := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer give()
-	waited := make(chan error, 1)
-	go func() { _, err := key.SignDigest(waiting, make([]byte, 32)); waited <- err }()
-	for token.pool.waiting.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	_, err = key.SignDigest(t.Context(), make([]byte, 32))
-	wantKind(t, err, Busy)
-	wantKind(t, <-waited, Expired)
-	short, stop := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer stop()
-	wantKind(t, token.Close(short), Expired)
-	if f.released.Load() != 0 {
-		t.Fatal("the module was finalised during a call")
-	}
-	close(hang)
-	if err := token.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if f.released.Load() != 1 || f.Sessions() != 0 {
-		t.Error("sessions are left open")
-	}
-	_, err = key.SignDigest(t.Context(), make([]byte, 32))
-	wantKind(t, err, Closed)
-}
-
 // A login that hangs does not hold Open; what it began is undone when the module answers.
 func TestOpenHangs(t *testing.T) {
 	f := newStand(t)
@@ -403,33 +228,6 @@ func TestOpenHangs(t *testing.T) {
 			t.Error("what was begun is not undone")
 		}
 	})
-}
-
-// A token that opens no further session shrinks the pool; callers share what is open.
-func TestSessionLimit(t *testing.T) {
-	f := newStand(t)
-	f.cfg.Sessions = 8
-	f.Fault = func(call string) error {
-		if call == "OpenSession" && f.Sessions() >= 3 {
-			return p11.SessionCount
-		}
-		return nil
-	}
-	token, key := f.openKey(t)
-	var group sync.WaitGroup
-	for range 16 {
-		group.Go(func() {
-			for range 5 {
-				if _, err := key.SignDigest(t.Context(), make([]byte, 32)); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	if token.pool.size > 8 || token.pool.size < 1 {
-		t.Errorf("size of the pool %d", token.pool.size)
-	}
 }
 
 func TestKeysOnFake(t *testing.T) {
@@ -484,51 +282,6 @@ func TestKeysOnFake(t *testing.T) {
 	for _, n := range []int{0, 31, 33, 64} {
 		_, err := k.SignDigest(t.Context(), make([]byte, n))
 		wantKind(t, err, Invalid)
-	}
-}
-
-// Another key put under the id after a new login is noticed: handles are found anew, signatures are checked.
-func TestKeyExchanged(t *testing.T) {
-	f := newStand(t)
-	_, key := f.openKey(t)
-	other, err := gost.GenerateKey(rand.Reader, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.LogOut()
-	f.Signer = func(data []byte) ([]byte, error) { return other.Sign(rand.Reader, data, nil) }
-	_, err = key.SignDigest(t.Context(), make([]byte, 32))
-	wantKind(t, err, WrongSignature)
-}
-
-func TestTrace(t *testing.T) {
-	f := newStand(t)
-	var signed, opened, logins, broken atomic.Int32
-	f.cfg.Trace = &Trace{
-		Signed: func(s Signing) {
-			if s.Token == "fake" && s.Key == "EXMP01/ov/1" && (s.Err != nil || s.Sign > 0) {
-				signed.Add(1)
-			}
-		},
-		SessionOpened:   func(string) { opened.Add(1) },
-		SessionClosed:   func(string, error) { opened.Add(-1) },
-		Login:           func(string, error) { logins.Add(1) },
-		KeyOutOfService: func(string, string, error) { broken.Add(1) },
-	}
-	token, key := f.openKey(t)
-	for range 3 {
-		if _, err := key.SignDigest(t.Context(), make([]byte, 32)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.Signer = func([]byte) ([]byte, error) { return make([]byte, 64), nil }
-	_, err := key.SignDigest(t.Context(), make([]byte, 32))
-	wantKind(t, err, WrongSignature)
-	if err := token.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if signed.Load() != 4 || opened.Load() != 0 || logins.Load() != 1 || broken.Load() != 1 {
-		t.Error(signed.Load(), opened.Load(), logins.Load(), broken.Load())
 	}
 }
 

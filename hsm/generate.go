@@ -133,8 +133,7 @@ func (t *Token) prove(r reader, id string, priv p11.Object, a *gost.Algorithm, p
 	if !public.Params.SameCurve(p) {
 		return nil, unusable(id, "the token made a key on %s instead of %s", public.Params.Name, p.Name)
 	}
-	k := &Key{token: t, id: id, mechanism: made.mechanism, public: public, handle: priv}
-	return public, k.selfTest(r.s)
+	return public, r.selfTest(pair{private: priv, mechanism: made.mechanism, public: public}, id)
 }
 
 // vacant refuses an id that anything on the token has.

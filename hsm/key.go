@@ -1,8 +1,8 @@
 package hsm
 
 import (
-	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,213 +13,248 @@ import (
 	"github.com/epov-signer/epov/hsm/internal/p11"
 )
 
-// Key is a GOST private key on a token. Safe for concurrent use.
+// Key is a GOST private key that a [Scheduler] has at work, on one token or on several. Safe for concurrent use.
 type Key struct {
-	token       *Token
-	id          string
-	mechanism   uint
+	name     string
+	replicas []*replica
+	proof    atomic.Pointer[proof] // nil until a token has proved it
+	proving  sync.Mutex            // of the first proof
+	removed  atomic.Bool
+}
+
+// proof is what signatures are checked with.
+type proof struct {
 	public      *gost.PublicKey
 	certificate *gost.Certificate
-	broken      atomic.Pointer[Error]
-
-	prepare  sync.Once
-	prepared *gost.PreparedKey // public with tables, from the first signature on
-
-	mutex  sync.Mutex // guards the handle, which is valid in its epoch only
-	handle p11.Object
-	epoch  uint64
+	prepared    *gost.PreparedKey
 }
 
-// Key finds a key by the text of its CKA_ID and proves it: the token signs random octets, and the signature must verify
-// under the public key. One that does not is refused with its fault named; nothing is adapted to it.
-//
-// A 256-bit key without a certificate is taken for GOST R 34.10-2012; a certificate says itself what it is for.
-func (t *Token) Key(ctx context.Context, id string) (*Key, error) {
-	if err := checkID(id); err != nil {
-		return nil, t.fail("find the key", err, Invalid)
-	}
-	var k *Key
-	err := t.withSession(ctx, fmt.Sprintf("find key %q", id), func(s session) error {
-		p, err := t.reader(s.handle).pair(id)
-		if err != nil {
-			return err
-		}
-		found := &Key{token: t, id: id, mechanism: p.mechanism, public: p.public, certificate: p.certificate,
-			handle: p.private, epoch: s.epoch}
-		if err := found.selfTest(s.handle); err != nil {
-			return err
-		}
-		k = found
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return k, nil
+// replica is a key on one token.
+type replica struct {
+	key    *Key
+	lane   *lane
+	id     string
+	proved atomic.Bool
+	broken atomic.Pointer[Error] // a signature did not verify: final
+	lost   atomic.Pointer[Error] // why the token could not use the key when it was last asked; nil while it can
+	judged chan struct{}         // closed when it was looked for, or could not be for now
+
+	// Guarded by the lane's mutex.
+	mechanism uint
+	object    p11.Object // valid in epoch
+	epoch     uint64
+	asked     time.Time // when the keeper last looked for it
 }
 
-// ID is the text of CKA_ID.
-func (k *Key) ID() string { return k.id }
+// Name is the configured name.
+func (k *Key) Name() string { return k.name }
 
-// Public is the key that every signature is checked with.
-func (k *Key) Public() *gost.PublicKey { return k.public }
-
-// Certificate is the one on the token under the same id; nil when there is none.
-func (k *Key) Certificate() *gost.Certificate { return k.certificate }
-
-// Err says why the key serves no more; nil while it serves.
-func (k *Key) Err() error {
-	if e := k.broken.Load(); e != nil {
-		return e
-	}
-	return k.token.Err()
-}
-
-// SignDigest signs a digest of exactly Public().Algorithm.Digest.Size octets, in the order the hash emits them, and returns
-// s ‖ r, each half big-endian. The signature has been verified with Public; when one does not verify, the key goes out of
-// service. The call waits its turn while ctx allows; when ctx ends it returns, though a call of the module may go on behind
-// it, whose session stays taken.
-func (k *Key) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
-	if want := k.public.Algorithm.Digest.Size; len(digest) != want {
-		return nil, &Error{Kind: Invalid, Token: k.token.cfg.Name, Op: "sign",
-			Err: fmt.Errorf("the digest has %d octets, %s takes %d", len(digest), k.public.Algorithm.Name, want)}
-	}
-	if err := k.Err(); err != nil {
-		return nil, err
-	}
-	digest = bytes.Clone(digest) // the worker may outlive the call
-	var signature []byte
-	done := make(chan error, 1)
-	go func() {
-		report := Signing{Token: k.token.cfg.Name, Key: k.id}
-		result, err := k.sign(ctx, digest, &report)
-		if err != nil {
-			err = k.token.fail("sign", err, Internal)
-		}
-		report.Err = err
-		if k.token.cfg.Trace.Signed != nil {
-			k.token.cfg.Trace.Signed(report)
-		}
-		signature = result
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return nil, err
-		}
-		return signature, nil
-	case <-ctx.Done():
-		return nil, k.token.fail("sign", ctx.Err(), Expired)
-	}
-}
-
-// sign tries, takes each remedy at most once, and checks the signature. A GOST signature is randomised and leaves no trace
-// on the token, so one more try is safe.
-func (k *Key) sign(ctx context.Context, digest []byte, report *Signing) ([]byte, error) {
-	t := k.token
-	taken := map[remedy]bool{}
-	for {
-		start := time.Now()
-		s, err := t.pool.get(ctx)
-		report.Wait += time.Since(start)
-		if err != nil {
-			return nil, err
-		}
-		start = time.Now()
-		signature, err := k.signWith(ctx, s, digest)
-		report.Sign += time.Since(start)
-		if err == nil {
-			t.pool.put(s, nil)
-			return k.checked(digest, signature)
-		}
-		what := classify(err).remedy
-		if what == giveUp || what == narrower || taken[what] || ctx.Err() != nil {
-			t.pool.put(s, err)
-			return nil, err
-		}
-		taken[what], report.Retried = true, true
-		t.log.Warn("signing again", "key", k.id, "error", err)
-		// The permit is kept meanwhile, so that no more callers than sessions can hang in a remedy.
-		failed := k.apply(ctx, what, s, err)
-		t.pool.put(s, err)
-		if failed != nil {
-			return nil, failed
-		}
-	}
-}
-
-// apply takes a remedy for what befell a session.
-func (k *Key) apply(ctx context.Context, what remedy, s session, reason error) error {
-	switch what {
-	case newOne:
-		k.token.pool.flush(reason)
-	case logIn:
-		return k.token.logInAgain(ctx, s.epoch)
-	case findKey:
-		k.forget(s.epoch)
+// Public is the key that every signature is checked with; nil as long as no token has proved it.
+func (k *Key) Public() *gost.PublicKey {
+	if p := k.proof.Load(); p != nil {
+		return p.public
 	}
 	return nil
 }
 
-func (k *Key) signWith(ctx context.Context, s session, digest []byte) ([]byte, error) {
-	handle, err := k.find(s)
-	if err != nil {
-		return nil, err
+// Certificate is the one on the token under the same id; nil when there is none, or no token has proved the key yet.
+func (k *Key) Certificate() *gost.Certificate {
+	if p := k.proof.Load(); p != nil {
+		return p.certificate
 	}
-	return k.token.module.Sign(nil, s.handle, k.mechanism, handle, digest)
+	return nil
 }
 
-// find gives the handle that is valid in the session's epoch.
-func (k *Key) find(s session) (p11.Object, error) {
-	k.mutex.Lock()
-	defer k.mutex.Unlock()
-	if k.handle != 0 && k.epoch == s.epoch {
-		return k.handle, nil
+// Err says why no token would sign with the key now, as far as is known without asking; nil when one would.
+func (k *Key) Err() error {
+	if k.removed.Load() {
+		return k.gone()
 	}
-	found, err := k.token.reader(s.handle).find(p11.ClassPrivateKey, k.id)
+	var first error
+	for _, r := range k.replicas {
+		err := r.err()
+		if err == nil {
+			return nil
+		}
+		// What passes by itself is more to the point than what does not.
+		if first == nil || KindOf(first) != Away && KindOf(err) == Away {
+			first = err
+		}
+	}
+	return first
+}
+
+func (k *Key) gone() *Error {
+	return &Error{Kind: KeyNotFound, Op: "sign", Err: fmt.Errorf("key %q was taken out", k.name)}
+}
+
+// err is why the token would not sign with the key now.
+func (r *replica) err() error {
+	if e := r.broken.Load(); e != nil {
+		return e
+	}
+	if e := r.lane.shut.Load(); e != nil {
+		return e
+	}
+	if e := r.lost.Load(); e != nil {
+		return e
+	}
+	if !r.proved.Load() {
+		return &Error{Kind: Away, Token: r.lane.name, Op: "sign", RetryAfter: retryAway,
+			Err: fmt.Errorf("key %q was not found yet", r.id)}
+	}
+	return nil
+}
+
+// usable is err == nil without an error.
+func (r *replica) usable() bool {
+	return r.proved.Load() && r.broken.Load() == nil && r.lost.Load() == nil && r.lane.shut.Load() == nil
+}
+
+// served tells whether another token than l's is ready for the key.
+func (k *Key) served(l *lane) bool {
+	for _, r := range k.replicas {
+		if r.lane != l && r.lane.ready.Load() && r.usable() {
+			return true
+		}
+	}
+	return false
+}
+
+// choose is the usable replica with the least expected time, of those that are not in tried; nil when there is none.
+func (k *Key) choose(tried uint64) (best *replica, number int) {
+	if len(k.replicas) == 1 {
+		if r := k.replicas[0]; tried == 0 && r.usable() {
+			return r, 0
+		}
+		return nil, 0
+	}
+	var least time.Duration
+	for i, r := range k.replicas {
+		if tried&(1<<i) != 0 || !r.usable() {
+			continue
+		}
+		t := r.lane.expected()
+		if !r.lane.ready.Load() {
+			t += time.Second
+		}
+		if best == nil || t < least {
+			best, number, least = r, i, t
+		}
+	}
+	return best, number
+}
+
+// check lets a signature out only when it verifies. One that does not takes the key out of service on this token.
+func (r *replica) check(digest, signature []byte) error {
+	p := r.key.proof.Load()
+	err := p.prepared.Verify(digest, signature)
+	if err == nil {
+		return nil
+	}
+	return r.condemn(wrongSignature(r.id, err, p.public, digest, signature))
+}
+
+func (r *replica) condemn(e *Error) error {
+	e.Token = r.lane.name
+	if r.broken.CompareAndSwap(nil, e) {
+		r.lane.log.Error("key taken out of service on this token", "key", r.key.name, "error", e)
+		if f := r.lane.trace.KeyOutOfService; f != nil {
+			f(r.lane.name, r.key.name, e)
+		}
+	}
+	return e
+}
+
+// errOther says that a token holds another key than the others under the name.
+func (r *replica) other() error {
+	return &Error{Kind: KeyUnusable, Token: r.lane.name, Op: fmt.Sprintf("read key %q", r.id),
+		Err: fmt.Errorf("it is another key than key %q has elsewhere", r.key.name)}
+}
+
+// prove reads the key through a session of the keeper's, has it sign, and takes the public key from it if it is the first.
+// What the error says of the key is kept; a return code of the module's is not.
+func (r *replica) prove(ctx context.Context, at place, s p11.Session, epoch uint64) error {
+	p, err := do(ctx, at.instance, func() (pair, error) {
+		read := reader{at.instance, s, r.lane.vendor}
+		p, err := read.pair(r.id)
+		if err != nil {
+			return p, err
+		}
+		if known := r.key.proof.Load(); known != nil && !samePoint(known.public, p.public) {
+			return p, r.other()
+		}
+		start := time.Now()
+		err = read.selfTest(p, r.id)
+		if err == nil {
+			r.lane.timed(time.Since(start))
+		}
+		return p, err
+	})
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e.Kind == WrongSignature {
+			return r.condemn(e)
+		}
+		named := *e
+		named.Token = r.lane.name
+		r.lost.Store(&named)
+		return &named
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.key.adopt(p); err != nil {
+		e := r.other().(*Error)
+		r.lost.Store(e)
+		return e
+	}
+	r.lane.mutex.Lock()
+	r.mechanism, r.object, r.epoch = p.mechanism, p.private, epoch
+	r.lane.mutex.Unlock()
+	r.lost.Store(nil)
+	if !r.proved.Swap(true) {
+		public := r.key.Public()
+		r.lane.log.Info("key in service", "key", r.key.name, "id", r.id, "algorithm", public.Algorithm.Name,
+			"parameters", public.Params.Name)
+	}
+	return nil
+}
+
+var errOtherKey = errors.New("another key")
+
+// adopt makes the first pair that is proved the measure of the others.
+func (k *Key) adopt(p pair) error {
+	k.proving.Lock()
+	defer k.proving.Unlock()
+	if known := k.proof.Load(); known != nil {
+		if !samePoint(known.public, p.public) {
+			return errOtherKey
+		}
+		return nil
+	}
+	k.proof.Store(&proof{p.public, p.certificate, gost.Prepare(p.public)})
+	return nil
+}
+
+// private finds a private key by its id. Without a login private objects are invisible, and the search says nothing of
+// that.
+func (r reader) private(id string) (p11.Object, error) {
+	found, err := r.find(p11.ClassPrivateKey, id)
 	if err != nil {
 		return 0, err
 	}
 	if len(found) == 0 {
-		// Without a login private objects are invisible, and the search says nothing of that.
-		if in, err := k.token.module.LoggedIn(s.handle); err != nil {
+		if in, err := r.m.LoggedIn(r.s); err != nil {
 			return 0, err
 		} else if !in {
 			return 0, p11.UserNotLoggedIn
 		}
 	}
-	handle, err := one(k.id, "private key", found)
-	if err != nil {
-		return 0, err
-	}
-	k.handle, k.epoch = handle, s.epoch
-	return handle, nil
+	return one(id, "private key", found)
 }
 
-func (k *Key) forget(epoch uint64) {
-	k.mutex.Lock()
-	if k.epoch == epoch {
-		k.handle = 0
-	}
-	k.mutex.Unlock()
-}
-
-// checked lets a signature out only when it verifies.
-func (k *Key) checked(digest, signature []byte) ([]byte, error) {
-	k.prepare.Do(func() { k.prepared = gost.Prepare(k.public) })
-	err := k.prepared.Verify(digest, signature)
-	if err == nil {
-		return signature, nil
-	}
-	t := k.token
-	e := &Error{Kind: WrongSignature, Token: t.cfg.Name, Op: fmt.Sprintf("check a signature of key %q", k.id),
-		Err: errors.Join(err, errors.New(nameFault(k.public, digest, signature)))}
-	if k.broken.CompareAndSwap(nil, e) {
-		t.log.Error("key taken out of service", "key", k.id, "error", e)
-		if t.cfg.Trace.KeyOutOfService != nil {
-			t.cfg.Trace.KeyOutOfService(t.cfg.Name, k.id, e)
-		}
-	}
-	return nil, e
+func randomDigest(public *gost.PublicKey) []byte {
+	digest := make([]byte, public.Algorithm.Digest.Size)
+	_, _ = rand.Read(digest) // never fails
+	return digest
 }

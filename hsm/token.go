@@ -6,32 +6,24 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
-// Token is an open, logged-in token. Safe for concurrent use.
+// Token is an open, logged-in token in the hands of one officer or tool: it does one thing at a time and puts nothing right
+// by itself. A [Scheduler] is what keeps tokens at work. Safe for concurrent use; calls wait for each other.
 //
-// The login belongs to the process and the token, and ends with the last session: the anchor session keeps it and is never
-// lent. Every login starts an epoch, which sessions and handles are tagged with.
+// The login belongs to the process and the token, and ends with the last session: the anchor session keeps it.
 type Token struct {
-	cfg     TokenConfig
-	log     *slog.Logger
-	module  host
-	slot    uint
-	info    TokenInfo
-	pool    *pool
-	epoch   atomic.Uint64
-	refused atomic.Pointer[Error] // the PIN was refused while at work; final
-
-	login  sync.Mutex // guards anchor and logging in
+	cfg    TokenConfig
+	log    *slog.Logger
+	module host
+	slot   uint
+	info   TokenInfo
 	anchor p11.Session
-
-	closing sync.Mutex
-	closed  bool
+	turn   chan struct{} // holds one value, unless somebody is at work
+	closed bool          // whoever has the turn may look
 }
 
 // Open loads the module, finds the token, checks its PIN flags and the record of refused PINs, and logs in once. It touches
@@ -69,7 +61,8 @@ func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker
 }
 
 func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker) (_ *Token, err error) {
-	t := &Token{cfg: cfg, log: log.With("token", cfg.Name)}
+	t := &Token{cfg: cfg, log: log.With("token", cfg.Name), turn: make(chan struct{}, 1)}
+	t.turn <- struct{}{}
 	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: []pin.Login{t.credentials()}})
 	if err != nil {
 		return nil, t.fail("load the module", err, Config)
@@ -93,8 +86,6 @@ func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMa
 	if err := t.logInAnchor(ctx); err != nil {
 		return nil, err
 	}
-	t.pool = newPool(cfg.Sessions, cfg.Queue)
-	t.pool.epoch, t.pool.open, t.pool.close = t.epoch.Load, t.openSession, t.closeSession
 	t.log.Info("token opened", "serial", t.info.Serial, "label", t.info.Label, "model", t.info.Model)
 	return t, nil
 }
@@ -103,7 +94,7 @@ func (t *Token) credentials() pin.Login {
 	return pin.Login{Serial: t.info.Serial, StateDir: t.cfg.StateDir, Source: t.cfg.PIN, AllowFinalTry: t.cfg.AllowFinalTry}
 }
 
-// logInAnchor makes one try and starts an epoch.
+// logInAnchor makes one try.
 func (t *Token) logInAnchor(ctx context.Context) error {
 	err := t.module.LogIn(ctx, t.anchor, t.slot, t.credentials())
 	if t.cfg.Trace.Login != nil {
@@ -112,72 +103,7 @@ func (t *Token) logInAnchor(ctx context.Context) error {
 	if err != nil {
 		return t.fail("log in", err, Internal)
 	}
-	t.epoch.Add(1)
 	return nil
-}
-
-// logInAgain restores the login that was found lost in the given epoch. Of many callers one acts, the others wait for it.
-func (t *Token) logInAgain(ctx context.Context, epoch uint64) error {
-	t.login.Lock()
-	defer t.login.Unlock()
-	if e := t.refused.Load(); e != nil {
-		return e
-	}
-	if t.epoch.Load() != epoch {
-		return nil
-	}
-	in, err := t.module.LoggedIn(t.anchor)
-	if err != nil {
-		anchor, err := t.module.OpenSession(t.slot, false)
-		if err != nil {
-			return err
-		}
-		_ = t.module.CloseSession(t.anchor)
-		t.anchor = anchor
-		if in, err = t.module.LoggedIn(anchor); err != nil {
-			return err
-		}
-	}
-	if in {
-		t.epoch.Add(1)
-		return nil
-	}
-	info, err := t.module.TokenInfo(t.slot)
-	if err != nil {
-		return err
-	}
-	if info.Serial != t.info.Serial || info.Label != t.info.Label {
-		return &Error{Kind: Away, Op: "log in again", Err: errors.New("another token is in the slot")}
-	}
-	t.log.Warn("login was lost; logging in again")
-	if err := t.logInAnchor(ctx); err != nil {
-		t.log.Error("login", "error", err)
-		if e, ok := errors.AsType[*Error](err); ok && e.Kind == PINRefused {
-			t.refused.Store(e)
-		}
-		return err
-	}
-	return nil
-}
-
-func (t *Token) openSession() (session, error) {
-	// The epoch first: a login in between makes the session one of the past, and it is only closed early.
-	s := session{epoch: t.epoch.Load()}
-	var err error
-	if s.handle, err = t.module.OpenSession(t.slot, false); err != nil {
-		return s, err
-	}
-	if t.cfg.Trace.SessionOpened != nil {
-		t.cfg.Trace.SessionOpened(t.cfg.Name)
-	}
-	return s, nil
-}
-
-func (t *Token) closeSession(s session, reason error) {
-	_ = t.module.CloseSession(s.handle) // it may be dead already
-	if t.cfg.Trace.SessionClosed != nil {
-		t.cfg.Trace.SessionClosed(t.cfg.Name, reason)
-	}
 }
 
 // Name is the configured name.
@@ -186,31 +112,21 @@ func (t *Token) Name() string { return t.cfg.Name }
 // Info describes the token as it was at Open.
 func (t *Token) Info() TokenInfo { return t.info }
 
-// Err says why the token serves no more until an operator acts; nil while it serves.
-func (t *Token) Err() error {
-	if e := t.refused.Load(); e != nil {
-		return e
-	}
-	return nil
-}
-
-// Close turns new callers away, waits for calls under way, and lets go of the token; the last user of a module finalises
+// Close turns new callers away, waits for the call under way, and lets go of the token; the last user of a module finalises
 // it. When ctx ends first the module is left as it is, for to finalise it during a call crashes the process: leave by exit.
 // A second call returns nil.
 func (t *Token) Close(ctx context.Context) error {
-	t.closing.Lock()
-	defer t.closing.Unlock()
+	select {
+	case <-t.turn:
+	case <-ctx.Done():
+		return &Error{Kind: Expired, Token: t.cfg.Name, Op: "wait for calls under way", Err: ctx.Err()}
+	}
+	defer func() { t.turn <- struct{}{} }()
 	if t.closed {
 		return nil
 	}
-	if err := t.pool.drain(ctx); err != nil {
-		return &Error{Kind: Expired, Token: t.cfg.Name, Op: "wait for calls under way", Err: err}
-	}
 	t.closed = true
-	t.login.Lock()
-	defer t.login.Unlock()
 	_ = t.module.CloseSession(t.anchor)
-	t.epoch.Add(1)
 	if err := t.module.Close(ctx); err != nil {
 		return t.fail("finalise the module", err, Internal)
 	}
@@ -232,10 +148,6 @@ func (t *Token) fail(op string, err error, kind Kind) error {
 	switch _, isCode := errors.AsType[p11.Error](err); {
 	case isCode:
 		kind = classify(err).kind
-	case errors.Is(err, errQueueFull):
-		kind = Busy
-	case errors.Is(err, errPoolClosed):
-		kind = Closed
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = Expired
 	}
@@ -259,27 +171,28 @@ func (t *Token) await(ctx context.Context, op string, f func() error) error {
 	return nil
 }
 
-// withSession runs f with a session from the pool, as await does.
+// withSession runs f with a session of its own, as await does.
 func (t *Token) withSession(ctx context.Context, op string, f func(session) error) error {
-	return t.await(ctx, op, func() error {
-		s, err := t.pool.get(ctx)
-		if err != nil {
-			return err
-		}
-		err = f(s)
-		var failure error
-		if _, ok := errors.AsType[p11.Error](err); ok {
-			failure = err
-		}
-		t.pool.put(s, failure)
-		return err
-	})
+	return t.with(ctx, op, false, func(s p11.Session) error { return f(session{handle: s}) })
 }
 
-// withReadWrite runs f with a read-write session of its own, as await does, within the pool's bounds.
+// withReadWrite runs f with a read-write session of its own, as await does.
 func (t *Token) withReadWrite(ctx context.Context, op string, f func(p11.Session) error) error {
-	return t.withSession(ctx, op, func(session) error {
-		s, err := t.module.OpenSession(t.slot, true)
+	return t.with(ctx, op, true, f)
+}
+
+func (t *Token) with(ctx context.Context, op string, readWrite bool, f func(p11.Session) error) error {
+	return t.await(ctx, op, func() error {
+		select {
+		case <-t.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		defer func() { t.turn <- struct{}{} }()
+		if t.closed {
+			return &Error{Kind: Closed, Op: op, Err: errors.New("the token is closed")}
+		}
+		s, err := t.module.OpenSession(t.slot, readWrite)
 		if err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func closeToken(tb testing.TB, token *hsm.Token) {
 	}
 }
 
-func newKey(tb testing.TB, token *hsm.Token, id string) *hsm.Key {
+func newKey(tb testing.TB, token *hsm.Token, id string) *hsm.TokenKey {
 	tb.Helper()
 	if _, err := token.GenerateKey(tb.Context(), id, gost.GOST2012_256, cryptoProA()); err != nil {
 		tb.Fatal(err)
@@ -234,7 +234,7 @@ func TestStockTokenCannot(t *testing.T) {
 }
 
 // certify has a throw-away authority of OpenSSL certify the key.
-func certify(tb testing.TB, key *hsm.Key, serial string) []byte {
+func certify(tb testing.TB, key *hsm.TokenKey, serial string) []byte {
 	tb.Helper()
 	name, err := gost.ParseName("CN=EXMP01")
 	if err != nil {

@@ -10,13 +10,24 @@ type Trace struct {
 	SessionClosed   func(token string, reason error) // nil: trimmed or drained
 	Login           func(token string, err error)
 	KeyOutOfService func(token, key string, err error)
+	State           func(token string, s State, reason error) // the token has changed its state; reason is nil in Ready
+	Recovery        func(Recovery)
 }
 
-// Signing describes one call of SignDigest.
+// Signing describes one call of Submit.
 type Signing struct {
-	Token, Key string
-	Wait       time.Duration // for a session
-	Sign       time.Duration // on the token, retries included
+	Token, Key string        // the token that had it last; empty when none had
+	Wait       time.Duration // in queues, and for tokens that were put right
+	Sign       time.Duration // on tokens
+	Verify     time.Duration
 	Retried    bool
 	Err        error
+}
+
+// Recovery describes one remedy.
+type Recovery struct {
+	Token  string
+	Remedy string        // "log in", "reopen the slot", "restart the module"
+	Took   time.Duration // since the fault was found
+	Err    error         // nil: it helped
 }

@@ -82,6 +82,8 @@ type Client struct {
 	Grants []Grant
 	// Anyone makes it the client that callers without a certificate are. Only for listeners without mutual TLS.
 	Anyone bool
+	// Weight is the client's share of the keys' time while others wait too; 0 means 1.
+	Weight int
 }
 
 // Access knows the clients. Immutable, safe for concurrent use.
@@ -94,7 +96,10 @@ type Access struct {
 type Caller struct {
 	name   string
 	grants []Grant
+	weight int
 }
+
+func (c *Caller) flow() Flow { return Flow{Client: c.name, Weight: max(c.weight, 1)} }
 
 // Name is the client's name, empty for a nil Caller.
 func (c *Caller) Name() string {
@@ -108,7 +113,7 @@ func (c *Caller) Name() string {
 func NewAccess(clients []Client) (*Access, error) {
 	a := &Access{bySAN: map[string]*Caller{}}
 	for _, c := range clients {
-		caller := &Caller{name: c.Name, grants: c.Grants}
+		caller := &Caller{name: c.Name, grants: c.Grants, weight: c.Weight}
 		for _, g := range c.Grants {
 			if err := g.Check(); err != nil {
 				return nil, fmt.Errorf("client %q: %w", c.Name, err)

@@ -171,7 +171,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		return out, err
 	}
 	a.digest = p.Digest()
-	a.value, err = key.SignDigest(ctx, a.digest)
+	a.value, err = key.SignDigest(ctx, a.digest, a.caller.flow())
 	if err != nil {
 		return out, err
 	}

@@ -13,11 +13,19 @@ import (
 
 // Key signs digests; the private part stays where it is. Safe for concurrent use.
 type Key interface {
-	Name() string                                                  // "keys/{system}/{key}/versions/{n}"
-	Public() *gost.PublicKey                                       // never nil
-	Certificate() *gost.Certificate                                // nil when there is none yet
-	Chain() []*gost.Certificate                                    // certificates to send along, issuer first, without the root
-	SignDigest(ctx context.Context, digest []byte) ([]byte, error) // s ‖ r, checked with Public before it is returned
+	Name() string                   // "keys/{system}/{key}/versions/{n}"
+	Public() *gost.PublicKey        // never nil
+	Certificate() *gost.Certificate // nil when there is none yet
+	Chain() []*gost.Certificate     // certificates to send along, issuer first, without the root
+
+	// SignDigest gives s ‖ r, checked with Public before it is returned. Requests that wait for the key take turns by flow.
+	SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error)
+}
+
+// Flow is on whose behalf a key signs. It comes from the configured access, never from a request.
+type Flow struct {
+	Client string
+	Weight int // share of a client among those that wait; see Client
 }
 
 // Availability is what a [Key] may also say: nil when it would sign now, as far as is known without asking its token, else a

@@ -25,6 +25,7 @@ type softKey struct {
 	fail  error // what the token says instead of signing
 	away  error // what is known of it
 	count int
+	flow  Flow // of the last signature
 }
 
 func (k *softKey) Name() string                   { return k.name }
@@ -32,7 +33,8 @@ func (k *softKey) Public() *gost.PublicKey        { return k.key.Public().(*gost
 func (k *softKey) Certificate() *gost.Certificate { return k.cert }
 func (k *softKey) Chain() []*gost.Certificate     { return nil }
 func (k *softKey) Available() error               { return k.away }
-func (k *softKey) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
+func (k *softKey) SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error) {
+	k.flow = flow
 	k.count++
 	if k.fail != nil {
 		return nil, k.fail
@@ -356,7 +358,7 @@ type liar struct {
 	with *gost.PrivateKey
 }
 
-func (l *liar) SignDigest(_ context.Context, digest []byte) ([]byte, error) {
+func (l *liar) SignDigest(_ context.Context, digest []byte, _ Flow) ([]byte, error) {
 	return l.with.Sign(rand.Reader, digest, nil)
 }
 

@@ -82,11 +82,11 @@ func plantOn(t *testing.T, soft *softhsm.Token, pin string) (config string) {
 	write(t, config, fmt.Sprintf(`
 listen: 127.0.0.1:0
 insecure: true
-tokens: [{name: main, module: %q, label: %q, pin: %s, state_dir: state}]
+tokens: [{name: main, module: %q, label: %q, pin: %s, state_dir: state, sandbox: {write: [%q, %q]}}]
 keys: [{name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, token: main}]}]
 clients: [{name: local, anyone: true, allow: [{keys: [keys/*], operations: [list]}]}]
 log: {level: debug, format: text}
-`, soft.Module, soft.Label, pin))
+`, soft.Module, soft.Label, pin, filepath.Dir(soft.Module), filepath.Dir(soft.Conf)))
 	return config
 }
 
@@ -203,7 +203,17 @@ func after(s, mark string) string {
 	return s
 }
 
-// A refused PIN, a missing token and a wrong configuration end in exit codes of their own.
+// A token that is not there stops nothing: the service waits for it.
+func TestTokenMissing(t *testing.T) {
+	config, _ := plant(t)
+	write(t, config, strings.Replace(read(t, config), "label: ", "serial: gone, label: ", 1))
+	served, code, log := start(t, config)
+	if !served || code != exitOK || !strings.Contains(log, "token is away") {
+		t.Errorf("served %v, exit code %d: %s", served, code, log)
+	}
+}
+
+// A refused PIN and a wrong configuration end in exit codes of their own.
 func TestExitCodes(t *testing.T) {
 	config, pin := plant(t)
 	fail := func(want int, old, replacement string) {
@@ -224,7 +234,6 @@ func TestExitCodes(t *testing.T) {
 	fail(exitConfig, "{version: 1, token: main}", "{version: 1, token: main, id: EXMP01/ov/9}")
 	fail(exitConfig, "pin: {file: pin}", "pin: {descriptor: 199}")
 	fail(exitConfig, "state_dir: state", "state_dir: pin")
-	fail(exitRuntime, "label: ", "serial: gone, label: ")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,8 @@ type Config struct {
 	message     int                // limits.message_bytes, 0: default
 	limits      api.Limits
 	connections int           // at once, 0: default
-	watch       time.Duration // between two looks at the tokens
+	watch       time.Duration // between two tests of an idle token
+	wait        time.Duration // that a request without a deadline may wait for a token, 0: default
 	grace       time.Duration // for calls at work when the daemon stops
 	level       slog.Level
 	json        bool
@@ -58,7 +59,7 @@ type tlsConfig struct {
 type keyConfig struct {
 	name        signer.KeyName
 	primary     bool
-	token, id   string
+	replicas    []hsm.KeyRef
 	certificate *gost.Certificate // nil: the one on the token
 	chain       []*gost.Certificate
 	place       value
@@ -221,7 +222,8 @@ func clientCAs(v value, data []byte) *x509.CertPool {
 }
 
 func (c *Config) readLimits(v value) {
-	at := v.mapping("message_bytes", "calls", "connections", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds")
+	at := v.mapping("message_bytes", "calls", "connections", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds",
+		"wait_seconds")
 	c.message = at("message_bytes").number(1024, 1<<30)
 	c.limits = api.Limits{
 		MessageBytes: c.message, Calls: at("calls").number(1, 1<<16), Streams: at("streams").number(1, 1<<16),
@@ -230,6 +232,7 @@ func (c *Config) readLimits(v value) {
 	}
 	c.connections = at("connections").number(1, 1<<16)
 	c.grace = seconds(at("stop_seconds"), 3600, 20*time.Second)
+	c.wait = seconds(at("wait_seconds"), 3600, 0)
 	c.watch = seconds(at("watch_seconds"), 3600, 15*time.Second)
 }
 

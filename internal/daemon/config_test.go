@@ -17,7 +17,7 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.keys) != 3 || c.keys[1].id != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
+	if len(c.keys) != 3 || c.keys[1].replicas[0].ID != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
 		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || c.clients != 2 || !c.json || c.tokens[0].Sessions != 4 {
 		t.Errorf("%+v", c)
 	}
@@ -39,7 +39,7 @@ func TestFindings(t *testing.T) {
 			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, clients, trust, timestamps, limits, log)`,
 			`listn:: listen: is missing`}},
 		{"unknown deep setting", "    sessions: 4 ", "    session: 4 ", []string{
-			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, sessions, queue, state_dir)`}},
+			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, state_dir, vendor, isolation, sandbox, call_seconds, sessions, queue, client_queue)`}},
 		{"wrong type", "sessions: 4", "sessions: four", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"out of range", "sessions: 4", "sessions: 0", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"number for text", "label: EPOV", "label: 1234", []string{`label:: tokens[0].label: must be a text; put it in quotes`}},

@@ -36,12 +36,24 @@ func (c *Config) readTokens(root, v value) {
 		return
 	}
 	for _, item := range v.list() {
-		at := item.mapping("name", "module", "label", "serial", "pin", "sessions", "queue", "state_dir")
+		at := item.mapping("name", "module", "label", "serial", "pin", "state_dir", "vendor", "isolation", "sandbox",
+			"call_seconds", "sessions", "queue", "client_queue")
 		t := hsm.TokenConfig{
 			Name: at("name").required(item), Module: c.path(at("module").required(item)),
 			Label: at("label").text(), Serial: at("serial").text(),
 			Sessions: at("sessions").number(1, 1024), Queue: at("queue").number(1, 1<<16),
-			StateDir: c.path(at("state_dir").required(item)),
+			FlowQueue: at("client_queue").number(1, 1<<16),
+			StateDir:  c.path(at("state_dir").required(item)),
+			CallTime:  seconds(at("call_seconds"), 600, 0),
+		}
+		if name := at("vendor").text(); name != "" {
+			if t.Vendor = hsm.VendorNamed(name); t.Vendor == nil {
+				at("vendor").fail("no vendor %q; known are %s", name, vendorNames())
+			}
+		}
+		t.Sandbox = c.readSandbox(at("sandbox"))
+		if at("isolation").choice("process", "none") == "none" {
+			t.Isolation = hsm.InProcess
 		}
 		if t.Label == "" && t.Serial == "" && !at("label").present() && !at("serial").present() {
 			item.fail("label or serial is needed to tell the token from others")
@@ -62,6 +74,30 @@ func (c *Config) readTokens(root, v value) {
 	if len(c.tokens) == 0 && v.present() {
 		v.fail("no token is configured")
 	}
+}
+
+// readSandbox reads what a module's process may reach besides what its vendor's profile says.
+func (c *Config) readSandbox(v value) hsm.Sandbox {
+	at := v.mapping("off", "read", "write", "devices", "sockets", "families", "environment")
+	paths := func(v value) []string {
+		list := v.texts()
+		for i := range list {
+			list[i] = c.path(list[i])
+		}
+		return list
+	}
+	return hsm.Sandbox{
+		Off: at("off").flag(), Read: paths(at("read")), Write: paths(at("write")), Devices: paths(at("devices")),
+		Sockets: paths(at("sockets")), Families: at("families").texts(), Environment: at("environment").texts(),
+	}
+}
+
+func vendorNames() string {
+	var names []string
+	for _, v := range hsm.Vendors() {
+		names = append(names, v.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (c *Config) readPIN(owner, v value) hsm.PINSource {
@@ -177,18 +213,12 @@ func (c *Config) readKeys(root, v value) {
 }
 
 func (c *Config) readVersion(name signer.KeyName, v value) keyConfig {
-	at := v.mapping("version", "token", "id", "certificate", "chain")
-	k := keyConfig{place: v, name: name.WithVersion(at("version").number(1, 999999999)), token: at("token").required(v)}
+	at := v.mapping("version", "token", "id", "replicas", "certificate", "chain")
+	k := keyConfig{place: v, name: name.WithVersion(at("version").number(1, 999999999))}
 	if !at("version").present() {
 		missing(at("version"), v)
 	}
-	if k.token != "" && c.token(k.token) == nil {
-		at("token").fail("no token named %q", k.token)
-	}
-	k.id = k.name.ID()
-	if at("id").present() {
-		k.id = at("id").text()
-	}
+	k.replicas = c.readReplicas(k.name, v, at)
 	if certificate := at("certificate"); certificate.present() {
 		data := c.pem(certificate, v)
 		list, err := gost.ParseCertificates(data)
@@ -208,6 +238,45 @@ func (c *Config) readVersion(name signer.KeyName, v value) keyConfig {
 	return k
 }
 
+// readReplicas reads where a key is: on one token, by token and id, or on several, by a list of such.
+func (c *Config) readReplicas(name signer.KeyName, v value, at func(string) value) []hsm.KeyRef {
+	one := func(owner, token, id value) hsm.KeyRef {
+		ref := hsm.KeyRef{Token: token.required(owner), ID: name.ID()}
+		if ref.Token != "" && c.token(ref.Token) == nil {
+			token.fail("no token named %q", ref.Token)
+		}
+		if id.present() {
+			ref.ID = id.text()
+		}
+		return ref
+	}
+	several := at("replicas")
+	if !several.present() {
+		return []hsm.KeyRef{one(v, at("token"), at("id"))}
+	}
+	for _, single := range []value{at("token"), at("id")} {
+		if single.present() {
+			single.fail("contradicts replicas")
+		}
+	}
+	var refs []hsm.KeyRef
+	for _, item := range several.list() {
+		of := item.mapping("token", "id")
+		ref := one(item, of("token"), of("id"))
+		if slices.ContainsFunc(refs, func(r hsm.KeyRef) bool { return r.Token == ref.Token }) {
+			item.fail("token %q is named already", ref.Token)
+		}
+		refs = append(refs, ref)
+	}
+	if len(refs) == 0 || len(refs) > 16 {
+		several.fail("names %d tokens; 1 to 16 are possible", len(refs))
+	}
+	return refs
+}
+
+// priorities are the weights of the classes, before a client's share of its class.
+var priorities = map[string]int{"high": 64, "normal": 8, "low": 1}
+
 func (c *Config) readClients(root, v value) {
 	if !v.present() {
 		missing(v, root)
@@ -215,8 +284,9 @@ func (c *Config) readClients(root, v value) {
 	}
 	var clients []signer.Client
 	for _, item := range v.list() {
-		at := item.mapping("name", "san", "anyone", "allow")
+		at := item.mapping("name", "san", "anyone", "allow", "priority", "share")
 		client := signer.Client{Name: at("name").required(item), SANs: names(at("san")), Anyone: at("anyone").flag()}
+		client.Weight = priorities[at("priority").choice("normal", "high", "low")] * max(at("share").number(1, 64), 1)
 		switch {
 		case client.Anyone && !c.insecure:
 			at("anyone").fail("is only for insecure: true")

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -22,8 +21,10 @@ import (
 type Daemon struct {
 	config   *Config
 	log      *slog.Logger
-	lanes    map[string]*lane
-	tlsKey   io.Closer // of a TLS key on a token
+	tokens   *hsm.Scheduler
+	keys     *ring
+	changed  chan struct{} // a token has changed its state; room for one
+	tlsKey   io.Closer     // of a TLS key on a token
 	server   *api.Server
 	listener net.Listener
 	trust    *keeper
@@ -36,7 +37,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := gost.SelfTest(); err != nil {
 		return nil, fmt.Errorf("self-test of the algorithms: %w", err)
 	}
-	d := &Daemon{config: c, log: log, lanes: map[string]*lane{}}
+	d := &Daemon{config: c, log: log, changed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			d.release()
@@ -49,19 +50,20 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if c.tls != nil {
 		warnOfValidity(log, "TLS certificate", c.tls.certificate.Leaf.NotBefore, c.tls.certificate.Leaf.NotAfter, time.Now())
 	}
-	for _, t := range c.tokens {
-		token, err := hsm.Open(ctx, t, log)
-		if err != nil {
-			return nil, err
-		}
-		d.lanes[t.Name] = &lane{name: t.Name, token: token}
-	}
-	keys, err := c.openKeys(ctx, d.lanes, log)
+	d.tokens, err = hsm.Start(ctx, hsm.SchedulerConfig{
+		Tokens: c.tokens, MaxWait: c.wait, Canary: c.watch, Trace: &hsm.Trace{State: d.noteState},
+	}, log)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.operator(); err != nil {
+		return nil, err
+	}
+	if d.keys, err = c.openKeys(ctx, d.tokens, log); err != nil {
+		return nil, err
+	}
 	service, err := signer.New(signer.Config{
-		Keys: keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
+		Keys: d.keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
 		TimeStamps: c.timeStamps,
 	})
 	if err != nil {
@@ -93,6 +95,20 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(c.keys), "clients", c.clients)
 	return d, nil
+}
+
+// operator is the error of a token that waits for one, when no token signs: it takes a new start after what he does.
+func (d *Daemon) operator() error {
+	var waits error
+	for _, t := range d.tokens.Health().Tokens {
+		switch t.State {
+		case hsm.Ready:
+			return nil
+		case hsm.Locked:
+			waits = t.Err
+		}
+	}
+	return waits
 }
 
 // NeedsOperator reports whether an error of Start is about a PIN, so that starting again may do harm.
@@ -141,7 +157,6 @@ func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 // Serve serves until ctx ends, then stops: not serving, calls at work get their time, tokens are closed. It returns nil
 // after an orderly stop.
 func (d *Daemon) Serve(ctx context.Context) error {
-	d.server.SetServing(true) // every key was proved a moment ago
 	watching, stopWatching := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	go func() { defer close(watched); d.watch(watching) }()
@@ -183,10 +198,8 @@ func (d *Daemon) release() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, l := range d.lanes {
-		if err := l.token.Close(ctx); err != nil {
-			errs = append(errs, err)
-		}
+	if d.tokens != nil {
+		errs = append(errs, d.tokens.Close(ctx))
 	}
 	if d.tlsKey != nil {
 		errs = append(errs, d.tlsKey.Close())
@@ -194,53 +207,26 @@ func (d *Daemon) release() error {
 	return errors.Join(errs...)
 }
 
-// watch looks at the tokens in the background, so that asking after health costs them nothing: a key of each signs random
-// octets. The service is healthy as long as one token signs.
+// noteState is told of every token's changes.
+func (d *Daemon) noteState(string, hsm.State, error) {
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+}
+
+// watch keeps the health service up to date with what the scheduler knows, so that asking after health costs the tokens
+// nothing. The service is healthy as long as one key would sign.
 func (d *Daemon) watch(ctx context.Context) {
-	ticker := time.NewTicker(d.config.watch)
+	ticker := time.NewTicker(time.Second) // keys come and go without a change of their tokens
 	defer ticker.Stop()
-	failing := map[string]bool{}
 	for {
+		d.server.SetServing(d.keys.available() == nil)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-d.changed:
 		}
-		serving := false
-		for name, l := range d.lanes {
-			err := l.look(ctx, d.config.watch)
-			if ctx.Err() != nil {
-				return
-			}
-			switch {
-			case err != nil && !failing[name]:
-				d.log.Error("token does not sign", "token", name, "error", err)
-			case err == nil && failing[name]:
-				d.log.Info("token signs again", "token", name)
-			}
-			failing[name] = err != nil
-			serving = serving || err == nil && l.first != nil
-		}
-		d.server.SetServing(serving)
 	}
-}
-
-// look lets the lane's first key sign. A token without keys is as it was, and so is one that is merely busy: it has signed
-// for others since the last look. One that has not is taken to hang.
-func (l *lane) look(ctx context.Context, patience time.Duration) error {
-	if l.first == nil {
-		return l.state()
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	digest := make([]byte, l.first.hsm.Public().Algorithm.Digest.Size)
-	rand.Read(digest)
-	_, err := l.first.sign(ctx, digest)
-	signed := l.signed.Load()
-	busy := signed != l.seen && (hsm.KindOf(err) == hsm.Busy || hsm.KindOf(err) == hsm.Expired)
-	l.seen = signed
-	if err != nil && busy {
-		return l.state()
-	}
-	return err
 }

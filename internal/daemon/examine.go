@@ -38,7 +38,9 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 		}
 	}
 	for _, k := range c.keys {
-		e.Keys = append(e.Keys, hsm.ExaminedKey{Name: k.name.String(), Token: k.token, ID: k.id, Certificate: k.certificate})
+		for _, r := range k.replicas {
+			e.Keys = append(e.Keys, hsm.ExaminedKey{Name: k.name.String(), Token: r.Token, ID: r.ID, Certificate: k.certificate})
+		}
 	}
 	return e, findings
 }

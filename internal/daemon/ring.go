@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
@@ -16,96 +16,84 @@ import (
 
 // ring is the signer's view of the keys on the tokens. Immutable.
 type ring struct {
-	order  []signer.Key
+	order  []*key
 	byName map[string]*key // by exact version, and by the name alone for the primary
 }
 
 func (r *ring) Key(name string) (signer.Key, error) {
-	if k := r.byName[name]; k != nil {
-		return k, nil
+	k := r.byName[name]
+	if k == nil {
+		return nil, report.Errorf(report.KeyUnknown, report.Place{}, "no key is configured by the name %s", name)
 	}
-	return nil, report.Errorf(report.KeyUnknown, report.Place{}, "no key is configured by the name %s", name)
+	if k.Public() == nil {
+		return nil, translate(k.hsm.Err())
+	}
+	return k, nil
 }
 
-func (r *ring) Keys() []signer.Key { return r.order }
-
-// lane is a token with what is known of its state from the work it does.
-type lane struct {
-	name   string
-	token  *hsm.Token
-	first  *key                  // signs when the token is looked at
-	down   atomic.Pointer[error] // why the token last failed as a whole; nil while it works
-	signed atomic.Uint64         // signatures so far
-	seen   uint64                // of them, at the last look
+// Keys leaves out those of which nothing is known yet, because their tokens were never there.
+func (r *ring) Keys() []signer.Key {
+	list := make([]signer.Key, 0, len(r.order))
+	for _, k := range r.order {
+		if k.Public() != nil {
+			list = append(list, k)
+		}
+	}
+	return list
 }
 
-// note keeps the state of the token up to date with the outcome of one signature.
-func (l *lane) note(err error) {
-	switch {
-	case err == nil:
-		l.down.Store(nil)
-		l.signed.Add(1)
-	case hsm.KindOf(err) == hsm.Away || hsm.KindOf(err) == hsm.Closed || hsm.KindOf(err) == hsm.PINRefused:
-		l.down.Store(&err)
+// available tells whether any key would sign now; nil when one would.
+func (r *ring) available() (err error) {
+	for _, k := range r.order {
+		if err = k.Available(); err == nil {
+			return nil
+		}
 	}
+	return err
 }
 
-// state is why the token does not sign, nil when it does.
-func (l *lane) state() error {
-	if err := l.token.Err(); err != nil {
-		return err
+// key is a key on tokens, as package signer wants it.
+type key struct {
+	name        string
+	tokens      *hsm.Scheduler
+	hsm         *hsm.Key
+	certificate *gost.Certificate // configured; nil: the one on the token
+	chain       []*gost.Certificate
+	log         *slog.Logger
+	once        sync.Once // judges misfit, once the key is proved
+	misfit      error
+}
+
+func (k *key) Name() string               { return k.name }
+func (k *key) Chain() []*gost.Certificate { return k.chain }
+
+// Public is by the certificate as long as no token has proved the key.
+func (k *key) Public() *gost.PublicKey {
+	if p := k.hsm.Public(); p != nil {
+		return p
 	}
-	if p := l.down.Load(); p != nil {
-		return *p
+	if k.certificate != nil {
+		return k.certificate.PublicKey
 	}
 	return nil
 }
 
-// tokenKey is what the ring uses of an *hsm.Key.
-type tokenKey interface {
-	Public() *gost.PublicKey
-	SignDigest(ctx context.Context, digest []byte) ([]byte, error)
-	Err() error
+func (k *key) Certificate() *gost.Certificate {
+	if k.certificate != nil {
+		return k.certificate
+	}
+	return k.hsm.Certificate()
 }
 
-// key is a key on a token, as package signer wants it.
-type key struct {
-	name        string
-	lane        *lane
-	hsm         tokenKey
-	certificate *gost.Certificate
-	chain       []*gost.Certificate
-	lost        atomic.Pointer[error] // why the token could not use the key when last asked; nil while it can
-}
-
-func (k *key) Name() string                   { return k.name }
-func (k *key) Public() *gost.PublicKey        { return k.hsm.Public() }
-func (k *key) Certificate() *gost.Certificate { return k.certificate }
-func (k *key) Chain() []*gost.Certificate     { return k.chain }
-
-func (k *key) SignDigest(ctx context.Context, digest []byte) ([]byte, error) {
-	signature, err := k.sign(ctx, digest)
+func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) ([]byte, error) {
+	if err := k.fits(); err != nil {
+		return nil, err
+	}
+	signature, err := k.tokens.Submit(ctx, k.hsm, digest, hsm.Flow{Client: flow.Client, Weight: flow.Weight})
 	if err != nil {
 		return nil, translate(err)
 	}
 	return signature, nil
-}
-
-// sign keeps the states of key and token up to date.
-func (k *key) sign(ctx context.Context, digest []byte) ([]byte, error) {
-	signature, err := k.hsm.SignDigest(ctx, digest)
-	k.lane.note(err)
-	k.note(err)
-	return signature, err
-}
-
-func (k *key) note(err error) {
-	switch kind := hsm.KindOf(err); {
-	case err == nil:
-		k.lost.Store(nil)
-	case kind == hsm.KeyNotFound || kind == hsm.Ambiguous || kind == hsm.KeyUnusable || kind == hsm.Config:
-		k.lost.Store(&err)
-	}
 }
 
 // Available implements signer.Availability.
@@ -113,13 +101,28 @@ func (k *key) Available() error {
 	if err := k.hsm.Err(); err != nil {
 		return translate(err)
 	}
-	if err := k.lane.state(); err != nil {
-		return translate(err)
+	return k.fits()
+}
+
+// fits is why the key must not be used although its tokens have proved it: the certificate does not belong to it.
+func (k *key) fits() error {
+	if k.hsm.Public() == nil {
+		return nil
 	}
-	if p := k.lost.Load(); p != nil {
-		return translate(*p)
+	k.once.Do(func() {
+		if err := k.examine(time.Now()); err != nil {
+			k.misfit = report.Errorf(report.KeyUnusable, report.Place{}, "the certificate from the %s %s", k.source(), err)
+			k.log.Error("key is not used", "key", k.name, "error", k.misfit)
+		}
+	})
+	return k.misfit
+}
+
+func (k *key) source() string {
+	if k.certificate != nil {
+		return "configuration"
 	}
-	return nil
+	return "token"
 }
 
 // translations gives every kind of package hsm's errors its code and the sentence that callers read. What the token said
@@ -149,43 +152,38 @@ func translate(err error) *report.Error {
 	if !ok {
 		t = translations[hsm.Internal]
 	}
-	return &report.Error{Code: t.code, Message: t.message, Err: err}
+	out := &report.Error{Code: t.code, Message: t.message, Err: err}
+	if e, ok := errors.AsType[*hsm.Error](err); ok {
+		out.RetryAfter = e.RetryAfter
+	}
+	return out
 }
 
-// openKeys finds the configured keys on the open tokens, and proves each by a signature. Everything that does not fit is
-// reported at once, at its place in the configuration.
-func (c *Config) openKeys(ctx context.Context, lanes map[string]*lane, log *slog.Logger) (*ring, error) {
+// openKeys takes the configured keys into service. Those whose tokens are there are proved by a signature, and everything
+// that does not fit is reported at once, at its place in the configuration; the others are when their tokens come.
+func (c *Config) openKeys(ctx context.Context, tokens *hsm.Scheduler, log *slog.Logger) (*ring, error) {
 	r := &ring{byName: map[string]*key{}}
 	doc := &document{}
 	for _, kc := range c.keys {
-		l := lanes[kc.token]
-		found, err := l.token.Key(ctx, kc.id)
+		found, err := tokens.AddKey(ctx, hsm.KeyConfig{Name: kc.name.String(), Replicas: kc.replicas})
 		if err != nil {
-			if kind := hsm.KindOf(err); kind == hsm.Away || kind == hsm.Expired || kind == hsm.PINRefused || ctx.Err() != nil {
+			if hsm.KindOf(err) == hsm.Expired || ctx.Err() != nil {
 				return nil, err
 			}
 			kc.place.in(doc).fail("%s", err)
 			continue
 		}
-		k := &key{name: kc.name.String(), lane: l, hsm: found, certificate: kc.certificate, chain: kc.chain}
-		source := "configuration"
-		if k.certificate == nil {
-			k.certificate, source = found.Certificate(), "token"
-		}
-		if err := k.fits(time.Now(), log); err != nil {
-			kc.place.in(doc).fail("the certificate from the %s %s", source, err)
+		k := &key{name: kc.name.String(), tokens: tokens, hsm: found, certificate: kc.certificate, chain: kc.chain, log: log}
+		if err := k.fits(); err != nil {
+			e, _ := errors.AsType[*report.Error](err)
+			kc.place.in(doc).fail("%s", e.Message)
 			continue
-		}
-		if l.first == nil {
-			l.first = k
 		}
 		r.order = append(r.order, k)
 		r.byName[k.name] = k
 		if kc.primary {
 			r.byName[kc.name.WithVersion(0).String()] = k
 		}
-		log.Info("key in service", "key", k.name, "token", l.name, "algorithm", k.Public().Algorithm.Name,
-			"parameters", k.Public().Params.Name)
 	}
 	if len(doc.findings) > 0 {
 		return nil, c.errors(doc)
@@ -205,12 +203,12 @@ func warnOfValidity(log *slog.Logger, of string, from, until, now time.Time) {
 	}
 }
 
-// fits checks the certificate against the key, and warns about what makes the key unusable today.
-func (k *key) fits(now time.Time, log *slog.Logger) error {
-	c := k.certificate
+// examine checks the certificate against the key, and warns about what makes the key unusable today.
+func (k *key) examine(now time.Time) error {
+	c := k.Certificate()
 	switch {
 	case c == nil:
-		log.Warn("the key has no certificate; it signs bare digests only", "key", k.name)
+		k.log.Warn("the key has no certificate; it signs bare digests only", "key", k.name)
 	case c.PublicKey == nil:
 		return fmt.Errorf("has a key that cannot be used: %w", c.PublicKeyErr)
 	case !c.PublicKey.Equal(k.Public()):
@@ -218,7 +216,7 @@ func (k *key) fits(now time.Time, log *slog.Logger) error {
 	case len(k.chain) > 0 && !c.Issuer.Equal(k.chain[0].Subject):
 		return fmt.Errorf("was issued by %s; the chain begins with %s", c.Issuer, k.chain[0].Subject)
 	default:
-		warnOfValidity(log, k.name, c.NotBefore, c.NotAfter, now)
+		warnOfValidity(k.log, k.name, c.NotBefore, c.NotAfter, now)
 	}
 	for _, other := range k.chain {
 		if c != nil && string(other.Raw) == string(c.Raw) {

@@ -17,8 +17,14 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/testpki"
 )
+
+func TestMain(m *testing.M) {
+	hsm.WorkerMain()
+	os.Exit(m.Run())
+}
 
 // authority issues TLS certificates.
 type authority struct {

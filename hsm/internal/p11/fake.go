@@ -25,6 +25,7 @@ type Fake struct {
 	next     Session
 	in       bool
 	logins   int // grows with each login; part of the handles
+	away     bool
 	calls    map[string]int
 }
 
@@ -37,7 +38,22 @@ func NewFake(info TokenInfo, pin string) *Fake {
 }
 
 // Add puts an object on the token.
-func (f *Fake) Add(attributes ...*Attribute) { f.objects = append(f.objects, attributes) }
+func (f *Fake) Add(attributes ...*Attribute) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.objects = append(f.objects, attributes)
+}
+
+// Remove takes the objects of an id off the token.
+func (f *Fake) Remove(id string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	for i, o := range f.objects {
+		if string(o.value(AttrID)) == id {
+			f.objects[i] = nil
+		}
+	}
+}
 
 // SetFlags replaces the token's flags of the user PIN.
 func (f *Fake) SetFlags(flags uint) {
@@ -82,21 +98,65 @@ func (f *Fake) CloseAll() {
 	f.in = false
 }
 
+// SetFault changes Fault while calls are under way.
+func (f *Fake) SetFault(fault func(call string) error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.Fault = fault
+}
+
+// SetSigner changes Signer while calls are under way.
+func (f *Fake) SetSigner(signer func(data []byte) ([]byte, error)) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.Signer = signer
+}
+
+// Unplug takes the token away with all of its sessions, until Plug.
+func (f *Fake) Unplug() {
+	f.CloseAll()
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.away = true
+}
+
+// Plug brings the token back.
+func (f *Fake) Plug() {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.away = false
+}
+
+// Restart is what C_Finalize and C_Initialize do: handles begin anew with the numbers that others had.
+func (f *Fake) Restart() {
+	f.CloseAll()
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.next, f.logins = 0, 0
+}
+
 // enter counts the call, runs the fault and takes the lock.
 func (f *Fake) enter(call string) (leave func(), err error) {
 	f.mutex.Lock()
 	f.calls[call]++
+	fault := f.Fault
 	f.mutex.Unlock()
-	if f.Fault != nil {
-		err = f.Fault(call)
+	if fault != nil {
+		err = fault(call)
 	}
 	f.mutex.Lock()
+	if err == nil && f.away && call != "GetSlotList" {
+		err = DeviceRemoved
+	}
 	return f.mutex.Unlock, err
 }
 
 func (f *Fake) Slots() ([]uint, error) {
 	leave, err := f.enter("GetSlotList")
 	defer leave()
+	if f.away {
+		return nil, err
+	}
 	return []uint{7}, err
 }
 

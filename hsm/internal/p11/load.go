@@ -15,6 +15,7 @@ import (
 var (
 	loadedMutex sync.Mutex
 	loaded      = map[string]*library{}
+	unfinalised = map[string]bool{} // C_Finalize failed; the next C_Initialize may find the module at work
 )
 
 type library struct {
@@ -97,7 +98,7 @@ func open(path string, o Options) (*library, error) {
 	}
 	lib := loaded[path]
 	serial, err := initialise(ctx, o.Serial)
-	if err != nil && !(lib != nil && err == CryptokiInitialized) {
+	if err != nil && !((lib != nil || unfinalised[path]) && err == CryptokiInitialized) {
 		ctx.Destroy()
 		direct.close()
 		return nil, fmt.Errorf("C_Initialize: %w", err)
@@ -130,7 +131,9 @@ func (l *library) leave() error {
 	var errs []error
 	if l.ctx != nil {
 		if l.foreign == 0 && len(l.closers) == 0 {
-			errs = append(errs, code(l.ctx.Finalize()))
+			err := code(l.ctx.Finalize())
+			unfinalised[l.path] = err != nil
+			errs = append(errs, err)
 		}
 		l.ctx.Destroy()
 		l.direct.close()

@@ -1,0 +1,70 @@
+package hsm
+
+import "time"
+
+// Health is what a Scheduler knows of its tokens and keys, without asking them.
+type Health struct {
+	Tokens []TokenHealth // in the order of the configuration
+	Keys   []KeyHealth   // ordered by name
+}
+
+// TokenHealth is the state of a token.
+type TokenHealth struct {
+	Name    string
+	Info    TokenInfo // zero until it was opened once
+	Vendor  string
+	State   State
+	Since   time.Time
+	Err     error     // why it is not Ready
+	NextTry time.Time // in Absent and Locked
+
+	Sessions, Limit int // open for signing, and the most that may be
+	Working, Queued int
+	Hanging         int           // calls that were given up
+	Service         time.Duration // of one signature, lately; 0: unknown
+	Signed          uint64        // signatures so far
+}
+
+// KeyHealth is the state of a key.
+type KeyHealth struct {
+	Name     string
+	Err      error // nil when some token would sign now
+	Replicas []ReplicaHealth
+}
+
+// ReplicaHealth is the state of a key on one token.
+type ReplicaHealth struct {
+	Token, ID string
+	Proved    bool
+	Err       error
+}
+
+// Health gives the state of everything. It does not wait for tokens.
+func (s *Scheduler) Health() Health {
+	var h Health
+	for _, l := range s.lanes {
+		h.Tokens = append(h.Tokens, l.health())
+	}
+	for _, k := range s.Keys() {
+		kh := KeyHealth{Name: k.name, Err: k.Err()}
+		for _, r := range k.replicas {
+			kh.Replicas = append(kh.Replicas, ReplicaHealth{r.lane.name, r.id, r.proved.Load(), r.err()})
+		}
+		h.Keys = append(h.Keys, kh)
+	}
+	return h
+}
+
+func (l *lane) health() TokenHealth {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	h := TokenHealth{
+		Name: l.name, Info: l.info, State: l.state, Since: l.since, Err: l.reason, NextTry: l.next,
+		Sessions: l.alive, Limit: l.limit, Working: l.working, Queued: l.queue.size, Hanging: int(l.lib.hanging.Load()),
+		Service: l.pace.mean, Signed: l.signed,
+	}
+	if l.vendor != nil {
+		h.Vendor = l.vendor.Name
+	}
+	return h
+}

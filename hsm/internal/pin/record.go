@@ -129,11 +129,14 @@ func give(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(filepath.Dir(f.Name()), &st); err != nil {
+	var dir, file unix.Stat_t
+	if err := errors.Join(unix.Stat(filepath.Dir(f.Name()), &dir), unix.Fstat(int(f.Fd()), &file)); err != nil {
 		return err
 	}
-	return f.Chown(int(st.Uid), int(st.Gid))
+	if file.Uid == dir.Uid && file.Gid == dir.Gid { // nothing to do for a root without the right to give files away
+		return nil
+	}
+	return f.Chown(int(dir.Uid), int(dir.Gid))
 }
 
 func removeRecord(path string) error {

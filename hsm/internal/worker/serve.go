@@ -139,6 +139,8 @@ func (c *child) hello(m message, hidden bool) bool {
 		return c.answer(m.kind, err, nil)
 	}
 	_ = unix.Close(areaDescriptor)
+	// Threads that come back from the kernel shall find a processor of the Go scheduler free; they hold none in the module.
+	runtime.GOMAXPROCS(min(max(h.Places, 2), 16))
 	c.area, c.path, c.options = a, h.Module, p11.Options{Serial: h.Serial}
 	report := Report{Hidden: hidden, NoPrivileges: unprivileged()}
 	if err := pin.CheckMemory(); err != nil {

@@ -26,6 +26,7 @@ canon/transcode        :
 canon/tree             : canon canon/xmltext
 signer/trust           : gost signer/report
 signer/trust/revocation : gost signer/trust
+signer/trust/lint      : gost
 signer/trust/directory : gost signer/trust signer/tsl
 signer/tsl             : canon/xmltext gost signer/report signer/trust signer/xmldsig
 signer/cms             : gost gost/gostr341194 signer/report signer/trust

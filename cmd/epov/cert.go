@@ -12,6 +12,8 @@ import (
 )
 
 type certCmd struct {
+	Show   certShowCmd   `cmd:"" help:"Show what certificates say."`
+	Lint   certLintCmd   `cmd:"" help:"Hold certificates against the form of qualified ones (order 795 of the FSB); fails when it is not met."`
 	Import certImportCmd `cmd:"" help:"Store a certificate beside its key; its public key must be the key's."`
 }
 

@@ -38,7 +38,7 @@ type cli struct {
 	PIN     pinCmd     `cmd:"" name:"pin" help:"Change a token's PIN, or seal it to this machine's TPM."`
 	Key     keyCmd     `cmd:"" help:"Generate and list keys on a token."`
 	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
-	Cert    certCmd    `cmd:"" help:"Put a certificate beside its key on the token."`
+	Cert    certCmd    `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
 	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
 	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`

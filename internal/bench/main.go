@@ -32,6 +32,8 @@ type comparison struct {
 	program string // that knows it; peer/peer.c when empty
 	input   []byte // its file, when it takes one
 	other   func() // instead of a program
+	rounds  int    // of an operation that takes seconds, each once; 0: as many as wanted, of a slice each
+	memory  uint64 // octets that ours may take, printed as a ratio of its own; 0: not looked at
 }
 
 // groups make the comparisons of one package each.
@@ -83,6 +85,10 @@ func run(list []comparison, peers string, rounds int) error {
 			args = append(args, file)
 		}
 		var ours, theirs []float64
+		rounds, measure := rounds, measure
+		if c.rounds > 0 {
+			rounds, measure = c.rounds, once
+		}
 		for range rounds {
 			ours = append(ours, measure(c.ours))
 			if c.other != nil {
@@ -102,6 +108,11 @@ func run(list []comparison, peers string, rounds int) error {
 		}
 		a, b := median(ours), median(theirs)
 		fmt.Printf("ratio %s %.2f (ours %s, peer %s)\n", c.name, b/a, perOperation(a), perOperation(b))
+		if c.memory > 0 {
+			used := allocated(c.ours)
+			fmt.Printf("ratio %s-memory %.1f (ours %.2f MiB, allowed %d MiB)\n", c.name, float64(c.memory)/float64(used),
+				float64(used)/(1<<20), c.memory>>20)
+		}
 	}
 	return nil
 }
@@ -124,6 +135,13 @@ func measure(op func()) float64 {
 			batch *= 2
 		}
 	}
+}
+
+// once returns the nanoseconds of processor time of one call of op.
+func once(op func()) float64 {
+	start := spent()
+	op()
+	return float64(spent() - start)
 }
 
 // spent is the processor time of this process, all threads.

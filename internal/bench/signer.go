@@ -124,7 +124,7 @@ func signerComparisons() ([]comparison, error) {
 				comparison{name: "signer/verify-" + c.name + "-c14n", ours: verify, peer: "xmlverify-c14n", input: signed})
 		}
 	}
-	return list, nil
+	return append(list, s.cmsComparisons()...), nil
 }
 
 var filled = regexp.MustCompile(`(<ds:DigestValue>|<ds:SignatureValue>)[^<]*`)

@@ -225,7 +225,7 @@ func (sd *signedData) digestMethods() (list []*digest) {
 }
 
 // chunkSize is how much of a content is in memory at a time.
-const chunkSize = 128 << 10
+const chunkSize = 256 << 10
 
 // copyContent reads to the end and hands out the pieces.
 func copyContent(r io.Reader, take func([]byte) error) (n int64, err error) {

@@ -239,10 +239,10 @@ func (s *source) octets(tag byte, size int64, take func([]byte) error) error {
 // pass passes size octets on, without copying them.
 func (s *source) pass(size int64, take func([]byte) error) error {
 	for size > 0 {
-		piece, err := s.r.Peek(int(min(size, int64(s.r.Size()))))
-		if len(piece) == 0 {
+		if _, err := s.r.Peek(1); err != nil {
 			return s.failure(err, "eContent")
 		}
+		piece, _ := s.r.Peek(int(min(size, int64(s.r.Buffered())))) // what is there: no waiting, no moving
 		if err := take(piece); err != nil {
 			return err
 		}

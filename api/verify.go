@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/epov-signer/epov/api/epovpb"
@@ -81,6 +82,22 @@ func encodeSignature(s *report.Signature) *epovpb.Signature {
 	}
 	out.ClaimedTime = encodeTime(s.ClaimedTime)
 	out.Evidence = encodeEvidence(s.Evidence)
+	for _, i := range s.Covers {
+		out.Covers = append(out.Covers, int32(i))
+	}
+	for _, ts := range s.TimeStamps {
+		stamp := &epovpb.TimeStamp{
+			Place: encodePlace(ts.Place), Time: encodeTime(ts.Time), Policy: text(ts.Policy), Serial: text(ts.Serial), Digest: text(ts.Digest),
+			Algorithm: text(ts.Algorithm), Evidence: encodeEvidence(ts.Evidence), Trusted: ts.Trusted,
+		}
+		if ts.Accuracy > 0 {
+			stamp.Accuracy = durationpb.New(ts.Accuracy)
+		}
+		if ts.Signer != nil {
+			stamp.Signer = encodeSigner(ts.Signer)
+		}
+		out.TimeStamps = append(out.TimeStamps, stamp)
+	}
 	return out
 }
 

@@ -33,8 +33,8 @@ signer/cms             : gost gost/gostr341194 signer/report signer/trust
 signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signer/trust
 signer/esia            : gost signer/cms signer/report
 signer/tsp             : gost signer/cms signer/report signer/trust
-signer/explain         : canon canon/xmltext gost signer/report signer/xmldsig
-signer                 : canon/xmltext gost signer/report signer/trust signer/xmldsig signer/cms
+signer/explain         : canon canon/xmltext gost signer/cms signer/report signer/xmldsig
+signer                 : canon/xmltext gost signer/explain signer/report signer/trust signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
@@ -43,10 +43,10 @@ hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
-api                    : api/epovpb signer signer/report
+api                    : api/epovpb signer signer/explain signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 cmd/epovd              : hsm internal/daemon
-cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig
+cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :

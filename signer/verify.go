@@ -36,11 +36,9 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 	if err := s.mayVerify(ctx, caller); err != nil {
 		return nil, err
 	}
-	var profile *xmldsig.Profile
-	if req.Profile != "" {
-		if profile = xmldsig.ProfileByName(req.Profile); profile == nil {
-			return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
-		}
+	policy, err := s.xmlPolicy(req.Profile, req.Target, req.Content, req.Time)
+	if err != nil {
+		return nil, err
 	}
 	if len(req.Document) == 0 {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
@@ -51,13 +49,23 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 	if err := s.fits("content", req.Content, report.XMLLimit); err != nil {
 		return nil, err
 	}
-	r, err := xmldsig.Verify(req.Document, xmldsig.Policy{
-		Profile: profile, Target: req.Target, Trust: s.trust, Node: s.smev, Keys: s.signers, Time: s.timeOr(req.Time), Content: req.Content, Limits: s.limits.XML,
-	})
+	r, err := xmldsig.Verify(req.Document, policy)
 	if err != nil {
 		return nil, asError(err)
 	}
 	return r, nil
+}
+
+func (s *Service) xmlPolicy(name, target string, content []byte, at time.Time) (xmldsig.Policy, error) {
+	policy := xmldsig.Policy{
+		Target: target, Trust: s.trust, Node: s.smev, Keys: s.signers, Time: s.timeOr(at), Content: content, Limits: s.limits.XML,
+	}
+	if name != "" {
+		if policy.Profile = xmldsig.ProfileByName(name); policy.Profile == nil {
+			return policy, unknownProfile(name, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
+		}
+	}
+	return policy, nil
 }
 
 // VerifyCMS examines a message. Needs OpVerify. An invalid signature is a report, not an error.
@@ -74,27 +82,39 @@ func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRe
 	if err := s.fits("content", req.Content, report.CMSLimit); err != nil {
 		return nil, err
 	}
-	if len(req.Certificates) > MaxCertificates {
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "certificates"},
-			"%d certificates, the limit is %d", len(req.Certificates), MaxCertificates)
+	certificates, err := parseCertificates(req.Certificates)
+	if err != nil {
+		return nil, err
 	}
-	var certificates []*gost.Certificate
-	for _, der := range req.Certificates {
-		c, err := gost.ParseCertificate(der)
-		if err != nil {
-			return nil, &report.Error{Code: report.CertSyntax, Place: report.Place{Path: "certificates"},
-				Message: "a certificate cannot be read", Err: err}
-		}
-		certificates = append(certificates, c)
-	}
-	r, err := cms.Verify(req.Message, cms.Policy{
-		Trust: s.trust, Keys: s.signers, Time: s.timeOr(req.Time), Certificates: certificates,
-		Detached: req.Detached, Content: req.Content, Limits: s.limits.CMS,
-	})
+	r, err := cms.Verify(req.Message, s.cmsPolicy(req.Detached, req.Content, certificates, req.Time))
 	if err != nil {
 		return nil, asError(err)
 	}
 	return r, nil
+}
+
+func (s *Service) cmsPolicy(detached bool, content []byte, certificates []*gost.Certificate, at time.Time) cms.Policy {
+	return cms.Policy{
+		Trust: s.trust, Keys: s.signers, Time: s.timeOr(at), Certificates: certificates,
+		Detached: detached, Content: content, Limits: s.limits.CMS,
+	}
+}
+
+// parseCertificates reads those that a request gives along.
+func parseCertificates(list [][]byte) ([]*gost.Certificate, error) {
+	at := report.Place{Path: "certificates"}
+	if len(list) > MaxCertificates {
+		return nil, report.Errorf(report.RequestInvalid, at, "%d certificates, the limit is %d", len(list), MaxCertificates)
+	}
+	var out []*gost.Certificate
+	for _, der := range list {
+		c, err := gost.ParseCertificate(der)
+		if err != nil {
+			return nil, &report.Error{Code: report.CertSyntax, Place: at, Message: "a certificate cannot be read", Err: err}
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 func (s *Service) mayVerify(ctx context.Context, caller *Caller) error {

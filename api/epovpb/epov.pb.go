@@ -28,6 +28,7 @@ package epovpb
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1265,6 +1266,580 @@ func (x *VerifyCmsResponse) GetReport() *Report {
 	return nil
 }
 
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to explain. Required.
+	//
+	// Types that are valid to be assigned to Subject:
+	//
+	//	*ExplainRequest_Document
+	//	*ExplainRequest_Message
+	Subject isExplainRequest_Subject `protobuf_oneof:"subject"`
+	// Content of a detached signature.
+	Content []byte `protobuf:"bytes,3,opt,name=content,proto3,oneof" json:"content,omitempty"`
+	// A copy from before the signature was broken: of the document, before or after signing; of the content, for CMS. What was
+	// changed since is told where the signature covers it.
+	Pristine []byte `protobuf:"bytes,4,opt,name=pristine,proto3,oneof" json:"pristine,omitempty"`
+	// Certificates among which that of the key that signed may be, DER. At most 64.
+	Certificates [][]byte `protobuf:"bytes,5,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// As in VerifyXmlRequest; only for XML.
+	Profile string `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
+	// As in VerifyXmlRequest; only for XML.
+	Target string `protobuf:"bytes,7,opt,name=target,proto3" json:"target,omitempty"`
+	// When certificates are judged. Left out: now.
+	ValidationTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=validation_time,json=validationTime,proto3" json:"validation_time,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExplainRequest) GetSubject() isExplainRequest_Subject {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetDocument() []byte {
+	if x != nil {
+		if x, ok := x.Subject.(*ExplainRequest_Document); ok {
+			return x.Document
+		}
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetMessage() []byte {
+	if x != nil {
+		if x, ok := x.Subject.(*ExplainRequest_Message); ok {
+			return x.Message
+		}
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetPristine() []byte {
+	if x != nil {
+		return x.Pristine
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetCertificates() [][]byte {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetValidationTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidationTime
+	}
+	return nil
+}
+
+type isExplainRequest_Subject interface {
+	isExplainRequest_Subject()
+}
+
+type ExplainRequest_Document struct {
+	// An XML document as it was received.
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3,oneof"`
+}
+
+type ExplainRequest_Message struct {
+	// ContentInfo with SignedData, DER or BER.
+	Message []byte `protobuf:"bytes,2,opt,name=message,proto3,oneof"`
+}
+
+func (*ExplainRequest_Document) isExplainRequest_Subject() {}
+
+func (*ExplainRequest_Message) isExplainRequest_Subject() {}
+
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As VerifyXml or VerifyCms answers.
+	Verdict   Verdict `protobuf:"varint,1,opt,name=verdict,proto3,enum=epov.v1.Verdict" json:"verdict,omitempty"`
+	Integrity Verdict `protobuf:"varint,2,opt,name=integrity,proto3,enum=epov.v1.Verdict" json:"integrity,omitempty"`
+	Report    *Report `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	// One for every digest and every signature value that is wrong, in the order of the message.
+	Findings      []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExplainResponse) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *ExplainResponse) GetIntegrity() Verdict {
+	if x != nil {
+		return x.Integrity
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *ExplainResponse) GetReport() *Report {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// Finding explains one digest or one signature value.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What explains it: mostly one mistake, rarely two or more that only together do. Or the mistake "unknown" alone: none of
+	// those known; or "exhausted": the search came to its bounds.
+	Mistakes []*Mistake `protobuf:"bytes,1,rep,name=mistakes,proto3" json:"mistakes,omitempty"`
+	// Index of the signature in the report.
+	Signature int32 `protobuf:"varint,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	// Index of the Reference within the signature (0 for the message digest of CMS); absent when it is about the signature value.
+	Reference *int32 `protobuf:"varint,3,opt,name=reference,proto3,oneof" json:"reference,omitempty"`
+	// What does not verify: Reference "#id", "SignedInfo", "messageDigest", "signedAttrs", "content".
+	Subject string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Where that is.
+	Place *Place `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`
+	// Code of the check that fails.
+	Code string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
+	// Fault with which SMEV 3 answers such a message; empty when none corresponds.
+	SmevFault string `protobuf:"bytes,7,opt,name=smev_fault,json=smevFault,proto3" json:"smev_fault,omitempty"`
+	// What the mistakes' sentences leave open: identifiers, a certificate; English.
+	Notes []string `protobuf:"bytes,8,rep,name=notes,proto3" json:"notes,omitempty"`
+	// Element that was signed instead, or whose Id is meant; absent when none is.
+	Other *Place `protobuf:"bytes,9,opt,name=other,proto3" json:"other,omitempty"`
+	// Where what the message says to digest, and what was digested by whoever signed, part; absent when unknown.
+	Difference *Difference `protobuf:"bytes,10,opt,name=difference,proto3" json:"difference,omitempty"`
+	// What was changed since the pristine copy.
+	Edits         []*Edit `protobuf:"bytes,11,rep,name=edits,proto3" json:"edits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Finding) GetMistakes() []*Mistake {
+	if x != nil {
+		return x.Mistakes
+	}
+	return nil
+}
+
+func (x *Finding) GetSignature() int32 {
+	if x != nil {
+		return x.Signature
+	}
+	return 0
+}
+
+func (x *Finding) GetReference() int32 {
+	if x != nil && x.Reference != nil {
+		return *x.Reference
+	}
+	return 0
+}
+
+func (x *Finding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Finding) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *Finding) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Finding) GetSmevFault() string {
+	if x != nil {
+		return x.SmevFault
+	}
+	return ""
+}
+
+func (x *Finding) GetNotes() []string {
+	if x != nil {
+		return x.Notes
+	}
+	return nil
+}
+
+func (x *Finding) GetOther() *Place {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
+func (x *Finding) GetDifference() *Difference {
+	if x != nil {
+		return x.Difference
+	}
+	return nil
+}
+
+func (x *Finding) GetEdits() []*Edit {
+	if x != nil {
+		return x.Edits
+	}
+	return nil
+}
+
+// Mistake is something that is known to go wrong when signatures are made or carried about.
+type Mistake struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stable name, such as "content.indented". Names never change meaning and are never reused.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is, in English and Russian, without a final period.
+	SentenceEn string `protobuf:"bytes,2,opt,name=sentence_en,json=sentenceEn,proto3" json:"sentence_en,omitempty"`
+	SentenceRu string `protobuf:"bytes,3,opt,name=sentence_ru,json=sentenceRu,proto3" json:"sentence_ru,omitempty"`
+	// What to do, in English and Russian.
+	AdviceEn      string `protobuf:"bytes,4,opt,name=advice_en,json=adviceEn,proto3" json:"advice_en,omitempty"`
+	AdviceRu      string `protobuf:"bytes,5,opt,name=advice_ru,json=adviceRu,proto3" json:"advice_ru,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mistake) Reset() {
+	*x = Mistake{}
+	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mistake) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mistake) ProtoMessage() {}
+
+func (x *Mistake) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mistake.ProtoReflect.Descriptor instead.
+func (*Mistake) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Mistake) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Mistake) GetSentenceEn() string {
+	if x != nil {
+		return x.SentenceEn
+	}
+	return ""
+}
+
+func (x *Mistake) GetSentenceRu() string {
+	if x != nil {
+		return x.SentenceRu
+	}
+	return ""
+}
+
+func (x *Mistake) GetAdviceEn() string {
+	if x != nil {
+		return x.AdviceEn
+	}
+	return ""
+}
+
+func (x *Mistake) GetAdviceRu() string {
+	if x != nil {
+		return x.AdviceRu
+	}
+	return ""
+}
+
+// Difference is where two runs of bytes part.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the first byte that differs.
+	Offset int64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// What the message says to digest, a little before the offset and after it.
+	Stated string `protobuf:"bytes,2,opt,name=stated,proto3" json:"stated,omitempty"`
+	// The same of what was digested by whoever signed.
+	Matching      string `protobuf:"bytes,3,opt,name=matching,proto3" json:"matching,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Difference) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Difference) GetStated() string {
+	if x != nil {
+		return x.Stated
+	}
+	return ""
+}
+
+func (x *Difference) GetMatching() string {
+	if x != nil {
+		return x.Matching
+	}
+	return ""
+}
+
+// Edit is one difference between a message and its pristine copy, as canonical XML sees them.
+type Edit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "text", "attribute", "namespace", "element-added" or "element-removed".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// In the message; of an element that was removed, that of its parent.
+	Place *Place `protobuf:"bytes,2,opt,name=place,proto3" json:"place,omitempty"`
+	// Of the attribute or element.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// Cut to a bearable length; empty when there was none.
+	Was string `protobuf:"bytes,4,opt,name=was,proto3" json:"was,omitempty"`
+	// Cut to a bearable length; empty when there is none now.
+	Is            string `protobuf:"bytes,5,opt,name=is,proto3" json:"is,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Edit) Reset() {
+	*x = Edit{}
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Edit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Edit) ProtoMessage() {}
+
+func (x *Edit) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Edit.ProtoReflect.Descriptor instead.
+func (*Edit) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Edit) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Edit) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *Edit) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Edit) GetWas() string {
+	if x != nil {
+		return x.Was
+	}
+	return ""
+}
+
+func (x *Edit) GetIs() string {
+	if x != nil {
+		return x.Is
+	}
+	return ""
+}
+
 // Report says what was checked, what was found, and what the signatures cover.
 type Report struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1280,7 +1855,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1292,7 +1867,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1305,7 +1880,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{10}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Report) GetFormat() string {
@@ -1353,14 +1928,18 @@ type Signature struct {
 	// The same without the checks about trust.
 	Integrity Verdict `protobuf:"varint,10,opt,name=integrity,proto3,enum=epov.v1.Verdict" json:"integrity,omitempty"`
 	// What the checks of the certificate rest on; absent without a certificate.
-	Evidence      *Evidence `protobuf:"bytes,11,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Evidence *Evidence `protobuf:"bytes,11,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Other signatures that lie in what this one covers, by their index in the report.
+	Covers []int32 `protobuf:"varint,12,rep,packed,name=covers,proto3" json:"covers,omitempty"`
+	// What time-stamps say about it.
+	TimeStamps    []*TimeStamp `protobuf:"bytes,13,rep,name=time_stamps,json=timeStamps,proto3" json:"time_stamps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1372,7 +1951,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1385,7 +1964,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{11}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Signature) GetName() string {
@@ -1465,6 +2044,147 @@ func (x *Signature) GetEvidence() *Evidence {
 	return nil
 }
 
+func (x *Signature) GetCovers() []int32 {
+	if x != nil {
+		return x.Covers
+	}
+	return nil
+}
+
+func (x *Signature) GetTimeStamps() []*TimeStamp {
+	if x != nil {
+		return x.TimeStamps
+	}
+	return nil
+}
+
+// TimeStamp is what a time-stamp token says about a signature (RFC 3161).
+type TimeStamp struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it is.
+	Place *Place `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// When the signature existed at the latest.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// How far off that may be; absent when not stated.
+	Accuracy *durationpb.Duration `protobuf:"bytes,3,opt,name=accuracy,proto3" json:"accuracy,omitempty"`
+	// Identifier of the authority's policy.
+	Policy string `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Of the token, upper-case hexadecimal.
+	Serial string `protobuf:"bytes,5,opt,name=serial,proto3" json:"serial,omitempty"`
+	// Identifier of the digest of the imprint.
+	Digest string `protobuf:"bytes,6,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Of the authority's key: "gost2012-256", "rsa-2048", "ecdsa-P-256".
+	Algorithm string `protobuf:"bytes,7,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
+	// The authority; absent when its certificate was not found.
+	Signer *Signer `protobuf:"bytes,8,opt,name=signer,proto3" json:"signer,omitempty"`
+	// What the judgement of its certificate rests on.
+	Evidence *Evidence `protobuf:"bytes,9,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	// Whether every check about it passed, so that its time counts.
+	Trusted       bool `protobuf:"varint,10,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimeStamp) Reset() {
+	*x = TimeStamp{}
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimeStamp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimeStamp) ProtoMessage() {}
+
+func (x *TimeStamp) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimeStamp.ProtoReflect.Descriptor instead.
+func (*TimeStamp) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TimeStamp) GetPlace() *Place {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetAccuracy() *durationpb.Duration {
+	if x != nil {
+		return x.Accuracy
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *TimeStamp) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *TimeStamp) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *TimeStamp) GetAlgorithm() string {
+	if x != nil {
+		return x.Algorithm
+	}
+	return ""
+}
+
+func (x *TimeStamp) GetSigner() *Signer {
+	if x != nil {
+		return x.Signer
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetEvidence() *Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *TimeStamp) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
 // Check is one rule applied to one thing.
 type Check struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1490,7 +2210,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1502,7 +2222,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1515,7 +2235,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{12}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Check) GetCode() string {
@@ -1591,7 +2311,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +2323,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +2336,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{13}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Place) GetOffset() int64 {
@@ -1675,7 +2395,7 @@ type Coverage struct {
 
 func (x *Coverage) Reset() {
 	*x = Coverage{}
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +2407,7 @@ func (x *Coverage) String() string {
 func (*Coverage) ProtoMessage() {}
 
 func (x *Coverage) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +2420,7 @@ func (x *Coverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
 func (*Coverage) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Coverage) GetUri() string {
@@ -1765,7 +2485,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +2497,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2510,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Signer) GetSubject() string {
@@ -1857,7 +2577,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1869,7 +2589,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1882,7 +2602,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Evidence) GetTime() *timestamppb.Timestamp {
@@ -1925,7 +2645,7 @@ type PathCertificate struct {
 
 func (x *PathCertificate) Reset() {
 	*x = PathCertificate{}
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2657,7 @@ func (x *PathCertificate) String() string {
 func (*PathCertificate) ProtoMessage() {}
 
 func (x *PathCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2670,7 @@ func (x *PathCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathCertificate.ProtoReflect.Descriptor instead.
 func (*PathCertificate) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PathCertificate) GetSubject() string {
@@ -2014,7 +2734,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2746,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2759,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Revocation) GetKind() string {
@@ -2113,7 +2833,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2845,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2858,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{26}
 }
 
 type ListKeysResponse struct {
@@ -2150,7 +2870,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2882,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2895,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -2195,7 +2915,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2207,7 +2927,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2220,7 +2940,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *GetKeyRequest) GetKey() string {
@@ -2239,7 +2959,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2971,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2984,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -2303,7 +3023,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +3035,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +3048,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Key) GetName() string {
@@ -2405,7 +3125,7 @@ var File_epov_v1_epov_proto protoreflect.FileDescriptor
 
 const file_epov_v1_epov_proto_rawDesc = "" +
 	"\n" +
-	"\x12epov/v1/epov.proto\x12\aepov.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n" +
+	"\x12epov/v1/epov.proto\x12\aepov.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n" +
 	"\x0eSignXmlRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1a\n" +
@@ -2458,13 +3178,68 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x11VerifyCmsResponse\x12*\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
 	"\tintegrity\x18\x02 \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12'\n" +
-	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\"|\n" +
+	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\"\xc9\x02\n" +
+	"\x0eExplainRequest\x12\x1c\n" +
+	"\bdocument\x18\x01 \x01(\fH\x00R\bdocument\x12\x1a\n" +
+	"\amessage\x18\x02 \x01(\fH\x00R\amessage\x12\x1d\n" +
+	"\acontent\x18\x03 \x01(\fH\x01R\acontent\x88\x01\x01\x12\x1f\n" +
+	"\bpristine\x18\x04 \x01(\fH\x02R\bpristine\x88\x01\x01\x12\"\n" +
+	"\fcertificates\x18\x05 \x03(\fR\fcertificates\x12\x18\n" +
+	"\aprofile\x18\x06 \x01(\tR\aprofile\x12\x16\n" +
+	"\x06target\x18\a \x01(\tR\x06target\x12C\n" +
+	"\x0fvalidation_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidationTimeB\t\n" +
+	"\asubjectB\n" +
+	"\n" +
+	"\b_contentB\v\n" +
+	"\t_pristine\"\xc4\x01\n" +
+	"\x0fExplainResponse\x12*\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
+	"\tintegrity\x18\x02 \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12'\n" +
+	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\x12,\n" +
+	"\bfindings\x18\x04 \x03(\v2\x10.epov.v1.FindingR\bfindings\"\x8f\x03\n" +
+	"\aFinding\x12,\n" +
+	"\bmistakes\x18\x01 \x03(\v2\x10.epov.v1.MistakeR\bmistakes\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\x05R\tsignature\x12!\n" +
+	"\treference\x18\x03 \x01(\x05H\x00R\treference\x88\x01\x01\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\x12$\n" +
+	"\x05place\x18\x05 \x01(\v2\x0e.epov.v1.PlaceR\x05place\x12\x12\n" +
+	"\x04code\x18\x06 \x01(\tR\x04code\x12\x1d\n" +
+	"\n" +
+	"smev_fault\x18\a \x01(\tR\tsmevFault\x12\x14\n" +
+	"\x05notes\x18\b \x03(\tR\x05notes\x12$\n" +
+	"\x05other\x18\t \x01(\v2\x0e.epov.v1.PlaceR\x05other\x123\n" +
+	"\n" +
+	"difference\x18\n" +
+	" \x01(\v2\x13.epov.v1.DifferenceR\n" +
+	"difference\x12#\n" +
+	"\x05edits\x18\v \x03(\v2\r.epov.v1.EditR\x05editsB\f\n" +
+	"\n" +
+	"_reference\"\x99\x01\n" +
+	"\aMistake\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\vsentence_en\x18\x02 \x01(\tR\n" +
+	"sentenceEn\x12\x1f\n" +
+	"\vsentence_ru\x18\x03 \x01(\tR\n" +
+	"sentenceRu\x12\x1b\n" +
+	"\tadvice_en\x18\x04 \x01(\tR\badviceEn\x12\x1b\n" +
+	"\tadvice_ru\x18\x05 \x01(\tR\badviceRu\"X\n" +
+	"\n" +
+	"Difference\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06stated\x18\x02 \x01(\tR\x06stated\x12\x1a\n" +
+	"\bmatching\x18\x03 \x01(\tR\bmatching\"v\n" +
+	"\x04Edit\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12$\n" +
+	"\x05place\x18\x02 \x01(\v2\x0e.epov.v1.PlaceR\x05place\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x10\n" +
+	"\x03was\x18\x04 \x01(\tR\x03was\x12\x0e\n" +
+	"\x02is\x18\x05 \x01(\tR\x02is\"|\n" +
 	"\x06Report\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\tR\x06format\x12&\n" +
 	"\x06checks\x18\x02 \x03(\v2\x0e.epov.v1.CheckR\x06checks\x122\n" +
 	"\n" +
 	"signatures\x18\x03 \x03(\v2\x12.epov.v1.SignatureR\n" +
-	"signatures\"\xc7\x03\n" +
+	"signatures\"\x94\x04\n" +
 	"\tSignature\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12$\n" +
@@ -2477,7 +3252,22 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\averdict\x18\t \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
 	"\tintegrity\x18\n" +
 	" \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12-\n" +
-	"\bevidence\x18\v \x01(\v2\x11.epov.v1.EvidenceR\bevidence\"\xf7\x01\n" +
+	"\bevidence\x18\v \x01(\v2\x11.epov.v1.EvidenceR\bevidence\x12\x16\n" +
+	"\x06covers\x18\f \x03(\x05R\x06covers\x123\n" +
+	"\vtime_stamps\x18\r \x03(\v2\x12.epov.v1.TimeStampR\n" +
+	"timeStamps\"\xf0\x02\n" +
+	"\tTimeStamp\x12$\n" +
+	"\x05place\x18\x01 \x01(\v2\x0e.epov.v1.PlaceR\x05place\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
+	"\baccuracy\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\baccuracy\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x12\x16\n" +
+	"\x06serial\x18\x05 \x01(\tR\x06serial\x12\x16\n" +
+	"\x06digest\x18\x06 \x01(\tR\x06digest\x12\x1c\n" +
+	"\talgorithm\x18\a \x01(\tR\talgorithm\x12'\n" +
+	"\x06signer\x18\b \x01(\v2\x0f.epov.v1.SignerR\x06signer\x12-\n" +
+	"\bevidence\x18\t \x01(\v2\x11.epov.v1.EvidenceR\bevidence\x12\x18\n" +
+	"\atrusted\x18\n" +
+	" \x01(\bR\atrusted\"\xf7\x01\n" +
 	"\x05Check\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12,\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x14.epov.v1.CheckStatusR\x06status\x12\x18\n" +
@@ -2648,10 +3438,11 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +
 	"\n" +
-	"SignDigest\x12\x1a.epov.v1.SignDigestRequest\x1a\x1b.epov.v1.SignDigestResponse2\x97\x01\n" +
+	"SignDigest\x12\x1a.epov.v1.SignDigestRequest\x1a\x1b.epov.v1.SignDigestResponse2\xd5\x01\n" +
 	"\rVerifyService\x12B\n" +
 	"\tVerifyXml\x12\x19.epov.v1.VerifyXmlRequest\x1a\x1a.epov.v1.VerifyXmlResponse\x12B\n" +
-	"\tVerifyCms\x12\x19.epov.v1.VerifyCmsRequest\x1a\x1a.epov.v1.VerifyCmsResponse2\x88\x01\n" +
+	"\tVerifyCms\x12\x19.epov.v1.VerifyCmsRequest\x1a\x1a.epov.v1.VerifyCmsResponse\x12<\n" +
+	"\aExplain\x12\x17.epov.v1.ExplainRequest\x1a\x18.epov.v1.ExplainResponse2\x88\x01\n" +
 	"\n" +
 	"KeyService\x12?\n" +
 	"\bListKeys\x12\x18.epov.v1.ListKeysRequest\x1a\x19.epov.v1.ListKeysResponse\x129\n" +
@@ -2672,7 +3463,7 @@ func file_epov_v1_epov_proto_rawDescGZIP() []byte {
 }
 
 var file_epov_v1_epov_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_epov_v1_epov_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: epov.v1.Verdict
 	(CheckStatus)(0),              // 1: epov.v1.CheckStatus
@@ -2688,76 +3479,103 @@ var file_epov_v1_epov_proto_goTypes = []any{
 	(*VerifyXmlResponse)(nil),     // 11: epov.v1.VerifyXmlResponse
 	(*VerifyCmsRequest)(nil),      // 12: epov.v1.VerifyCmsRequest
 	(*VerifyCmsResponse)(nil),     // 13: epov.v1.VerifyCmsResponse
-	(*Report)(nil),                // 14: epov.v1.Report
-	(*Signature)(nil),             // 15: epov.v1.Signature
-	(*Check)(nil),                 // 16: epov.v1.Check
-	(*Place)(nil),                 // 17: epov.v1.Place
-	(*Coverage)(nil),              // 18: epov.v1.Coverage
-	(*Signer)(nil),                // 19: epov.v1.Signer
-	(*Evidence)(nil),              // 20: epov.v1.Evidence
-	(*PathCertificate)(nil),       // 21: epov.v1.PathCertificate
-	(*Revocation)(nil),            // 22: epov.v1.Revocation
-	(*ListKeysRequest)(nil),       // 23: epov.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 24: epov.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 25: epov.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 26: epov.v1.GetKeyResponse
-	(*Key)(nil),                   // 27: epov.v1.Key
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*ExplainRequest)(nil),        // 14: epov.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 15: epov.v1.ExplainResponse
+	(*Finding)(nil),               // 16: epov.v1.Finding
+	(*Mistake)(nil),               // 17: epov.v1.Mistake
+	(*Difference)(nil),            // 18: epov.v1.Difference
+	(*Edit)(nil),                  // 19: epov.v1.Edit
+	(*Report)(nil),                // 20: epov.v1.Report
+	(*Signature)(nil),             // 21: epov.v1.Signature
+	(*TimeStamp)(nil),             // 22: epov.v1.TimeStamp
+	(*Check)(nil),                 // 23: epov.v1.Check
+	(*Place)(nil),                 // 24: epov.v1.Place
+	(*Coverage)(nil),              // 25: epov.v1.Coverage
+	(*Signer)(nil),                // 26: epov.v1.Signer
+	(*Evidence)(nil),              // 27: epov.v1.Evidence
+	(*PathCertificate)(nil),       // 28: epov.v1.PathCertificate
+	(*Revocation)(nil),            // 29: epov.v1.Revocation
+	(*ListKeysRequest)(nil),       // 30: epov.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 31: epov.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),         // 32: epov.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 33: epov.v1.GetKeyResponse
+	(*Key)(nil),                   // 34: epov.v1.Key
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
 }
 var file_epov_v1_epov_proto_depIdxs = []int32{
-	28, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
-	28, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
-	28, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
+	35, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
+	35, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
+	35, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 3: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 4: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
-	14, // 5: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
-	28, // 6: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
+	20, // 5: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
+	35, // 6: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 8: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
-	14, // 9: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
-	16, // 10: epov.v1.Report.checks:type_name -> epov.v1.Check
-	15, // 11: epov.v1.Report.signatures:type_name -> epov.v1.Signature
-	17, // 12: epov.v1.Signature.place:type_name -> epov.v1.Place
-	19, // 13: epov.v1.Signature.signer:type_name -> epov.v1.Signer
-	18, // 14: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
-	28, // 15: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
-	16, // 16: epov.v1.Signature.checks:type_name -> epov.v1.Check
-	0,  // 17: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
-	0,  // 18: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
-	20, // 19: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
-	1,  // 20: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
-	17, // 21: epov.v1.Check.place:type_name -> epov.v1.Place
-	17, // 22: epov.v1.Coverage.place:type_name -> epov.v1.Place
-	28, // 23: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
-	28, // 24: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
-	28, // 25: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
-	21, // 26: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
-	22, // 27: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
-	28, // 28: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
-	28, // 29: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
-	28, // 30: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
-	27, // 31: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
-	27, // 32: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
-	2,  // 33: epov.v1.Key.state:type_name -> epov.v1.KeyState
-	4,  // 34: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
-	6,  // 35: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
-	8,  // 36: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
-	10, // 37: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
-	12, // 38: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
-	23, // 39: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
-	25, // 40: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
-	5,  // 41: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
-	7,  // 42: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
-	9,  // 43: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
-	11, // 44: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
-	13, // 45: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
-	24, // 46: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
-	26, // 47: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
-	41, // [41:48] is the sub-list for method output_type
-	34, // [34:41] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	20, // 9: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
+	35, // 10: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
+	0,  // 11: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 12: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
+	20, // 13: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
+	16, // 14: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
+	17, // 15: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
+	24, // 16: epov.v1.Finding.place:type_name -> epov.v1.Place
+	24, // 17: epov.v1.Finding.other:type_name -> epov.v1.Place
+	18, // 18: epov.v1.Finding.difference:type_name -> epov.v1.Difference
+	19, // 19: epov.v1.Finding.edits:type_name -> epov.v1.Edit
+	24, // 20: epov.v1.Edit.place:type_name -> epov.v1.Place
+	23, // 21: epov.v1.Report.checks:type_name -> epov.v1.Check
+	21, // 22: epov.v1.Report.signatures:type_name -> epov.v1.Signature
+	24, // 23: epov.v1.Signature.place:type_name -> epov.v1.Place
+	26, // 24: epov.v1.Signature.signer:type_name -> epov.v1.Signer
+	25, // 25: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
+	35, // 26: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
+	23, // 27: epov.v1.Signature.checks:type_name -> epov.v1.Check
+	0,  // 28: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
+	0,  // 29: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
+	27, // 30: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
+	22, // 31: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
+	24, // 32: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
+	35, // 33: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
+	36, // 34: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
+	26, // 35: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
+	27, // 36: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
+	1,  // 37: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
+	24, // 38: epov.v1.Check.place:type_name -> epov.v1.Place
+	24, // 39: epov.v1.Coverage.place:type_name -> epov.v1.Place
+	35, // 40: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
+	35, // 41: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
+	35, // 42: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
+	28, // 43: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
+	29, // 44: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
+	35, // 45: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
+	35, // 46: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
+	35, // 47: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
+	34, // 48: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
+	34, // 49: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
+	2,  // 50: epov.v1.Key.state:type_name -> epov.v1.KeyState
+	4,  // 51: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
+	6,  // 52: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
+	8,  // 53: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
+	10, // 54: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
+	12, // 55: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
+	14, // 56: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
+	30, // 57: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
+	32, // 58: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
+	5,  // 59: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
+	7,  // 60: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
+	9,  // 61: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
+	11, // 62: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
+	13, // 63: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
+	15, // 64: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
+	31, // 65: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
+	33, // 66: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
+	59, // [59:67] is the sub-list for method output_type
+	51, // [51:59] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_epov_v1_epov_proto_init() }
@@ -2771,13 +3589,18 @@ func file_epov_v1_epov_proto_init() {
 	}
 	file_epov_v1_epov_proto_msgTypes[6].OneofWrappers = []any{}
 	file_epov_v1_epov_proto_msgTypes[8].OneofWrappers = []any{}
+	file_epov_v1_epov_proto_msgTypes[10].OneofWrappers = []any{
+		(*ExplainRequest_Document)(nil),
+		(*ExplainRequest_Message)(nil),
+	}
+	file_epov_v1_epov_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_epov_v1_epov_proto_rawDesc), len(file_epov_v1_epov_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   24,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -234,6 +234,7 @@ var SignService_ServiceDesc = grpc.ServiceDesc{
 const (
 	VerifyService_VerifyXml_FullMethodName = "/epov.v1.VerifyService/VerifyXml"
 	VerifyService_VerifyCms_FullMethodName = "/epov.v1.VerifyService/VerifyCms"
+	VerifyService_Explain_FullMethodName   = "/epov.v1.VerifyService/Explain"
 )
 
 // VerifyServiceClient is the client API for VerifyService service.
@@ -247,6 +248,10 @@ type VerifyServiceClient interface {
 	VerifyXml(ctx context.Context, in *VerifyXmlRequest, opts ...grpc.CallOption) (*VerifyXmlResponse, error)
 	// VerifyCms examines every signer of a CMS SignedData message.
 	VerifyCms(ctx context.Context, in *VerifyCmsRequest, opts ...grpc.CallOption) (*VerifyCmsResponse, error)
+	// Explain verifies a message and searches the mistakes that are known to break signatures for the one that, were it undone,
+	// would make a digest match or a signature value verify. It changes no verdict. The answer shows a few bytes of the message
+	// about the places where it differs.
+	Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error)
 }
 
 type verifyServiceClient struct {
@@ -277,6 +282,16 @@ func (c *verifyServiceClient) VerifyCms(ctx context.Context, in *VerifyCmsReques
 	return out, nil
 }
 
+func (c *verifyServiceClient) Explain(ctx context.Context, in *ExplainRequest, opts ...grpc.CallOption) (*ExplainResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ExplainResponse)
+	err := c.cc.Invoke(ctx, VerifyService_Explain_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VerifyServiceServer is the server API for VerifyService service.
 // All implementations must embed UnimplementedVerifyServiceServer
 // for forward compatibility.
@@ -288,6 +303,10 @@ type VerifyServiceServer interface {
 	VerifyXml(context.Context, *VerifyXmlRequest) (*VerifyXmlResponse, error)
 	// VerifyCms examines every signer of a CMS SignedData message.
 	VerifyCms(context.Context, *VerifyCmsRequest) (*VerifyCmsResponse, error)
+	// Explain verifies a message and searches the mistakes that are known to break signatures for the one that, were it undone,
+	// would make a digest match or a signature value verify. It changes no verdict. The answer shows a few bytes of the message
+	// about the places where it differs.
+	Explain(context.Context, *ExplainRequest) (*ExplainResponse, error)
 	mustEmbedUnimplementedVerifyServiceServer()
 }
 
@@ -303,6 +322,9 @@ func (UnimplementedVerifyServiceServer) VerifyXml(context.Context, *VerifyXmlReq
 }
 func (UnimplementedVerifyServiceServer) VerifyCms(context.Context, *VerifyCmsRequest) (*VerifyCmsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyCms not implemented")
+}
+func (UnimplementedVerifyServiceServer) Explain(context.Context, *ExplainRequest) (*ExplainResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Explain not implemented")
 }
 func (UnimplementedVerifyServiceServer) mustEmbedUnimplementedVerifyServiceServer() {}
 func (UnimplementedVerifyServiceServer) testEmbeddedByValue()                       {}
@@ -361,6 +383,24 @@ func _VerifyService_VerifyCms_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VerifyService_Explain_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExplainRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VerifyServiceServer).Explain(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VerifyService_Explain_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VerifyServiceServer).Explain(ctx, req.(*ExplainRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // VerifyService_ServiceDesc is the grpc.ServiceDesc for VerifyService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -375,6 +415,10 @@ var VerifyService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyCms",
 			Handler:    _VerifyService_VerifyCms_Handler,
+		},
+		{
+			MethodName: "Explain",
+			Handler:    _VerifyService_Explain_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

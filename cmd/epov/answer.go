@@ -26,7 +26,8 @@ func reportOf(p *pb.Report, verdict pb.Verdict) (*report.Report, error) {
 		r.Signatures = append(r.Signatures, report.Signature{
 			Name: s.GetName(), Profile: s.GetProfile(), Place: placeOfProto(s.GetPlace()), Algorithm: s.GetAlgorithm(),
 			Signer: signerOf(s.GetSigner()), Coverage: coverageOf(s.GetCoverage()), ClaimedTime: timeOf(s.GetClaimedTime()),
-			Evidence: evidenceOf(s.GetEvidence()), Checks: checks,
+			Evidence: evidenceOf(s.GetEvidence()), TimeStamps: stampsOf(s.GetTimeStamps()), Covers: coversOf(s.GetCovers(), len(p.GetSignatures())),
+			Checks: checks,
 		})
 	}
 	want := map[report.Verdict]pb.Verdict{
@@ -67,6 +68,29 @@ func signerOf(s *pb.Signer) *report.Signer {
 		Subject: s.GetSubject(), Issuer: s.GetIssuer(), Serial: s.GetSerial(), NotBefore: timeOf(s.GetNotBefore()),
 		NotAfter: timeOf(s.GetNotAfter()), Fingerprint: s.GetFingerprint(), Certificate: s.GetCertificate(),
 	}
+}
+
+// coversOf drops what is no index of a signature, which would be no report.
+func coversOf(list []int32, signatures int) []int {
+	var out []int
+	for _, i := range list {
+		if i >= 0 && int(i) < signatures {
+			out = append(out, int(i))
+		}
+	}
+	return out
+}
+
+func stampsOf(list []*pb.TimeStamp) []report.TimeStamp {
+	var out []report.TimeStamp
+	for _, ts := range list {
+		out = append(out, report.TimeStamp{
+			Place: placeOfProto(ts.GetPlace()), Time: timeOf(ts.GetTime()), Accuracy: ts.GetAccuracy().AsDuration(), Policy: ts.GetPolicy(),
+			Serial: ts.GetSerial(), Digest: ts.GetDigest(), Algorithm: ts.GetAlgorithm(), Signer: signerOf(ts.GetSigner()),
+			Evidence: evidenceOf(ts.GetEvidence()), Trusted: ts.GetTrusted(),
+		})
+	}
+	return out
 }
 
 func evidenceOf(e *pb.Evidence) *report.Evidence {

@@ -77,11 +77,12 @@ const (
 
 // Of CMS alone.
 const (
-	AttributesOrder Mistake = "attributes.order"
-	AttributesTag   Mistake = "attributes.tag"
-	AttributesBare  Mistake = "attributes.bare"
-	AttributesLate  Mistake = "attributes.digest"
-	ContentOther    Mistake = "content.base64-text"
+	AttributesOrder   Mistake = "attributes.order"
+	AttributesTag     Mistake = "attributes.tag"
+	AttributesBare    Mistake = "attributes.bare"
+	AttributesLate    Mistake = "attributes.digest"
+	ContentBase64Text Mistake = "content.base64-text"
+	ContentEncoding   Mistake = "content.encoding"
 )
 
 // Sentence says something in every language that reports have.

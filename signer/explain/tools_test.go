@@ -2,11 +2,13 @@ package explain
 
 import (
 	"bytes"
+	"context"
 	"encoding/asn1"
 	"math/big"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
@@ -73,3 +75,7 @@ var (
 	policyNone = xmldsig.Policy{}
 	noLimits   = xmltext.Limits{}
 )
+
+func contextWithin(t testing.TB, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}

@@ -22,11 +22,13 @@ type (
 		Verdict     string         `json:"verdict"`
 		Integrity   string         `json:"integrity"`
 		Algorithm   string         `json:"algorithm,omitempty"`
-		Place       *jsonPlace     `json:"place,omitempty"`
+		Place       *Place         `json:"place,omitempty"`
 		Signer      *jsonSigner    `json:"signer,omitempty"`
 		ClaimedTime *time.Time     `json:"claimed_time,omitempty"`
 		Evidence    *jsonEvidence  `json:"evidence,omitempty"`
+		TimeStamps  []jsonStamp    `json:"time_stamps,omitempty"`
 		Coverage    []jsonCoverage `json:"coverage"`
+		Covers      []int          `json:"covers,omitempty"`
 		Checks      []jsonCheck    `json:"checks"`
 	}
 	jsonSigner struct {
@@ -39,28 +41,40 @@ type (
 		Certificate []byte    `json:"certificate"`
 	}
 	jsonCoverage struct {
-		URI        string     `json:"uri"`
-		Element    string     `json:"element,omitempty"`
-		Place      *jsonPlace `json:"place,omitempty"`
-		Transforms []string   `json:"transforms,omitempty"`
-		Digest     string     `json:"digest"`
-		Octets     int64      `json:"octets"`
+		URI        string   `json:"uri"`
+		Element    string   `json:"element,omitempty"`
+		Place      *Place   `json:"place,omitempty"`
+		Transforms []string `json:"transforms,omitempty"`
+		Digest     string   `json:"digest"`
+		Octets     int64    `json:"octets"`
 	}
 	jsonCheck struct {
-		Code      Code       `json:"code"`
-		Status    string     `json:"status"`
-		Message   string     `json:"message"`
-		English   string     `json:"sentence_en,omitempty"`
-		Russian   string     `json:"sentence_ru,omitempty"`
-		Place     *jsonPlace `json:"place,omitempty"`
-		Expected  string     `json:"expected,omitempty"`
-		Got       string     `json:"got,omitempty"`
-		SMEVFault string     `json:"smev_fault,omitempty"`
+		Code      Code   `json:"code"`
+		Status    string `json:"status"`
+		Message   string `json:"message"`
+		English   string `json:"sentence_en,omitempty"`
+		Russian   string `json:"sentence_ru,omitempty"`
+		Place     *Place `json:"place,omitempty"`
+		Expected  string `json:"expected,omitempty"`
+		Got       string `json:"got,omitempty"`
+		SMEVFault string `json:"smev_fault,omitempty"`
 	}
 	jsonEvidence struct {
 		Time         time.Time         `json:"time"`
 		Policy       string            `json:"revocation_policy"`
 		Certificates []jsonCertificate `json:"certificates"`
+	}
+	jsonStamp struct {
+		Time      time.Time     `json:"time"`
+		Accuracy  float64       `json:"accuracy_seconds,omitempty"`
+		Policy    string        `json:"policy"`
+		Serial    string        `json:"serial"`
+		Digest    string        `json:"digest"`
+		Algorithm string        `json:"algorithm"`
+		Trusted   bool          `json:"trusted"`
+		Place     *Place        `json:"place,omitempty"`
+		Signer    *jsonSigner   `json:"signer,omitempty"`
+		Evidence  *jsonEvidence `json:"evidence,omitempty"`
 	}
 	jsonCertificate struct {
 		Subject     string          `json:"subject"`
@@ -79,13 +93,6 @@ type (
 		Revoked    bool       `json:"revoked"`
 		RevokedAt  *time.Time `json:"revoked_at,omitempty"`
 		Reason     string     `json:"reason,omitempty"`
-	}
-	jsonPlace struct {
-		Offset int    `json:"offset"`
-		End    int    `json:"end"`
-		Line   int    `json:"line,omitempty"`
-		Column int    `json:"column,omitempty"`
-		Path   string `json:"path,omitempty"`
 	}
 )
 
@@ -117,7 +124,13 @@ func signatureJSON(s *Signature) jsonSignature {
 	out := jsonSignature{
 		Name: s.Name, Profile: s.Profile, Verdict: s.Verdict().String(), Integrity: s.Integrity().String(),
 		Algorithm: s.Algorithm, Place: placeJSON(s.Place), Signer: signerJSON(s.Signer), ClaimedTime: timeJSON(s.ClaimedTime),
-		Evidence: evidenceJSON(s.Evidence), Coverage: []jsonCoverage{}, Checks: checksJSON(s.Checks),
+		Evidence: evidenceJSON(s.Evidence), Coverage: []jsonCoverage{}, Covers: s.Covers, Checks: checksJSON(s.Checks),
+	}
+	for _, ts := range s.TimeStamps {
+		out.TimeStamps = append(out.TimeStamps, jsonStamp{
+			ts.Time.UTC(), ts.Accuracy.Seconds(), ts.Policy, ts.Serial, ts.Digest, ts.Algorithm, ts.Trusted,
+			placeJSON(ts.Place), signerJSON(ts.Signer), evidenceJSON(ts.Evidence),
+		})
 	}
 	for _, c := range s.Coverage {
 		out.Coverage = append(out.Coverage, jsonCoverage{c.URI, c.Element, placeJSON(c.Place), c.Transforms, c.Digest, c.Octets})
@@ -163,11 +176,11 @@ func checksJSON(checks []Check) []jsonCheck {
 	return out
 }
 
-func placeJSON(p Place) *jsonPlace {
+func placeJSON(p Place) *Place {
 	if p == (Place{}) {
 		return nil
 	}
-	return &jsonPlace{p.Offset, p.End, p.Line, p.Column, p.Path}
+	return &p
 }
 
 func timeJSON(t time.Time) *time.Time {

@@ -34,9 +34,11 @@ func (v Verdict) String() string { return [...]string{"indeterminate", "valid", 
 
 // Place is where in the input something is. The zero Place is "nowhere in particular".
 type Place struct {
-	Offset, End  int    // byte offsets into the input as it came: [Offset, End); both 0 when unknown
-	Line, Column int    // 1-based; Column counts bytes; 0 when unknown
-	Path         string // XPath-like for XML ("/soap:Envelope/soap:Body"), ASN.1 field path for CMS; may be empty
+	Offset int    `json:"offset"` // byte offsets into the input as it came: [Offset, End); both 0 when unknown
+	End    int    `json:"end"`
+	Line   int    `json:"line,omitempty"` // 1-based; Column counts bytes; 0 when unknown
+	Column int    `json:"column,omitempty"`
+	Path   string `json:"path,omitempty"` // XPath-like for XML ("/soap:Envelope/soap:Body"), ASN.1 field path for CMS; may be empty
 }
 
 func (p Place) String() string { return p.In(English) }

@@ -24,7 +24,7 @@ func (r *Report) WriteText(w io.Writer, name string, l Language) error {
 	}
 	for i := range r.Signatures {
 		p.Line("")
-		p.signature(&r.Signatures[i])
+		p.signature(r, &r.Signatures[i])
 	}
 	return p.Err
 }
@@ -50,14 +50,14 @@ type phrase struct {
 	verdicts [3]string // upper case, indexed by Verdict
 	whole    string
 
-	width                                                           int // of the labels
-	signer, path, revocation, claimed, covers, failed, open, passed string
+	width                                                                    int // of the labels
+	signer, path, revocation, claimed, stamped, covers, failed, open, passed string
 
-	unknown, issued, validity, profile, signedAt, anchor string
-	at, expected, got, detail, fault                     string
-	content, document, all, line, octets                 string
-	signatures, checks                                   func(n int) string
-	revoked                                              revokedPhrase
+	unknown, issued, validity, profile, signedAt, anchor, untrusted, other string
+	at, expected, got, detail, fault                                       string
+	content, document, all, line, octets                                   string
+	signatures, checks                                                     func(n int) string
+	revoked                                                                revokedPhrase
 }
 
 type revokedPhrase struct{ number, issuer, source, since, until, at string }
@@ -68,6 +68,7 @@ var phrases = [...]phrase{
 		whole:    "The signatures are whole; what is missing is trust in a certificate.",
 		width:    8,
 		signer:   "signer", path: "path", claimed: "claimed", covers: "covers", failed: "FAILED", open: "NOT CHECKED", passed: "passed",
+		stamped: "stamped", untrusted: " (does not count: not everything about it is in order)", other: "the signature ",
 		revocation: "revocation", anchor: " (trust anchor)", unknown: "unknown", issued: "issued by ", validity: "serial %s, valid %s to %s", profile: "profile ",
 		signedAt: "signed at ", at: "at ", expected: "expected ", got: "got      ", fault: " [SMEV answers %s]",
 		content: "the content ", document: "the whole document", all: "the whole content", line: ", line %d", octets: ", %s digested",
@@ -80,6 +81,7 @@ var phrases = [...]phrase{
 		whole:    "Подписи целы и относятся к этим данным; нет лишь доверия к сертификату.",
 		width:    12,
 		signer:   "подписант", path: "цепочка", claimed: "время", covers: "охватывает", failed: "ОШИБКА", open: "НЕ ПРОВЕРЕНО", passed: "пройдено",
+		stamped: "метка", untrusted: " (не учитывается: проверена не полностью)", other: "подпись ",
 		revocation: "отзыв", anchor: " (доверенный корень)", unknown: "неизвестен", issued: "издатель ", validity: "серийный номер %s, действует с %s по %s", profile: "профиль ",
 		signedAt: "заявленное подписантом время: ", at: "место: ", expected: "ожидалось ", got: "получено  ", detail: "подробнее: ",
 		fault:   " [ответ СМЭВ: %s]",
@@ -119,7 +121,7 @@ func (p *page) fault(code Code) string {
 	return ""
 }
 
-func (p *page) signature(s *Signature) {
+func (p *page) signature(r *Report, s *Signature) {
 	about := []string{s.Verdict().In(p.l)}
 	if s.Profile != "" {
 		about = append(about, p.say.profile+s.Profile)
@@ -139,8 +141,14 @@ func (p *page) signature(s *Signature) {
 		p.field(p.say.claimed, "%s%s", p.say.signedAt, s.ClaimedTime.UTC().Format(time.RFC3339))
 	}
 	p.evidence(s.Evidence)
+	for i := range s.TimeStamps {
+		p.timeStamp(&s.TimeStamps[i])
+	}
 	for _, c := range s.Coverage {
 		p.field(p.say.covers, "%s", Printable(p.covered(c)))
+	}
+	for _, i := range s.Covers {
+		p.field(p.say.covers, "%s%s", p.say.other, Printable(r.Signatures[i].Name))
 	}
 	p.checks(s.Checks)
 }
@@ -212,6 +220,18 @@ func (p *page) covered(c Coverage) string {
 	}
 	fmt.Fprintf(&b, p.say.octets, octets)
 	return b.String()
+}
+
+func (p *page) timeStamp(ts *TimeStamp) {
+	by := p.say.unknown
+	if ts.Signer != nil {
+		by = ts.Signer.Subject
+	}
+	trusted := p.say.untrusted
+	if ts.Trusted {
+		trusted = ""
+	}
+	p.field(p.say.stamped, "%s, %s%s", moment(ts.Time), Printable(by), trusted)
 }
 
 // evidence shows the path above the signer, and what said whether its certificates were revoked.

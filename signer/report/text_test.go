@@ -123,6 +123,8 @@ func TestRenderRussian(t *testing.T) {
 	r := sample()
 	s := &r.Signatures[0]
 	s.ClaimedTime = time.Date(2026, 5, 2, 9, 30, 0, 0, time.UTC)
+	s.TimeStamps = []TimeStamp{{Time: time.Date(2026, 5, 2, 9, 31, 0, 0, time.UTC), Signer: &Signer{Subject: "CN=TSA"}}}
+	s.Covers = []int{0}
 	s.Evidence = &Evidence{Path: []PathCertificate{
 		{Subject: s.Signer.Subject, Revocation: &Revocation{Kind: "crl", Issuer: "CN=CA", Source: "http://crl.example.ru/ca.crl", Number: "2A",
 			ThisUpdate: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), NextUpdate: time.Date(2026, 5, 8, 0, 0, 0, 0, time.UTC)}},
@@ -142,7 +144,9 @@ CallerInformationSystemSignature: недействительна, профиль
   отзыв        crl № 2A, издатель CN=CA, источник http://crl.example.ru/ca.crl, выпущен 2026-05-01T00:00:00Z, действует до 2026-05-08T00:00:00Z
   цепочка      CN=CA
                CN=Минцифры (доверенный корень)
+  метка        2026-05-02T09:31:00Z, CN=TSA (не учитывается: проверена не полностью)
   охватывает   {urn:x}AckTargetMessage (#SIGNED_BY_CALLER), строка 4, хэшировано октетов: 1
+  охватывает   подпись CallerInformationSystemSignature
   ОШИБКА       reference.digest: хэш подписанных данных не совпадает с DigestValue: данные изменены после подписания или хэш вычислен не так [ответ СМЭВ: SignatureIsInvalid]
                подробнее: the digest does not match
                место: строка 4, столбец 7, /S:Envelope
@@ -167,7 +171,7 @@ func TestJSONIsDocumented(t *testing.T) {
 		described[m[1]] = true
 	}
 	fields := map[string]bool{}
-	for _, typ := range []any{jsonReport{}, jsonSignature{}, jsonSigner{}, jsonCoverage{}, jsonCheck{}, jsonEvidence{}, jsonCertificate{}, jsonRevocation{}, jsonPlace{}} {
+	for _, typ := range []any{jsonReport{}, jsonSignature{}, jsonSigner{}, jsonCoverage{}, jsonCheck{}, jsonEvidence{}, jsonCertificate{}, jsonRevocation{}, jsonStamp{}, Place{}} {
 		for f := range reflect.TypeOf(typ).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			fields[name] = true

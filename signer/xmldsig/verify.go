@@ -3,6 +3,7 @@ package xmldsig
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -40,6 +41,9 @@ type Policy struct {
 	// Content is what a detached signature covers outside the document, and what one must cover when it is given; nil: a
 	// Reference to the outside is refused.
 	Content []byte
+	// Attachment, when set, has the attachments of SMEV 3 messages checked. It opens the file of a RefAttachmentHeader by its
+	// uuid, or that of an AttachmentHeader whose content is not in the document by its contentId; nil, nil: not at hand.
+	Attachment func(id string) (io.Reader, error)
 	// AllowGOST94 accepts GOST R 34.11-94 digests of references under keys of GOST R 34.10-2012.
 	AllowGOST94 bool
 	Limits      xmltext.Limits
@@ -103,6 +107,7 @@ func Verify(doc []byte, policy Policy) (*report.Report, error) {
 		e.report.Signatures = append(e.report.Signatures, x.out)
 	}
 	e.nest()
+	e.attachments()
 	e.demand()
 	return e.report, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -18,7 +19,7 @@ func relay(r io.ReadCloser, log *slog.Logger) {
 	start := time.Now()
 	for {
 		line, err := lines.ReadSlice('\n')
-		text := printable(string(line))
+		text := printable(strings.TrimSpace(string(line)))
 		for err == bufio.ErrBufferFull { // the rest of a long line
 			_, err = lines.ReadSlice('\n')
 		}

@@ -92,6 +92,9 @@ func serve(pins string) int {
 
 // hide keeps the process from dumping core and from being traced, for a start.
 func hide() bool {
+	if name := []byte("epov-module\x00"); unix.Gettid() == unix.Getpid() { // else it is called exe
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
+	}
 	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.Umask(0o077)

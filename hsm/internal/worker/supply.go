@@ -138,7 +138,7 @@ func (s *Supply) pause(ctx context.Context) error {
 	for {
 		s.mutex.Lock()
 		now := time.Now()
-		for len(s.starts) > 0 && now.Sub(s.starts[0]) > window {
+		for len(s.starts) > 0 && now.Sub(s.starts[0]) >= window {
 			s.starts = s.starts[1:]
 		}
 		if s.closed {

@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// CheckStateDir tells why a tool should not log in with this state directory: the folder, or the nearest one above it that is
-// there, belongs to another user, and what the tool writes there would lock the service out. nil when it is the process's own.
+// CheckStateDir tells why a tool should not log in with this state directory: it belongs to another user, or would be made in a
+// folder of another user's, and the service would be locked out of it. Files that root writes into a directory that is there are
+// given to its owner.
 func CheckStateDir(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -26,7 +27,7 @@ func CheckStateDir(dir string) error {
 		return err
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && int(st.Uid) != os.Geteuid() {
+	if ok && int(st.Uid) != os.Geteuid() && (os.Geteuid() != 0 || at != dir) {
 		return &Error{Kind: Config, Op: "use the state directory",
 			Err: fmt.Errorf("%s belongs to user %d; run this as that user (sudo -u '#%d' …), else the service is locked out", at, st.Uid, st.Uid)}
 	}

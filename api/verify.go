@@ -24,6 +24,7 @@ func (s *verifyService) VerifyXml(ctx context.Context, req *epovpb.VerifyXmlRequ
 	}
 	r, err := s.signing.VerifyXML(ctx, callerOf(ctx), signer.VerifyXMLRequest{
 		Document: req.Document, Profile: req.Profile, Target: req.Target, Content: req.Content, Time: at,
+		Require: req.Require, Attachments: req.Attachments,
 	})
 	if err != nil {
 		return nil, s.fail(ctx, err, "document")

@@ -1,7 +1,9 @@
 package signer
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
@@ -17,7 +19,16 @@ type VerifyXMLRequest struct {
 	Target   string    // Id of the element that must be covered, only with profiles that leave a choice; empty: the root
 	Content  []byte    // of a detached signature that is not in the document, which one must cover; nil: none
 	Time     time.Time // when to judge certificates; zero: now
+	Require  []string  // signatures that must be there, by name or profile
+	// Attachments are files of a SMEV 3 message by uuid or contentId, to be checked against their headers; nil: not checked.
+	Attachments map[string][]byte
 }
+
+// Bounds of lists in VerifyXMLRequest.
+const (
+	MaxRequire     = 32
+	MaxAttachments = 64
+)
 
 // VerifyCMSRequest asks what a CMS message's signatures are worth.
 type VerifyCMSRequest struct {
@@ -48,6 +59,26 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 	}
 	if err := s.fits("content", req.Content, report.XMLLimit); err != nil {
 		return nil, err
+	}
+	if len(req.Require) > MaxRequire {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "require"}, "%d names, the limit is %d", len(req.Require), MaxRequire)
+	}
+	if len(req.Attachments) > MaxAttachments {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "attachments"}, "%d attachments, the limit is %d", len(req.Attachments), MaxAttachments)
+	}
+	for _, file := range req.Attachments {
+		if err := s.fits("attachments", file, report.XMLLimit); err != nil {
+			return nil, err
+		}
+	}
+	policy.Require = req.Require
+	if req.Attachments != nil {
+		policy.Attachment = func(id string) (io.Reader, error) {
+			if file, ok := req.Attachments[id]; ok {
+				return bytes.NewReader(file), nil
+			}
+			return nil, nil
+		}
 	}
 	r, err := xmldsig.Verify(req.Document, policy)
 	if err != nil {

@@ -998,7 +998,14 @@ type VerifyXmlRequest struct {
 	// Id of the element that must be covered, for profiles that leave a choice ("enveloped", "xades-bes", "detached"; for
 	// "smev2-sp", of the AppData). Left out: the root; anything for "detached"; every AppData for "smev2-sp". Without such a
 	// profile it is refused.
-	Target        string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	Target string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	// Signatures that must be there, by what the report calls them ("PersonalSignature", "SMEVSignature",
+	// "wsse:Security[actor recipient]") or by their profile. At most 32; an unknown name is refused.
+	Require []string `protobuf:"bytes,6,rep,name=require,proto3" json:"require,omitempty"`
+	// Files of attachments of a SMEV 3 message, by the uuid of a RefAttachmentHeader, or by the contentId of an
+	// AttachmentHeader whose content is not in the document. When there are any, every header is checked: the hash of the file
+	// and its SignaturePKCS7, which is one more signature in the report. At most 64.
+	Attachments   map[string][]byte `protobuf:"bytes,7,rep,name=attachments,proto3" json:"attachments,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1066,6 +1073,20 @@ func (x *VerifyXmlRequest) GetTarget() string {
 		return x.Target
 	}
 	return ""
+}
+
+func (x *VerifyXmlRequest) GetRequire() []string {
+	if x != nil {
+		return x.Require
+	}
+	return nil
+}
+
+func (x *VerifyXmlRequest) GetAttachments() map[string][]byte {
+	if x != nil {
+		return x.Attachments
+	}
+	return nil
 }
 
 type VerifyXmlResponse struct {
@@ -3155,13 +3176,18 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
 	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\x12\x1c\n" +
-	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\xd0\x01\n" +
+	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\xf8\x02\n" +
 	"\x10VerifyXmlRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1d\n" +
 	"\acontent\x18\x03 \x01(\fH\x00R\acontent\x88\x01\x01\x12C\n" +
 	"\x0fvalidation_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidationTime\x12\x16\n" +
-	"\x06target\x18\x05 \x01(\tR\x06targetB\n" +
+	"\x06target\x18\x05 \x01(\tR\x06target\x12\x18\n" +
+	"\arequire\x18\x06 \x03(\tR\arequire\x12L\n" +
+	"\vattachments\x18\a \x03(\v2*.epov.v1.VerifyXmlRequest.AttachmentsEntryR\vattachments\x1a>\n" +
+	"\x10AttachmentsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01B\n" +
 	"\n" +
 	"\b_content\"\x98\x01\n" +
 	"\x11VerifyXmlResponse\x12*\n" +
@@ -3463,7 +3489,7 @@ func file_epov_v1_epov_proto_rawDescGZIP() []byte {
 }
 
 var file_epov_v1_epov_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_epov_v1_epov_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: epov.v1.Verdict
 	(CheckStatus)(0),              // 1: epov.v1.CheckStatus
@@ -3500,82 +3526,84 @@ var file_epov_v1_epov_proto_goTypes = []any{
 	(*GetKeyRequest)(nil),         // 32: epov.v1.GetKeyRequest
 	(*GetKeyResponse)(nil),        // 33: epov.v1.GetKeyResponse
 	(*Key)(nil),                   // 34: epov.v1.Key
-	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 36: google.protobuf.Duration
+	nil,                           // 35: epov.v1.VerifyXmlRequest.AttachmentsEntry
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
 }
 var file_epov_v1_epov_proto_depIdxs = []int32{
-	35, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
-	35, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
-	35, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
-	0,  // 3: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 4: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 5: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
-	35, // 6: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
-	0,  // 7: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 8: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 9: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
-	35, // 10: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
-	0,  // 11: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 12: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 13: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
-	16, // 14: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
-	17, // 15: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
-	24, // 16: epov.v1.Finding.place:type_name -> epov.v1.Place
-	24, // 17: epov.v1.Finding.other:type_name -> epov.v1.Place
-	18, // 18: epov.v1.Finding.difference:type_name -> epov.v1.Difference
-	19, // 19: epov.v1.Finding.edits:type_name -> epov.v1.Edit
-	24, // 20: epov.v1.Edit.place:type_name -> epov.v1.Place
-	23, // 21: epov.v1.Report.checks:type_name -> epov.v1.Check
-	21, // 22: epov.v1.Report.signatures:type_name -> epov.v1.Signature
-	24, // 23: epov.v1.Signature.place:type_name -> epov.v1.Place
-	26, // 24: epov.v1.Signature.signer:type_name -> epov.v1.Signer
-	25, // 25: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
-	35, // 26: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
-	23, // 27: epov.v1.Signature.checks:type_name -> epov.v1.Check
-	0,  // 28: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
-	0,  // 29: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
-	27, // 30: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
-	22, // 31: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
-	24, // 32: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
-	35, // 33: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
-	36, // 34: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
-	26, // 35: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
-	27, // 36: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
-	1,  // 37: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
-	24, // 38: epov.v1.Check.place:type_name -> epov.v1.Place
-	24, // 39: epov.v1.Coverage.place:type_name -> epov.v1.Place
-	35, // 40: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
-	35, // 41: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
-	35, // 42: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
-	28, // 43: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
-	29, // 44: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
-	35, // 45: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
-	35, // 46: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
-	35, // 47: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
-	34, // 48: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
-	34, // 49: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
-	2,  // 50: epov.v1.Key.state:type_name -> epov.v1.KeyState
-	4,  // 51: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
-	6,  // 52: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
-	8,  // 53: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
-	10, // 54: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
-	12, // 55: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
-	14, // 56: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
-	30, // 57: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
-	32, // 58: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
-	5,  // 59: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
-	7,  // 60: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
-	9,  // 61: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
-	11, // 62: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
-	13, // 63: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
-	15, // 64: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
-	31, // 65: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
-	33, // 66: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
-	59, // [59:67] is the sub-list for method output_type
-	51, // [51:59] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	36, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
+	36, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
+	36, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
+	35, // 3: epov.v1.VerifyXmlRequest.attachments:type_name -> epov.v1.VerifyXmlRequest.AttachmentsEntry
+	0,  // 4: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 5: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
+	20, // 6: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
+	36, // 7: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
+	0,  // 8: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 9: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
+	20, // 10: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
+	36, // 11: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
+	0,  // 12: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 13: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
+	20, // 14: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
+	16, // 15: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
+	17, // 16: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
+	24, // 17: epov.v1.Finding.place:type_name -> epov.v1.Place
+	24, // 18: epov.v1.Finding.other:type_name -> epov.v1.Place
+	18, // 19: epov.v1.Finding.difference:type_name -> epov.v1.Difference
+	19, // 20: epov.v1.Finding.edits:type_name -> epov.v1.Edit
+	24, // 21: epov.v1.Edit.place:type_name -> epov.v1.Place
+	23, // 22: epov.v1.Report.checks:type_name -> epov.v1.Check
+	21, // 23: epov.v1.Report.signatures:type_name -> epov.v1.Signature
+	24, // 24: epov.v1.Signature.place:type_name -> epov.v1.Place
+	26, // 25: epov.v1.Signature.signer:type_name -> epov.v1.Signer
+	25, // 26: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
+	36, // 27: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
+	23, // 28: epov.v1.Signature.checks:type_name -> epov.v1.Check
+	0,  // 29: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
+	0,  // 30: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
+	27, // 31: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
+	22, // 32: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
+	24, // 33: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
+	36, // 34: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
+	37, // 35: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
+	26, // 36: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
+	27, // 37: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
+	1,  // 38: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
+	24, // 39: epov.v1.Check.place:type_name -> epov.v1.Place
+	24, // 40: epov.v1.Coverage.place:type_name -> epov.v1.Place
+	36, // 41: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
+	36, // 42: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
+	36, // 43: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
+	28, // 44: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
+	29, // 45: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
+	36, // 46: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
+	36, // 47: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
+	36, // 48: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
+	34, // 49: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
+	34, // 50: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
+	2,  // 51: epov.v1.Key.state:type_name -> epov.v1.KeyState
+	4,  // 52: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
+	6,  // 53: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
+	8,  // 54: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
+	10, // 55: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
+	12, // 56: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
+	14, // 57: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
+	30, // 58: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
+	32, // 59: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
+	5,  // 60: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
+	7,  // 61: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
+	9,  // 62: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
+	11, // 63: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
+	13, // 64: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
+	15, // 65: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
+	31, // 66: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
+	33, // 67: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
+	60, // [60:68] is the sub-list for method output_type
+	52, // [52:60] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_epov_v1_epov_proto_init() }
@@ -3600,7 +3628,7 @@ func file_epov_v1_epov_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_epov_v1_epov_proto_rawDesc), len(file_epov_v1_epov_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -35,16 +35,15 @@ func (l *local) check() error {
 	return nil
 }
 
-func (l *local) xml(doc, content []byte, profile, target string, at time.Time) (*report.Report, error) {
-	store, err := l.store()
-	if err != nil {
+// xml verifies with a policy that lacks the profile and who is trusted.
+func (l *local) xml(doc []byte, policy xmldsig.Policy, profile string) (*report.Report, error) {
+	var err error
+	if policy.Trust, err = l.store(); err != nil {
 		return nil, err
 	}
-	node, err := l.node()
-	if err != nil {
+	if policy.Node, err = l.node(); err != nil {
 		return nil, err
 	}
-	policy := xmldsig.Policy{Target: target, Trust: store, Node: node, Time: at, Content: content}
 	if profile != "" {
 		if policy.Profile = xmldsig.ProfileByName(profile); policy.Profile == nil {
 			return nil, usagef("there is no profile %q", profile)

@@ -13,6 +13,7 @@ import (
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
 type verifyCmd struct {
@@ -27,11 +28,13 @@ type verifyCmd struct {
 type verifying struct {
 	connection
 	local
-	Profile       string    `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
-	Target        string    `placeholder:"ID" help:"XML: the Id of the element that profiles enveloped, xades-bes and detached must cover; default: the root."`
-	Content       string    `placeholder:"FILE" help:"The content of a detached signature."`
-	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
-	IntegrityOnly bool      `help:"Succeed if the signatures are whole, whoever made them: trust does not count."`
+	Profile       string            `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
+	Target        string            `placeholder:"ID" help:"XML: the Id of the element that profiles enveloped, xades-bes and detached must cover; default: the root."`
+	Content       string            `placeholder:"FILE" help:"The content of a detached signature."`
+	Require       []string          `placeholder:"NAME" help:"XML: a signature that must be there, by name or profile, such as PersonalSignature."`
+	Attachments   map[string]string `placeholder:"ID=FILE" help:"XML: the file of an attachment of SMEV 3, by its uuid or contentId."`
+	Time          time.Time         `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
+	IntegrityOnly bool              `help:"Succeed if the signatures are whole, whoever made them: trust does not count."`
 	rendering
 	File string `arg:"" help:"What to verify; - is standard input."`
 }
@@ -106,12 +109,19 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 		return err
 	}
 	var r *report.Report
+	files, err := v.files(con)
+	if err != nil {
+		return err
+	}
 	if v.Local {
-		r, err = v.local.xml(doc, content, v.Profile, v.Target, v.Time)
+		r, err = v.local.xml(doc, xmldsig.Policy{
+			Target: v.Target, Time: v.Time, Content: content, Require: v.Require, Attachment: opener(files),
+		}, v.Profile)
 	} else {
 		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
 			answer, err := pb.NewVerifyServiceClient(conn).VerifyXml(ctx, &pb.VerifyXmlRequest{
 				Document: doc, Profile: v.Profile, Target: v.Target, Content: content, ValidationTime: v.time(),
+				Require: v.Require, Attachments: files,
 			})
 			if err == nil {
 				r, err = reportOf(answer.GetReport(), answer.GetVerdict())
@@ -125,9 +135,37 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 	return v.answer(con, r)
 }
 
+// files reads the attachments; nil when none was named.
+func (v *verifying) files(con *console) (map[string][]byte, error) {
+	var files map[string][]byte
+	for id, name := range v.Attachments {
+		data, err := con.read(name)
+		if err != nil {
+			return nil, err
+		}
+		if files == nil {
+			files = map[string][]byte{}
+		}
+		files[id] = data
+	}
+	return files, nil
+}
+
+func opener(files map[string][]byte) func(string) (io.Reader, error) {
+	if files == nil {
+		return nil
+	}
+	return func(id string) (io.Reader, error) {
+		if data, ok := files[id]; ok {
+			return bytes.NewReader(data), nil
+		}
+		return nil, nil
+	}
+}
+
 func (v *verifying) cms(ctx context.Context, con *console, message []byte) error {
-	if v.Profile != "" || v.Target != "" {
-		return usagef("--profile and --target are for XML signatures")
+	if v.Profile != "" || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
+		return usagef("--profile, --target, --require and --attachments are for XML signatures")
 	}
 	message, err := unarmour(message, "PKCS7", "CMS")
 	if err != nil {
@@ -162,7 +200,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 
 // cmsFiles verifies here what may be too large for memory, and reports whether it did.
 func (v *verifying) cmsFiles(con *console) (done bool, err error) {
-	if !v.Local || v.Profile != "" || v.Target != "" {
+	if !v.Local || v.Profile != "" || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
 		return false, nil
 	}
 	r, ok, err := v.local.cmsFiles(v.File, v.Content, v.Time)

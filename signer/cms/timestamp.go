@@ -15,11 +15,6 @@ import (
 // oidSignatureTimeStamp is id-aa-signatureTimeStampToken (RFC 3161 appendix A, RFC 5126 section 6.1.1).
 var oidSignatureTimeStamp = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14}
 
-var (
-	oidExtKeyUsage  = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidTimeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
-)
-
 // maxTimeStamps bounds the time-stamps of one signature.
 const maxTimeStamps = 16
 
@@ -54,9 +49,7 @@ func (ts *TimeStamp) Verify(imprinted []byte, policy Policy) (report.TimeStamp, 
 	si := &ts.message.signers[0]
 	signature := v.signer(si, &content)
 
-	checks := []report.Check{ts.checkImprint(imprinted)}
-	checks = append(checks, summarize(signature.Checks)...)
-	checks = append(checks, checkAuthority(si, signature.certificate)...)
+	checks := append([]report.Check{ts.checkImprint(imprinted)}, summarize(signature)...)
 	checks = append(checks, ts.checkTime(v.policy.Time, signature.certificate))
 	if ts.unknown != "" {
 		checks = append(checks, report.Check{Code: report.TimeStampToken, Status: report.NotChecked,
@@ -105,67 +98,50 @@ func (ts *TimeStamp) checkTime(now time.Time, c *gost.Certificate) report.Check 
 	return check
 }
 
+// stampRules are the checks of a token's signature by what they say about the time-stamp; those not named are about trust. That
+// the token names its signer's certificate is mandatory (RFC 3161 section 2.4.2, RFC 5816 section 2.2.1).
+var stampRules = []struct {
+	code   report.Code
+	inner  []report.Code
+	passed string
+}{
+	{report.TimeStampSignature, []report.Code{
+		report.SignatureNone, report.CMSSigner, report.CMSAttributes, report.CMSContentType, report.CMSContent, report.CMSMessageDigest,
+		report.CMSDigestMethod, report.CMSAlgorithmProtection, report.SignatureMethod, report.SignatureValue,
+	}, "the signature of the time-stamp verifies"},
+	{report.TimeStampCertificate, []report.Code{report.CMSSigningCertificate}, "the time-stamp names its signer's certificate"},
+	{report.TimeStampUsage, []report.Code{report.CertUsage}, "the certificate is for time-stamping only, and says so critically"},
+	{report.TimeStampTrust, nil, "the signer of the time-stamp is trusted"},
+}
+
 // summarize turns the checks of a token's signature into those of a time-stamp: what is in order needs few words.
-func summarize(inner []report.Check) (out []report.Check) {
-	passed := map[report.Code]string{
-		report.TimeStampSignature: "the signature of the time-stamp verifies",
-		report.TimeStampTrust:     "the signer of the time-stamp is trusted",
-	}
-	for _, c := range inner {
-		code := report.TimeStampSignature
-		switch c.Code {
-		case report.CMSSigningCertificate:
-			continue // checkAuthority says it
-		case report.SignatureNone, report.CMSSigner, report.CMSAttributes, report.CMSContentType, report.CMSContent,
-			report.CMSMessageDigest, report.CMSDigestMethod, report.CMSAlgorithmProtection, report.SignatureMethod, report.SignatureValue:
-		default:
-			code = report.TimeStampTrust
+func summarize(signature examined) (out []report.Check) {
+	left := signature.Checks
+	for _, rule := range stampRules {
+		passed, others := 0, []report.Check(nil)
+		before := len(out)
+		for _, c := range left {
+			switch {
+			case rule.inner != nil && !slices.Contains(rule.inner, c.Code):
+				others = append(others, c)
+			case c.Status == report.Passed:
+				passed++
+			default:
+				c.Code, c.Message = rule.code, "time-stamp: "+c.Message
+				c.Place = report.Place{} // it counts from the start of the token
+				out = append(out, c)
+			}
 		}
-		if c.Status != report.Passed {
-			c.Code, c.Message = code, "time-stamp: "+c.Message
-			c.Place = report.Place{} // it counts from the start of the token
-			out = append(out, c)
-			delete(passed, code)
-		}
-	}
-	for _, code := range []report.Code{report.TimeStampSignature, report.TimeStampTrust} {
-		if message := passed[code]; message != "" {
-			out = append(out, report.Check{Code: code, Message: message})
+		left = others
+		switch {
+		case len(out) > before:
+		case passed > 0:
+			out = append(out, report.Check{Code: rule.code, Message: rule.passed})
+		case signature.certificate != nil:
+			out = append(out, report.Check{Code: rule.code, Status: report.Failed, Message: "the time-stamp does not name its signer's certificate"})
 		}
 	}
 	return out
-}
-
-// checkAuthority: the certificate is a time-stamping authority's (RFC 3161 section 2.3), and the token names it (section
-// 2.4.2, RFC 5816 section 2.2.1).
-func checkAuthority(si *signerInfo, c *gost.Certificate) []report.Check {
-	if c == nil {
-		return nil // summarize has told that there is none
-	}
-	usage := report.Check{Code: report.TimeStampUsage, Message: "the certificate is for time-stamping only, and says so critically"}
-	i := slices.IndexFunc(c.Extensions, func(e gost.Extension) bool { return oidExtKeyUsage.Equal(e.OID) })
-	switch {
-	case i < 0:
-		usage.Status, usage.Message = report.Failed, "the certificate of the time-stamp's signer is not for time-stamping"
-	case len(c.ExtKeyUsage) != 1 || !c.ExtKeyUsage[0].Equal(oidTimeStamping):
-		usage.Status, usage.Message = report.Failed, "the certificate of the time-stamp's signer is not for time-stamping alone"
-		usage.Expected, usage.Got = oidTimeStamping.String(), acceptable(c.ExtKeyUsage)
-	case !c.Extensions[i].Critical:
-		usage.Status, usage.Message = report.Failed, "the extended key usage of the time-stamp's signer is not critical"
-	}
-	var s report.Signature
-	si.checkSigningCertificate(&s, c)
-	named := report.Check{Code: report.TimeStampCertificate, Message: "the time-stamp names its signer's certificate"}
-	if len(s.Checks) == 0 {
-		named.Status, named.Message = report.Failed, "the time-stamp does not name its signer's certificate"
-	}
-	for _, check := range s.Checks {
-		if check.Status != report.Passed {
-			named = check
-			named.Code, named.Message, named.Place = report.TimeStampCertificate, "time-stamp: "+check.Message, report.Place{}
-		}
-	}
-	return []report.Check{usage, named}
 }
 
 // timeStamps examines the signature-time-stamps of a SignerInfo and returns when its certificate is to be judged.

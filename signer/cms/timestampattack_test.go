@@ -41,12 +41,13 @@ func TestTimeStampAttacks(t *testing.T) {
 	token := func(change func(ts *TimeStamp, in *Input, t *testpki.Template)) []byte {
 		return newToken(t, ca, value, change)
 	}
+	timeStamping := asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
 	usage := func(critical bool, oids ...asn1.ObjectIdentifier) []gost.Extension {
 		var list []byte
 		for _, oid := range oids {
 			list = append(list, encodeOID(oid)...)
 		}
-		return []gost.Extension{{OID: oidExtKeyUsage, Critical: critical, Value: tlv(tagSequence, list)}}
+		return []gost.Extension{{OID: testpki.TimeStamping.OID, Critical: critical, Value: tlv(tagSequence, list)}}
 	}
 	info := func(version int64, extensions []byte) []byte {
 		return tlv(tagSequence, der(func(b *cryptobyte.Builder) { b.AddASN1Int64(version) }), encodeOID(asn1.ObjectIdentifier{1, 2, 3}),
@@ -73,9 +74,9 @@ func TestTimeStampAttacks(t *testing.T) {
 		{"imprint in an unknown digest", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = asn1.ObjectIdentifier{1, 2, 3} }),
 			report.NotChecked, report.TimeStampImprint},
 		{"imprint named another digest", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = oidSHA256 }), report.Failed, report.TimeStampImprint},
-		{"not critical", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = usage(false, oidTimeStamping) }), report.Failed, report.TimeStampUsage},
+		{"not critical", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = usage(false, timeStamping) }), report.Failed, report.TimeStampUsage},
 		{"for more than time", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) {
-			t.Extensions = usage(true, oidTimeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2})
+			t.Extensions = usage(true, timeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2})
 		}), report.Failed, report.TimeStampUsage},
 		{"for any purpose", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) {
 			t.Extensions = usage(true, asn1.ObjectIdentifier{2, 5, 29, 37, 0})

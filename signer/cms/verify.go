@@ -121,7 +121,11 @@ func (v *verifier) checkTrust(c *gost.Certificate, at time.Time) trust.Judgement
 	m := moment{c, at}
 	t, ok := v.trusted[m]
 	if !ok {
-		t = v.policy.Trust.Check(c, v.known, at)
+		q := trust.Question{Certificate: c, Extra: v.known, Time: at}
+		if v.token {
+			q.Purpose = trust.TimeStamping
+		}
+		t = v.policy.Trust.Judge(q)
 		v.trusted[m] = t
 	}
 	return t
@@ -271,12 +275,7 @@ func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate
 	}
 	further := si.checkSigningCertificate(s, c)
 	t := v.checkTrust(c, at)
-	for _, check := range t.Checks {
-		if check.Code == report.CertKey && c.PublicKey == nil && err == nil {
-			continue // it was judged here: trust knows it as no GOST key
-		}
-		s.Add(check)
-	}
+	s.Checks = append(s.Checks, t.Checks...)
 	s.Evidence = t.Evidence
 	checkPathLimit(s, further, t.Path)
 }

@@ -3,6 +3,9 @@ package tsp
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -321,18 +324,31 @@ signer_digest = %[2]s
 func TestOpenSSLAnswers(t *testing.T) {
 	authority, ca := newAuthority(t, gost.GOST2012_256, "CryptoPro-A")
 	gostKey := authority.Key.MarshalPKCS8()
-	rsaKey, rsaCertificate := newRSA(t)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(rsaKey)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 3072)
 	if err != nil {
 		t.Fatal(err)
 	}
+	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8 := func(key crypto.Signer) []byte {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	rsaCertificate, rsaAnchor := newForeign(t, rsaKey)
+	ecCertificate, ecAnchor := newForeign(t, ecKey)
 	for name, c := range map[string]struct {
 		key, certificate []byte
 		digest, use      string
 		anchor           *gost.Certificate
 	}{
-		"gost": {gostKey, authority.Certificate.Raw, "md_gost12_256", "streebog256", ca.Certificate},
-		"rsa":  {pkcs8, rsaCertificate.Raw, "sha256", "sha256", rsaCertificate},
+		"gost":  {gostKey, authority.Certificate.Raw, "md_gost12_256", "streebog256", ca.Certificate},
+		"rsa":   {pkcs8(rsaKey), rsaCertificate.Raw, "sha512", "sha256", rsaAnchor},
+		"ecdsa": {pkcs8(ecKey), ecCertificate.Raw, "sha256", "streebog512", ecAnchor},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -363,26 +379,35 @@ func TestOpenSSLAnswers(t *testing.T) {
 	}
 }
 
-func newRSA(t *testing.T) (*rsa.PrivateKey, *gost.Certificate) {
+// newForeign issues a certificate for time-stamping below an RSA CA, and returns that CA's too.
+func newForeign(t *testing.T, key crypto.Signer) (authority, anchor *gost.Certificate) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	caKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "RSA TSA", Country: []string{"RU"}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	from, to := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "RSA CA", Country: []string{"RU"}}, NotBefore: from, NotAfter: to,
+		KeyUsage: x509.KeyUsageCertSign, IsCA: true, BasicConstraintsValid: true,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(8), Subject: pkix.Name{CommonName: "TSA", Country: []string{"RU"}}, NotBefore: from, NotAfter: to,
+		KeyUsage:        x509.KeyUsageDigitalSignature,
 		ExtraExtensions: []pkix.Extension{{Id: testpki.TimeStamping.OID, Critical: true, Value: testpki.TimeStamping.Value}},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
+	issue := func(template *x509.Certificate, public any) *gost.Certificate {
+		der, err := x509.CreateCertificate(rand.Reader, template, ca, public, caKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := gost.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
 	}
-	certificate, err := gost.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key, certificate
+	return issue(leaf, key.Public()), issue(ca, caKey.Public())
 }
 
 func FuzzParseResponse(f *testing.F) {

@@ -33,12 +33,8 @@ func checkTime(c *gost.Certificate, at time.Time) report.Check {
 	return check
 }
 
-// Key purposes (RFC 5280 section 4.2.1.12).
-var (
-	oidExtKeyUsage  = asn1.ObjectIdentifier{2, 5, 29, 37}
-	oidTimeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
-	oidOCSPSigning  = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 9}
-)
+// oidOCSPSigning is a key purpose (RFC 6960 section 4.2.2.2).
+var oidOCSPSigning = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 9}
 
 // checkUsage: a certificate without keyUsage is not restricted; one with it must allow to sign documents (RFC 4490 wants
 // more for signatures that replace a handwritten one; certificates of Russian CAs break that).
@@ -48,9 +44,6 @@ func checkUsage(c *gost.Certificate, purpose Purpose, demanded []asn1.ObjectIden
 	switch {
 	case c.HasKeyUsage && c.KeyUsage&documents == 0:
 		check.Status, check.Message = report.Failed, "the key usage does not allow to sign documents"
-	case purpose == TimeStamping && !(len(c.ExtKeyUsage) == 1 && c.ExtKeyUsage[0].Equal(oidTimeStamping) && critical(c, oidExtKeyUsage)):
-		check.Status, check.Message = report.Failed, "the certificate is not for time-stamps, by a critical extKeyUsage, and for nothing else"
-		check.Expected, check.Got = oidTimeStamping.String(), fmt.Sprint(c.ExtKeyUsage)
 	case purpose == Documents && len(demanded) > 0 && !slices.ContainsFunc(c.ExtKeyUsage, among(demanded)):
 		check.Status, check.Message = report.Failed, "the certificate names none of the key purposes that are demanded"
 		check.Expected, check.Got = fmt.Sprint(demanded), fmt.Sprint(c.ExtKeyUsage)
@@ -65,10 +58,6 @@ func checkUsage(c *gost.Certificate, purpose Purpose, demanded []asn1.ObjectIden
 
 func among(list []asn1.ObjectIdentifier) func(asn1.ObjectIdentifier) bool {
 	return func(oid asn1.ObjectIdentifier) bool { return slices.ContainsFunc(list, oid.Equal) }
-}
-
-func critical(c *gost.Certificate, oid asn1.ObjectIdentifier) bool {
-	return slices.ContainsFunc(c.Extensions, func(e gost.Extension) bool { return oid.Equal(e.OID) && e.Critical })
 }
 
 func checkKeyPeriod(c *gost.Certificate, at time.Time) report.Check {

@@ -20,17 +20,17 @@ const (
 
 // checkPath looks for a path from leaf to an anchor. When there is none, the message tells about the attempt that came
 // furthest.
-func (s *Store) checkPath(leaf *gost.Certificate, extra []*gost.Certificate, at time.Time) ([]*gost.Certificate, report.Check) {
+func (s *Store) checkPath(q Question) ([]*gost.Certificate, report.Check) {
 	check := report.Check{Code: report.CertPath}
 	if s == nil {
 		check.Status, check.Message = report.NotChecked, "no trust anchors are configured"
 		return nil, check
 	}
-	if len(extra) > maxExtra {
-		extra = extra[:maxExtra]
+	search := &search{
+		store: s, set: s.set.Load(), extra: q.Extra[:min(len(q.Extra), maxExtra)], at: q.Time, budget: maxSignatures,
+		accredited: s.policy.Accredited && q.Purpose == Documents,
 	}
-	search := &search{store: s, set: s.set.Load(), extra: extra, at: at, budget: maxSignatures}
-	path := search.extend([]*gost.Certificate{leaf})
+	path := search.extend([]*gost.Certificate{q.Certificate})
 	if path == nil {
 		check.Status, check.Message = report.Failed, "no path to a trust anchor: "+search.reason
 		return nil, check
@@ -51,6 +51,8 @@ type search struct {
 	extra  []*gost.Certificate
 	at     time.Time
 	budget int // signatures that may still be verified
+
+	accredited bool // the issuer of the first certificate must be
 
 	reason   string // why the attempt that came furthest failed
 	progress int
@@ -117,7 +119,7 @@ func (s *search) whole(path []*gost.Certificate) error {
 	if err := checkNames(path); err != nil {
 		return err
 	}
-	if s.store.policy.Accredited && len(path) > 1 {
+	if s.accredited && len(path) > 1 {
 		if _, listed := s.set.accredited[string(path[1].Raw)]; !listed {
 			return fmt.Errorf("the issuer %s is in no list of accredited CAs", path[1].Subject)
 		}

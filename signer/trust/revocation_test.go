@@ -342,8 +342,4 @@ func TestMixedChain(t *testing.T) {
 	if codes, _ := bad(store.Judge(q)); !slices.Equal(codes, []report.Code{report.CertKey}) {
 		t.Errorf("an RSA key that signs documents: %v", codes)
 	}
-	q = trust.Question{Certificate: leaf, Purpose: trust.TimeStamping, Time: time.Now()}
-	if codes, _ := bad(store.Judge(q)); !slices.Contains(codes, report.CertUsage) {
-		t.Errorf("a signer that stamps: %v", codes)
-	}
 }

@@ -138,8 +138,10 @@ func (s *Store) Replace(c Certificates) {
 type Purpose uint8
 
 const (
-	Documents    Purpose = iota // to sign a document, with a GOST key
-	TimeStamping                // to sign time-stamps (RFC 3161 section 2.3), with a key of any kind
+	Documents Purpose = iota // to sign a document, with a GOST key
+	// TimeStamping is to sign time-stamps, with a key of any kind. What a policy demands of signers it does not demand of
+	// authorities, and that the certificate is for this alone (RFC 3161 section 2.3) is for whoever reads the token.
+	TimeStamping
 )
 
 // Question asks about a certificate.
@@ -178,7 +180,7 @@ func (s *Store) Judge(q Question) Judgement {
 		checkKeyPeriod(leaf, at),
 		checkExtensions(leaf),
 	}}
-	path, check := s.checkPath(leaf, q.Extra, at)
+	path, check := s.checkPath(q)
 	j.Path, j.Checks = path, append(j.Checks, check)
 	j.Evidence = evidence(leaf, path, at, policy.Revocation)
 	if s == nil {

@@ -50,14 +50,18 @@ func (n Name) CheckSubject(kind Subject) []string {
 	}
 	var found []string
 	say := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
+	var missing []string
 	for _, part := range subjectParts[kind].needed {
 		switch {
 		case len(values[part]) > 0:
 		case part == "INNLE" && slices.ContainsFunc(values["INN"], func(s string) bool { return strings.HasPrefix(s, "00") }):
 			say("INNLE is missing; INN with 00 before the ten digits is the form before September 2021")
 		default:
-			say("%s is missing", part)
+			missing = append(missing, part)
 		}
+	}
+	if len(missing) > 0 {
+		say("missing: %s", strings.Join(missing, ", "))
 	}
 	for _, part := range subjectParts[kind].unfit {
 		if len(values[part]) > 0 {

@@ -24,7 +24,7 @@ func TestCheckSubject(t *testing.T) {
 		{"CN=X,O=X,OGRN=1047702026702,INNLE=7710474376" + place, gost.OfOrganisation,
 			[]string{"OGRN 1047702026702 do not fit", "INNLE 7710474376 do not fit"}},
 		{"CN=X,OGRN=1047702026701,SNILS=11223344595,C=RU", gost.OfOrganisation,
-			[]string{"O is missing", "INNLE is missing", "ST is missing", "L is missing", "STREET is missing", "SNILS does not belong"}},
+			[]string{"missing: O, INNLE, ST, L, STREET", "SNILS does not belong"}},
 		{"CN=И И И,SN=И,GN=И И,T=Начальник,SNILS=11223344595,INN=500100732259,O=X,OGRN=1047702026701,INNLE=7710474375" + place,
 			gost.OfOfficial, nil},
 		{"CN=И И И,SN=И,GN=И И,T=Начальник,SNILS=11223344596,INN=500100732258,O=X,OGRN=1047702026701,INNLE=7710474375" + place,

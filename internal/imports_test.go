@@ -46,7 +46,7 @@ api/epovpb             :
 api                    : api/epovpb signer signer/explain signer/report
 internal/daemon        : api gost hsm signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 cmd/epovd              : hsm internal/daemon
-cmd/epov               : api/epovpb gost hsm internal/daemon signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain
+cmd/epov               : api/epovpb gost hsm internal/daemon signer signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :

@@ -114,3 +114,15 @@ func unarmour(data []byte, types ...string) ([]byte, error) {
 	}
 	return nil, usagef("the PEM holds %q, not %q", printable(block.Type), types[0])
 }
+
+// absolutePath is for files that are named in another file.
+func absolutePath(name string) (string, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", err
+	}
+	return path, nil
+}

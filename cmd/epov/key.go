@@ -12,6 +12,10 @@ import (
 type keyCmd struct {
 	Generate keyGenerateCmd `cmd:"" help:"Generate a key that cannot leave the token."`
 	List     keyListCmd     `cmd:"" help:"List the keys on a token: how they are kept, their certificates."`
+	Stage    keyStageCmd    `cmd:"" help:"Make a successor known to the daemon: proved, listed, not signing yet."`
+	Activate keyActivateCmd `cmd:"" help:"Make a staged version the primary one, while requests flow."`
+	Retire   keyRetireCmd   `cmd:"" help:"End the signing of a version that is not the primary one; it stays listed."`
+	States   keyStatesCmd   `cmd:"" help:"List the versions of the daemon's keys with their states."`
 	Import   keyImportCmd   `cmd:"" help:"Put a key that was made elsewhere on a token. Better generate one there."`
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +37,8 @@ func TestMain(m *testing.M) {
 //	authorities             make the demonstration's authorities in ca and tls
 //	issue NAME              issue a certificate for NAME.csr as NAME.pem, for signing; $NOW is the time after it
 //	publish FILE DAY        write a list of accredited authorities of that day of January 2026, signed by publisher.pem
+//	listed PATTERN          wait until the list of the daemon's keys matches
+//	sleep-a-moment          give the daemon the time in which it notices changed files
 //	ready                   wait until the daemon of client.yaml answers
 func TestScript(t *testing.T) {
 	daemon := buildDaemon(t.TempDir())
@@ -53,6 +56,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "needs-token": needsToken, "authorities": authorities, "issue": issue, "ready": ready, "publish": publish,
+			"listed": listed, "sleep-a-moment": func(*testscript.TestScript, bool, []string) { time.Sleep(1500 * time.Millisecond) },
 		},
 		RequireExplicitExec: true,
 	})
@@ -196,4 +200,20 @@ func publish(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), signed, 0o644))
 	ts.Check(os.WriteFile(ts.MkAbs("publisher.pem"), certificate.PEM(), 0o644))
+}
+
+func listed(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: listed PATTERN")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		err := ts.Exec("epov", "keys", "--client-config", "client.yaml")
+		if list := ts.ReadFile("stdout"); err == nil && pattern.MatchString(list) {
+			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("not listed: %v\n%s", err, list)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }

@@ -5,7 +5,8 @@
 //	epovd -config /etc/epovd/epovd.yaml -check   say what is wrong with the configuration, and where
 //	epovd -version
 //
-// SIGHUP makes it read the trust directory again; it does so by itself when the directory changes.
+// SIGHUP makes it look at once at what may change while it runs: the trust directory and the states of key versions. It looks by
+// itself too.
 package main
 
 import (
@@ -76,12 +77,14 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 func serve(config *daemon.Config, stderr *os.File) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	hangup := make(chan os.Signal, 1) // from here on it ends nothing
+	signal.Notify(hangup, syscall.SIGHUP)
 	log := config.Logger(stderr)
 	log.Info("starting", "version", buildVersion())
 	d, err := daemon.Start(ctx, config, log)
 	if err == nil {
 		context.AfterFunc(ctx, stop) // a second signal ends the process at once
-		reloadOnHangup(ctx, d)
+		reloadOnHangup(ctx, hangup, d)
 		err = d.Serve(ctx)
 	}
 	var wrong *daemon.ConfigError
@@ -109,9 +112,7 @@ func serve(config *daemon.Config, stderr *os.File) int {
 }
 
 // reloadOnHangup passes SIGHUP on, until ctx ends.
-func reloadOnHangup(ctx context.Context, d *daemon.Daemon) {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+func reloadOnHangup(ctx context.Context, hangup chan os.Signal, d *daemon.Daemon) {
 	go func() {
 		defer signal.Stop(hangup)
 		for {

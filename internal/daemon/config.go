@@ -31,6 +31,7 @@ type Config struct {
 	tls         *tlsConfig // nil exactly when insecure
 	tokens      []hsm.TokenConfig
 	keys        []keyConfig
+	states      string // path of the file with the states of key versions; empty: none
 	access      *signer.Access
 	clients     int
 	granted     []grantPlace
@@ -59,6 +60,7 @@ type tlsConfig struct {
 type keyConfig struct {
 	name        signer.KeyName
 	primary     bool
+	state       keyState
 	replicas    []hsm.KeyRef
 	certificate *gost.Certificate // nil: the one on the token
 	chain       []*gost.Certificate
@@ -84,6 +86,13 @@ func Load(file string) (*Config, error) {
 	if len(doc.findings) > 0 {
 		return nil, c.errors(doc)
 	}
+	states, err := c.readStates()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.withStates(states); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -105,11 +114,12 @@ func (c *Config) read(root value) {
 	if !root.present() {
 		return
 	}
-	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "clients", "trust", "timestamps", "limits", "log")
+	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "key_states", "clients", "trust", "timestamps", "limits", "log")
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
 	c.readKeys(root, at("keys"))
+	c.states = c.path(at("key_states").text())
 	c.readClients(root, at("clients"))
 	c.readTrust(at("trust"))
 	c.readTimeStamps(at("timestamps"))
@@ -269,20 +279,29 @@ func (c *Config) pem(v, owner value) []byte {
 func (c *Config) certificates(v value) []*gost.Certificate {
 	var out []*gost.Certificate
 	for _, item := range v.list() {
-		data := c.pem(item, item)
-		if data == nil {
-			continue
+		if name := item.text(); name != "" {
+			out = append(out, c.certificateFile(item, name)...)
 		}
-		list, err := gost.ParseCertificates(data)
-		if err == nil && len(list) == 0 {
-			err = errors.New("no certificate in it")
-		}
-		if err != nil {
-			item.fail("%s", err)
-		}
-		out = append(out, list...)
 	}
 	return out
+}
+
+// certificateFile reads a file of GOST certificates; what is wrong with it is noted at v.
+func (c *Config) certificateFile(v value, name string) []*gost.Certificate {
+	data, err := readFile(c.path(name))
+	if err != nil {
+		v.fail("%s", err)
+		return nil
+	}
+	list, err := gost.ParseCertificates(data)
+	if err == nil && len(list) == 0 {
+		err = errors.New("no certificate in it")
+	}
+	if err != nil {
+		v.fail("%s: %s", name, err)
+		return nil
+	}
+	return list
 }
 
 // readFile reads a regular file of bounded size. Opening does not wait, as it would for a pipe.

@@ -19,15 +19,17 @@ import (
 
 // Daemon is a running service.
 type Daemon struct {
-	config   *Config
-	log      *slog.Logger
-	tokens   *hsm.Scheduler
-	keys     *ring
-	changed  chan struct{} // a token has changed its state; room for one
-	tlsKey   io.Closer     // of a TLS key on a token
-	server   *api.Server
-	listener net.Listener
-	trust    *keeper
+	config     *Config
+	log        *slog.Logger
+	tokens     *hsm.Scheduler
+	keys       *liveRing
+	reload     chan struct{} // to look at the states of key versions; room for one
+	changed    chan struct{} // a token has changed its state; room for one
+	statesSeen fileStamp     // of the file of states, when it was read at the start
+	tlsKey     io.Closer     // of a TLS key on a token
+	server     *api.Server
+	listener   net.Listener
+	trust      *keeper
 }
 
 // Start tests the algorithms, opens the tokens, proves the keys and listens; it serves nobody before [Daemon.Serve]. When it
@@ -37,7 +39,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := gost.SelfTest(); err != nil {
 		return nil, fmt.Errorf("self-test of the algorithms: %w", err)
 	}
-	d := &Daemon{config: c, log: log, changed: make(chan struct{}, 1)}
+	d := &Daemon{config: c, log: log, changed: make(chan struct{}, 1), reload: make(chan struct{}, 1), keys: &liveRing{}}
 	defer func() {
 		if err != nil {
 			d.release()
@@ -59,9 +61,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := d.operator(); err != nil {
 		return nil, err
 	}
-	if d.keys, err = c.openKeys(ctx, d.tokens, log); err != nil {
+	d.statesSeen = stampOf(c.states) // before it is read: a change meanwhile is noticed
+	keys, err := c.openKeys(ctx, d.tokens, log)
+	if err != nil {
 		return nil, err
 	}
+	d.keys.now.Store(keys)
 	service, err := signer.New(signer.Config{
 		Keys: d.keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
 		TimeStamps: c.timeStamps,
@@ -93,7 +98,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if c.trust == nil {
 		log.Warn("no trust anchors are configured; verification will say that trust was not checked")
 	}
-	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(c.keys), "clients", c.clients)
+	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(keys.order), "clients", c.clients)
 	return d, nil
 }
 
@@ -162,6 +167,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	go func() { defer close(watched); d.watch(watching) }()
 	kept := make(chan struct{})
 	go func() { defer close(kept); d.trust.run(watching) }()
+	followed := make(chan struct{})
+	go func() { defer close(followed); d.follow(watching) }()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 
@@ -184,6 +191,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	}
 	stopWatching()
 	<-watched
+	<-followed
 	<-kept
 	return errors.Join(err, d.release())
 }
@@ -221,7 +229,7 @@ func (d *Daemon) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second) // keys come and go without a change of their tokens
 	defer ticker.Stop()
 	for {
-		d.server.SetServing(d.keys.available() == nil)
+		d.server.SetServing(d.keys.now.Load().available() == nil)
 		select {
 		case <-ctx.Done():
 			return

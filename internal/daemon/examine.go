@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -29,15 +30,35 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 	c := &Config{file: file, dir: dir}
 	doc := &document{}
 	c.read(doc.parse(data))
-	for _, f := range doc.findings {
-		wrong(fmt.Sprintf("%s:%d", file, f.Line), f.Message)
+	told := func(file string, list []Finding) {
+		for _, f := range list {
+			wrong(fmt.Sprintf("%s:%d", file, f.Line), f.Message)
+		}
+	}
+	told(file, doc.findings)
+	keys := c.keys
+	states, err := c.readStates()
+	if err == nil {
+		var all []keyConfig
+		if all, err = c.withStates(states); err == nil {
+			keys = all
+		}
+	}
+	if e, ok := errors.AsType[*ConfigError](err); ok {
+		told(e.File, e.Findings)
+	}
+	if c.states != "" {
+		e.Files = append(e.Files, c.states)
 	}
 	for _, t := range c.tokens {
 		if t.Module != "" && (t.Label != "" || t.Serial != "") {
 			e.Tokens = append(e.Tokens, t)
 		}
 	}
-	for _, k := range c.keys {
+	for _, k := range keys {
+		if k.state == retired {
+			continue
+		}
 		for _, r := range k.replicas {
 			e.Keys = append(e.Keys, hsm.ExaminedKey{Name: k.name.String(), Token: r.Token, ID: r.ID, Certificate: k.certificate})
 		}

@@ -55,8 +55,10 @@ func (r *ring) available() (err error) {
 // key is a key on tokens, as package signer wants it.
 type key struct {
 	name        string
+	state       keyState
 	tokens      *hsm.Scheduler
 	hsm         *hsm.Key
+	replicas    []hsm.KeyRef
 	certificate *gost.Certificate // configured; nil: the one on the token
 	chain       []*gost.Certificate
 	log         *slog.Logger
@@ -86,6 +88,9 @@ func (k *key) Certificate() *gost.Certificate {
 }
 
 func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) ([]byte, error) {
+	if err := k.inState(); err != nil {
+		return nil, err
+	}
 	if err := k.fits(); err != nil {
 		return nil, err
 	}
@@ -98,10 +103,24 @@ func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) (
 
 // Available implements signer.Availability.
 func (k *key) Available() error {
+	if err := k.inState(); err != nil {
+		return err
+	}
 	if err := k.hsm.Err(); err != nil {
 		return translate(err)
 	}
 	return k.fits()
+}
+
+// inState is why a version that is not active does not sign.
+func (k *key) inState() error {
+	switch k.state {
+	case staged:
+		return report.Errorf(report.KeyUnusable, report.Place{}, "the version is staged: it signs once it is activated")
+	case retired:
+		return report.Errorf(report.KeyUnusable, report.Place{}, "the version is retired: it signs no more")
+	}
+	return nil
 }
 
 // fits is why the key must not be used although its tokens have proved it: the certificate does not belong to it.
@@ -157,38 +176,6 @@ func translate(err error) *report.Error {
 		out.RetryAfter = e.RetryAfter
 	}
 	return out
-}
-
-// openKeys takes the configured keys into service. Those whose tokens are there are proved by a signature, and everything
-// that does not fit is reported at once, at its place in the configuration; the others are when their tokens come.
-func (c *Config) openKeys(ctx context.Context, tokens *hsm.Scheduler, log *slog.Logger) (*ring, error) {
-	r := &ring{byName: map[string]*key{}}
-	doc := &document{}
-	for _, kc := range c.keys {
-		found, err := tokens.AddKey(ctx, hsm.KeyConfig{Name: kc.name.String(), Replicas: kc.replicas})
-		if err != nil {
-			if hsm.KindOf(err) == hsm.Expired || ctx.Err() != nil {
-				return nil, err
-			}
-			kc.place.in(doc).fail("%s", err)
-			continue
-		}
-		k := &key{name: kc.name.String(), tokens: tokens, hsm: found, certificate: kc.certificate, chain: kc.chain, log: log}
-		if err := k.fits(); err != nil {
-			e, _ := errors.AsType[*report.Error](err)
-			kc.place.in(doc).fail("%s", e.Message)
-			continue
-		}
-		r.order = append(r.order, k)
-		r.byName[k.name] = k
-		if kc.primary {
-			r.byName[kc.name.WithVersion(0).String()] = k
-		}
-	}
-	if len(doc.findings) > 0 {
-		return nil, c.errors(doc)
-	}
-	return r, nil
 }
 
 // warnOfValidity tells of certificates that are not valid, or will not be for long.

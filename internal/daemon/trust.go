@@ -76,11 +76,3 @@ func (k *keeper) read(always bool) {
 	k.log.Info("the trust directory was read", "sources", len(contents.Manifest.Sources),
 		"anchors", len(contents.Certificates.Anchors), "intermediates", len(contents.Certificates.Intermediates))
 }
-
-// Reload asks the daemon to read again what may change while it runs: the trust directory. It returns at once.
-func (d *Daemon) Reload() {
-	select {
-	case d.trust.reload <- struct{}{}:
-	default: // asked for already
-	}
-}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/daemon"
+	"github.com/epov-signer/epov/signer"
+)
+
+// rotationFlags choose what is rotated.
+type rotationFlags struct {
+	Config  string `default:"/etc/epovd/epovd.yaml" placeholder:"FILE" help:"Configuration of epovd, with key_states. Default: /etc/epovd/epovd.yaml."`
+	PINFile string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN, mode 0600; default: as the configuration says, else ask."`
+}
+
+// rotate opens the states, lets f change them, and says what becomes of it.
+func (c *rotationFlags) rotate(con *console, name string, f func(*daemon.Rotation, signer.KeyName) error) error {
+	n, err := signer.ParseKeyName(name)
+	if err != nil {
+		return usageError{err}
+	}
+	r, err := c.open(con)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err = f(r, n); err != nil {
+		if _, ok := errors.AsType[*daemon.ConfigError](err); ok {
+			return usageError{err}
+		}
+	}
+	return err
+}
+
+func (c *rotationFlags) open(con *console) (*daemon.Rotation, error) {
+	log := slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelError}))
+	r, err := daemon.Rotate(c.Config, log)
+	if err != nil {
+		if _, ok := errors.AsType[*daemon.ConfigError](err); ok {
+			return nil, usageError{err}
+		}
+		return nil, err
+	}
+	r.PIN = c.pin
+	r.Warn = func(format string, args ...any) {
+		fmt.Fprintln(con.err, "warning: "+printable(fmt.Sprintf(format, args...)))
+	}
+	return r, nil
+}
+
+// pin takes the configured PIN where this process can read it; the credentials and descriptors are the service's.
+func (c *rotationFlags) pin(t hsm.TokenConfig) (hsm.PINSource, func(), error) {
+	if c.PINFile == "" {
+		if p, err := t.PIN.Read(); err == nil {
+			p.Wipe()
+			return t.PIN, func() {}, nil
+		}
+	}
+	return pinSource(c.PINFile, "user PIN of token "+t.Name)
+}
+
+const tookOver = "a running epovd takes it over within a second; `epov keys` shows it"
+
+type keyStageCmd struct {
+	rotationFlags
+	Name        string   `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/2."`
+	Token       []string `placeholder:"NAME" help:"Configured token that holds it; several for replicas. Default: the primary version's."`
+	ID          string   `name:"id" placeholder:"TEXT" help:"CKA_ID on the token; default: SYSTEM/KEY/VERSION."`
+	Certificate string   `placeholder:"FILE" help:"Its certificate; default: the one on the token."`
+	Chain       []string `placeholder:"FILE" help:"Certificates to send along, the issuer's first, without the root."`
+}
+
+func (c *keyStageCmd) Run(ctx context.Context, con *console) error {
+	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
+		s := daemon.Staging{Tokens: c.Token, ID: c.ID}
+		var err error
+		if c.Certificate != "" {
+			if s.Certificate, err = absolutePath(c.Certificate); err != nil {
+				return err
+			}
+		}
+		for _, file := range c.Chain {
+			if file, err = absolutePath(file); err != nil {
+				return err
+			}
+			s.Chain = append(s.Chain, file)
+		}
+		if err := r.Stage(ctx, name, s); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(con.out, "staged %s: key and certificate are proved; %s\n", name, tookOver)
+		return err
+	})
+}
+
+type keyActivateCmd struct {
+	rotationFlags
+	Name string `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/2."`
+}
+
+func (c *keyActivateCmd) Run(ctx context.Context, con *console) error {
+	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
+		if err := r.Activate(ctx, name); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(con.out, "activated %s: it is primary; %s\n", name, tookOver)
+		return err
+	})
+}
+
+type keyRetireCmd struct {
+	rotationFlags
+	Name string `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/1."`
+}
+
+func (c *keyRetireCmd) Run(con *console) error {
+	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
+		if err := r.Retire(name); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(con.out, "retired %s: it signs no more; %s\n", name, tookOver)
+		return err
+	})
+}
+
+type keyStatesCmd struct {
+	rotationFlags
+}
+
+func (c *keyStatesCmd) Run(con *console) error {
+	r, err := c.open(con)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	t := newTable(con.out, "NAME", "PRIMARY", "STATE", "TOKENS")
+	for _, v := range r.Versions() {
+		primary := ""
+		if v.Primary {
+			primary = "primary"
+		}
+		t.row(v.Name, primary, v.State, strings.Join(v.Tokens, ", "))
+	}
+	return t.flush()
+}

@@ -1,0 +1,143 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// liveRing is the ring of the moment. A request that has found its key keeps it, whatever comes after.
+type liveRing struct{ now atomic.Pointer[ring] }
+
+func (l *liveRing) Key(name string) (signer.Key, error) { return l.now.Load().Key(name) }
+func (l *liveRing) Keys() []signer.Key                  { return l.now.Load().Keys() }
+
+// openKeys takes the configured keys into service, in the states that the file says. Those whose tokens are there are proved by
+// a signature, and everything that does not fit is reported at once, at its place; the others are when their tokens come.
+func (c *Config) openKeys(ctx context.Context, tokens *hsm.Scheduler, log *slog.Logger) (*ring, error) {
+	states, err := c.readStates()
+	if err != nil {
+		return nil, err
+	}
+	keys, err := c.withStates(states)
+	if err != nil {
+		return nil, err
+	}
+	b := ringBuilder{tokens: tokens, log: log, old: &ring{}}
+	return b.build(ctx, c, keys)
+}
+
+// ringBuilder makes a ring beside the one at work. What it took into service for that is taken back when it fails.
+type ringBuilder struct {
+	tokens *hsm.Scheduler
+	log    *slog.Logger
+	old    *ring
+	added  []string
+}
+
+func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_ *ring, err error) {
+	r := &ring{byName: map[string]*key{}}
+	doc := &document{}
+	defer func() {
+		if err != nil {
+			b.remove(b.added)
+		}
+	}()
+	for _, kc := range keys {
+		k, err := b.key(ctx, kc)
+		switch {
+		case err != nil && (hsm.KindOf(err) == hsm.Expired || ctx.Err() != nil):
+			return nil, err
+		case err != nil && kc.state == retired:
+			b.log.Info("a retired key is not listed: no token has it", "key", kc.name.String(), "error", err)
+			continue
+		case err != nil:
+			kc.place.in(doc).fail("%s", err)
+			continue
+		}
+		r.order = append(r.order, k)
+		r.byName[k.name] = k
+		if kc.primary {
+			r.byName[kc.name.WithVersion(0).String()] = k
+		}
+	}
+	if len(doc.findings) > 0 {
+		file := c.file
+		if b.old.order != nil { // it worked with the configuration alone
+			file = c.states
+		}
+		return nil, c.errorsOf(file, doc)
+	}
+	return r, nil
+}
+
+// key takes a key into service, unless it is already.
+func (b *ringBuilder) key(ctx context.Context, kc keyConfig) (*key, error) {
+	k := &key{name: kc.name.String(), state: kc.state, tokens: b.tokens, replicas: kc.replicas, certificate: kc.certificate,
+		chain: kc.chain, log: b.log}
+	if old := b.old.byName[k.name]; old != nil && (old.state != retired || kc.state == retired) {
+		if !slices.Equal(old.replicas, kc.replicas) && kc.state != retired {
+			return nil, errors.New("the version is on other tokens than before; that takes a restart")
+		}
+		k.hsm = old.hsm
+		return k, nil
+	}
+	var err error
+	if k.hsm, err = b.tokens.AddKey(ctx, hsm.KeyConfig{Name: k.name, Replicas: kc.replicas}); err != nil {
+		return nil, err
+	}
+	b.added = append(b.added, k.name)
+	if err := k.fits(); err != nil && kc.state != retired {
+		e, _ := errors.AsType[*report.Error](err)
+		return nil, errors.New(e.Message)
+	}
+	return k, nil
+}
+
+func (b *ringBuilder) remove(names []string) {
+	for _, name := range names {
+		if err := b.tokens.RemoveKey(name); err != nil {
+			b.log.Error("a key stays in service", "key", name, "error", err)
+		}
+	}
+}
+
+// settled is why a ring should not take over yet: a version that would become primary cannot sign now. nil when all can.
+func (r *ring) settled(old *ring) error {
+	for name, k := range r.byName {
+		if before := old.byName[name]; name == k.name || before != nil && before.name == k.name {
+			continue
+		}
+		err := k.Available()
+		if err == nil && k.Public() == nil {
+			err = errors.New("no token has proved it yet")
+		}
+		if err != nil {
+			return fmt.Errorf("%s would become the primary version and does not sign: %w", k.name, err)
+		}
+	}
+	return nil
+}
+
+// done takes out of service what no longer signs, after the new ring has taken over from the old one.
+func (b *ringBuilder) done(r *ring) {
+	var names []string
+	for _, k := range b.old.order {
+		if now := r.byName[k.name]; k.state != retired && (now == nil || now.state == retired) {
+			names = append(names, k.name)
+		}
+	}
+	for _, k := range r.order {
+		if k.state == retired && slices.Contains(b.added, k.name) {
+			names = append(names, k.name)
+		}
+	}
+	b.remove(names)
+}

@@ -55,31 +55,38 @@ type prepared interface {
 // SignXML signs a document. Needs OpSignXML on the key.
 func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLRequest) (Signed, error) {
 	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile}
-	return s.sign(ctx, a, true, nil, func(key Key) (prepared, error) {
-		p := xmldsig.ProfileByName(req.Profile)
-		if p == nil {
-			return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
-		}
-		if p.Stamped() {
-			if err := s.mayStamp(p.Name); err != nil {
-				return nil, err
-			}
-		}
-		if len(req.Document) == 0 {
-			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
-		}
-		if err := s.fits("document", req.Document, report.XMLLimit); err != nil {
+	return s.sign(ctx, a, true, nil, func(key Key) (prepared, error) { return s.prepareXML(key, req) })
+}
+
+// prepareXML does all that precedes the key.
+func (s *Service) prepareXML(key Key, req SignXMLRequest) (prepared, error) {
+	p := xmldsig.ProfileByName(req.Profile)
+	if p == nil {
+		return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
+	}
+	if p.Stamped() {
+		if err := s.mayStamp(p.Name); err != nil {
 			return nil, err
 		}
-		prepared, err := p.Prepare(xmldsig.Input{
-			Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
-			Time: s.timeOr(req.Time), Keys: s.signers, Limits: s.limits.XML,
-		})
-		if err != nil || !p.Stamped() {
-			return prepared, err
-		}
-		return s.stampedXML(prepared), nil
-	})
+	}
+	if len(req.Document) == 0 {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
+	}
+	if err := s.fits("document", req.Document, report.XMLLimit); err != nil {
+		return nil, err
+	}
+	prepared, err := p.Prepare(s.inputXML(key, req))
+	if err != nil || !p.Stamped() {
+		return prepared, err
+	}
+	return s.stampedXML(prepared), nil
+}
+
+func (s *Service) inputXML(key Key, req SignXMLRequest) xmldsig.Input {
+	return xmldsig.Input{
+		Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
+		Time: s.timeOr(req.Time), Keys: s.signers, Limits: s.limits.XML,
+	}
 }
 
 // SignCMS makes a CMS message. Needs OpSignCMS on the key, and OpSignDigest too when only a digest is given.
@@ -89,38 +96,41 @@ func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSReques
 		further = []Operation{OpSignDigest}
 	}
 	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile}
-	return s.sign(ctx, a, true, further, func(key Key) (prepared, error) {
-		p := cms.ProfileByName(req.Profile)
-		if p == nil {
-			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
+	return s.sign(ctx, a, true, further, func(key Key) (prepared, error) { return s.prepareCMS(key, req) })
+}
+
+// prepareCMS does all that precedes the key.
+func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
+	p := cms.ProfileByName(req.Profile)
+	if p == nil {
+		return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
+	}
+	if p.TimeStamp {
+		if err := s.mayStamp(p.Name); err != nil {
+			return nil, err
 		}
-		if p.TimeStamp {
-			if err := s.mayStamp(p.Name); err != nil {
-				return nil, err
-			}
+	}
+	in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
+	if req.ByDigest {
+		if !p.Detached {
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "content_digest"},
+				"profile %s includes the content, so a digest does not suffice", p.Name)
 		}
-		in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
-		if req.ByDigest {
-			if !p.Detached {
-				return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "content_digest"},
-					"profile %s includes the content, so a digest does not suffice", p.Name)
-			}
-			if err := fitsKey("content_digest", req.Digest, key.Public().Algorithm.Digest); err != nil {
-				return nil, err
-			}
-			in.Digest = req.Digest
-		} else {
-			if err := s.fits("content", req.Content, report.CMSLimit); err != nil {
-				return nil, err
-			}
-			in.Content = req.Content
+		if err := fitsKey("content_digest", req.Digest, key.Public().Algorithm.Digest); err != nil {
+			return nil, err
 		}
-		prepared, err := p.Prepare(in)
-		if err != nil || !p.TimeStamp {
-			return prepared, err
+		in.Digest = req.Digest
+	} else {
+		if err := s.fits("content", req.Content, report.CMSLimit); err != nil {
+			return nil, err
 		}
-		return stampedCMS(prepared), nil
-	})
+		in.Content = req.Content
+	}
+	prepared, err := p.Prepare(in)
+	if err != nil || !p.TimeStamp {
+		return prepared, err
+	}
+	return stampedCMS(prepared), nil
 }
 
 // SignDigest signs a digest as it is. Needs OpSignDigest on the key; the key needs no certificate.

@@ -43,6 +43,7 @@ func Dissect(doc []byte, limits xmltext.Limits) ([]Parts, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer o.release()
 	var out []Parts
 	for _, n := range o.signatures[:min(len(o.signatures), maxSignatures)] {
 		out = append(out, o.dissect(n))
@@ -101,6 +102,7 @@ func Certificates(doc []byte, limits xmltext.Limits) ([]*gost.Certificate, error
 	if err != nil {
 		return nil, err
 	}
+	defer o.release()
 	var out []*gost.Certificate
 	for i := range o.nodes {
 		if n := &o.nodes[i]; n.sym != "ds:X509Certificate" && n.sym != "wsse:BinarySecurityToken" {

@@ -57,6 +57,7 @@ var families = map[string]kind{
 	"profile":     {code: codes.InvalidArgument},
 	"xades":       {code: codes.InvalidArgument},
 	"cms":         {code: codes.InvalidArgument},
+	"message":     {code: codes.InvalidArgument},
 	"timestamp":   {code: codes.FailedPrecondition}, // of a token that an authority gave us
 	"certificate": {code: codes.FailedPrecondition},
 }

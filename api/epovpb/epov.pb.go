@@ -340,6 +340,10 @@ const (
 	ErrorReason_TIMESTAMP_TIME ErrorReason = 61
 	// No time-stamping authority answers.
 	ErrorReason_TIMESTAMP_UNAVAILABLE ErrorReason = 62
+	// The message is not as SMEV wants it.
+	ErrorReason_MESSAGE_FORM ErrorReason = 63
+	// An identifier of the message is not as SMEV wants it.
+	ErrorReason_MESSAGE_IDENTIFIER ErrorReason = 64
 )
 
 // Enum value maps for ErrorReason.
@@ -408,6 +412,8 @@ var (
 		60: "TIMESTAMP_TRUST",
 		61: "TIMESTAMP_TIME",
 		62: "TIMESTAMP_UNAVAILABLE",
+		63: "MESSAGE_FORM",
+		64: "MESSAGE_IDENTIFIER",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -473,6 +479,8 @@ var (
 		"TIMESTAMP_TRUST":          60,
 		"TIMESTAMP_TIME":           61,
 		"TIMESTAMP_UNAVAILABLE":    62,
+		"MESSAGE_FORM":             63,
+		"MESSAGE_IDENTIFIER":       64,
 	}
 )
 
@@ -983,6 +991,228 @@ func (x *SignDigestResponse) GetAlgorithm() string {
 	return ""
 }
 
+type CheckSignRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key to sign with. Required.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Profile, a name as in SignXmlRequest or SignCmsRequest. Required.
+	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What would be signed. Required; of the kind that the profile takes.
+	//
+	// Types that are valid to be assigned to Source:
+	//
+	//	*CheckSignRequest_Document
+	//	*CheckSignRequest_Content
+	//	*CheckSignRequest_ContentDigest
+	Source isCheckSignRequest_Source `protobuf_oneof:"source"`
+	// As in SignXmlRequest.
+	Target string `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
+	// Signing time to claim. Left out: now.
+	SigningTime   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=signing_time,json=signingTime,proto3" json:"signing_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSignRequest) Reset() {
+	*x = CheckSignRequest{}
+	mi := &file_epov_v1_epov_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSignRequest) ProtoMessage() {}
+
+func (x *CheckSignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSignRequest.ProtoReflect.Descriptor instead.
+func (*CheckSignRequest) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CheckSignRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *CheckSignRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *CheckSignRequest) GetSource() isCheckSignRequest_Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *CheckSignRequest) GetDocument() []byte {
+	if x != nil {
+		if x, ok := x.Source.(*CheckSignRequest_Document); ok {
+			return x.Document
+		}
+	}
+	return nil
+}
+
+func (x *CheckSignRequest) GetContent() []byte {
+	if x != nil {
+		if x, ok := x.Source.(*CheckSignRequest_Content); ok {
+			return x.Content
+		}
+	}
+	return nil
+}
+
+func (x *CheckSignRequest) GetContentDigest() []byte {
+	if x != nil {
+		if x, ok := x.Source.(*CheckSignRequest_ContentDigest); ok {
+			return x.ContentDigest
+		}
+	}
+	return nil
+}
+
+func (x *CheckSignRequest) GetTarget() string {
+	if x != nil {
+		return x.Target
+	}
+	return ""
+}
+
+func (x *CheckSignRequest) GetSigningTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SigningTime
+	}
+	return nil
+}
+
+type isCheckSignRequest_Source interface {
+	isCheckSignRequest_Source()
+}
+
+type CheckSignRequest_Document struct {
+	// For profiles of XML.
+	Document []byte `protobuf:"bytes,3,opt,name=document,proto3,oneof"`
+}
+
+type CheckSignRequest_Content struct {
+	// For profiles of CMS.
+	Content []byte `protobuf:"bytes,4,opt,name=content,proto3,oneof"`
+}
+
+type CheckSignRequest_ContentDigest struct {
+	// For detached profiles of CMS; needs the operation "sign-digest" too.
+	ContentDigest []byte `protobuf:"bytes,5,opt,name=content_digest,json=contentDigest,proto3,oneof"`
+}
+
+func (*CheckSignRequest_Document) isCheckSignRequest_Source() {}
+
+func (*CheckSignRequest_Content) isCheckSignRequest_Source() {}
+
+func (*CheckSignRequest_ContentDigest) isCheckSignRequest_Source() {}
+
+type CheckSignResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the request would be signed, as far as is known without the token: no check has failed.
+	Ready bool `protobuf:"varint,1,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Exact key version that would sign.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Streebog-256 of the signer's certificate, hexadecimal.
+	CertificateFingerprint string `protobuf:"bytes,3,opt,name=certificate_fingerprint,json=certificateFingerprint,proto3" json:"certificate_fingerprint,omitempty"`
+	// What signing demands. A failed check is why it would be refused.
+	Checks []*Check `protobuf:"bytes,4,rep,name=checks,proto3" json:"checks,omitempty"`
+	// What signing does not demand and recipients do, or will soon: mistakes that SMEV is known to refuse, signatures in the
+	// document that are broken already, a certificate near its end, deviations from the form of certificates, revocation that
+	// cannot be checked.
+	Warnings      []*Check `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckSignResponse) Reset() {
+	*x = CheckSignResponse{}
+	mi := &file_epov_v1_epov_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckSignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckSignResponse) ProtoMessage() {}
+
+func (x *CheckSignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckSignResponse.ProtoReflect.Descriptor instead.
+func (*CheckSignResponse) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CheckSignResponse) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *CheckSignResponse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *CheckSignResponse) GetCertificateFingerprint() string {
+	if x != nil {
+		return x.CertificateFingerprint
+	}
+	return ""
+}
+
+func (x *CheckSignResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+func (x *CheckSignResponse) GetWarnings() []*Check {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type VerifyXmlRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The document as it was received. Required.
@@ -1012,7 +1242,7 @@ type VerifyXmlRequest struct {
 
 func (x *VerifyXmlRequest) Reset() {
 	*x = VerifyXmlRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[6]
+	mi := &file_epov_v1_epov_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1254,7 @@ func (x *VerifyXmlRequest) String() string {
 func (*VerifyXmlRequest) ProtoMessage() {}
 
 func (x *VerifyXmlRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[6]
+	mi := &file_epov_v1_epov_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1267,7 @@ func (x *VerifyXmlRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyXmlRequest.ProtoReflect.Descriptor instead.
 func (*VerifyXmlRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{6}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *VerifyXmlRequest) GetDocument() []byte {
@@ -1103,7 +1333,7 @@ type VerifyXmlResponse struct {
 
 func (x *VerifyXmlResponse) Reset() {
 	*x = VerifyXmlResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[7]
+	mi := &file_epov_v1_epov_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1345,7 @@ func (x *VerifyXmlResponse) String() string {
 func (*VerifyXmlResponse) ProtoMessage() {}
 
 func (x *VerifyXmlResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[7]
+	mi := &file_epov_v1_epov_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1358,7 @@ func (x *VerifyXmlResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyXmlResponse.ProtoReflect.Descriptor instead.
 func (*VerifyXmlResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{7}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VerifyXmlResponse) GetVerdict() Verdict {
@@ -1168,7 +1398,7 @@ type VerifyCmsRequest struct {
 
 func (x *VerifyCmsRequest) Reset() {
 	*x = VerifyCmsRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[8]
+	mi := &file_epov_v1_epov_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1410,7 @@ func (x *VerifyCmsRequest) String() string {
 func (*VerifyCmsRequest) ProtoMessage() {}
 
 func (x *VerifyCmsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[8]
+	mi := &file_epov_v1_epov_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1423,7 @@ func (x *VerifyCmsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyCmsRequest.ProtoReflect.Descriptor instead.
 func (*VerifyCmsRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{8}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VerifyCmsRequest) GetMessage() []byte {
@@ -1238,7 +1468,7 @@ type VerifyCmsResponse struct {
 
 func (x *VerifyCmsResponse) Reset() {
 	*x = VerifyCmsResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[9]
+	mi := &file_epov_v1_epov_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1480,7 @@ func (x *VerifyCmsResponse) String() string {
 func (*VerifyCmsResponse) ProtoMessage() {}
 
 func (x *VerifyCmsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[9]
+	mi := &file_epov_v1_epov_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1493,7 @@ func (x *VerifyCmsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyCmsResponse.ProtoReflect.Descriptor instead.
 func (*VerifyCmsResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{9}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *VerifyCmsResponse) GetVerdict() Verdict {
@@ -1315,7 +1545,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	mi := &file_epov_v1_epov_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +1557,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[10]
+	mi := &file_epov_v1_epov_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +1570,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{10}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExplainRequest) GetSubject() isExplainRequest_Subject {
@@ -1442,7 +1672,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	mi := &file_epov_v1_epov_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1684,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[11]
+	mi := &file_epov_v1_epov_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1697,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{11}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainResponse) GetVerdict() Verdict {
@@ -1530,7 +1760,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1772,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[12]
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1785,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{12}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Finding) GetMistakes() []*Mistake {
@@ -1652,7 +1882,7 @@ type Mistake struct {
 
 func (x *Mistake) Reset() {
 	*x = Mistake{}
-	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1664,7 +1894,7 @@ func (x *Mistake) String() string {
 func (*Mistake) ProtoMessage() {}
 
 func (x *Mistake) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[13]
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1677,7 +1907,7 @@ func (x *Mistake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mistake.ProtoReflect.Descriptor instead.
 func (*Mistake) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{13}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Mistake) GetName() string {
@@ -1730,7 +1960,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1742,7 +1972,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1985,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Difference) GetOffset() int64 {
@@ -1798,7 +2028,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +2040,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +2053,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Edit) GetKind() string {
@@ -1876,7 +2106,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2118,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2131,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Report) GetFormat() string {
@@ -1960,7 +2190,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1972,7 +2202,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1985,7 +2215,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Signature) GetName() string {
@@ -2108,7 +2338,7 @@ type TimeStamp struct {
 
 func (x *TimeStamp) Reset() {
 	*x = TimeStamp{}
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2350,7 @@ func (x *TimeStamp) String() string {
 func (*TimeStamp) ProtoMessage() {}
 
 func (x *TimeStamp) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2363,7 @@ func (x *TimeStamp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeStamp.ProtoReflect.Descriptor instead.
 func (*TimeStamp) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TimeStamp) GetPlace() *Place {
@@ -2231,7 +2461,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2473,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2486,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Check) GetCode() string {
@@ -2332,7 +2562,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2574,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2587,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Place) GetOffset() int64 {
@@ -2416,7 +2646,7 @@ type Coverage struct {
 
 func (x *Coverage) Reset() {
 	*x = Coverage{}
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2658,7 @@ func (x *Coverage) String() string {
 func (*Coverage) ProtoMessage() {}
 
 func (x *Coverage) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2671,7 @@ func (x *Coverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
 func (*Coverage) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Coverage) GetUri() string {
@@ -2506,7 +2736,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2748,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2761,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Signer) GetSubject() string {
@@ -2598,7 +2828,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +2840,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +2853,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Evidence) GetTime() *timestamppb.Timestamp {
@@ -2666,7 +2896,7 @@ type PathCertificate struct {
 
 func (x *PathCertificate) Reset() {
 	*x = PathCertificate{}
-	mi := &file_epov_v1_epov_proto_msgTypes[24]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2908,7 @@ func (x *PathCertificate) String() string {
 func (*PathCertificate) ProtoMessage() {}
 
 func (x *PathCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[24]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2921,7 @@ func (x *PathCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathCertificate.ProtoReflect.Descriptor instead.
 func (*PathCertificate) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{24}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PathCertificate) GetSubject() string {
@@ -2755,7 +2985,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_epov_v1_epov_proto_msgTypes[25]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2767,7 +2997,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[25]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2780,7 +3010,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{25}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Revocation) GetKind() string {
@@ -2854,7 +3084,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[26]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +3096,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[26]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +3109,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{26}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{28}
 }
 
 type ListKeysResponse struct {
@@ -2891,7 +3121,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[27]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3133,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[27]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3146,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{27}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -2936,7 +3166,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[28]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2948,7 +3178,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[28]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2961,7 +3191,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{28}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetKeyRequest) GetKey() string {
@@ -2980,7 +3210,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[29]
+	mi := &file_epov_v1_epov_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2992,7 +3222,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[29]
+	mi := &file_epov_v1_epov_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3005,7 +3235,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{29}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -3044,7 +3274,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_epov_v1_epov_proto_msgTypes[30]
+	mi := &file_epov_v1_epov_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3286,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[30]
+	mi := &file_epov_v1_epov_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3299,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{30}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Key) GetName() string {
@@ -3176,7 +3406,22 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\tsignature\x18\x01 \x01(\fR\tsignature\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
 	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\x12\x1c\n" +
-	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\xf8\x02\n" +
+	"\talgorithm\x18\x04 \x01(\tR\talgorithm\"\x82\x02\n" +
+	"\x10CheckSignRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1c\n" +
+	"\bdocument\x18\x03 \x01(\fH\x00R\bdocument\x12\x1a\n" +
+	"\acontent\x18\x04 \x01(\fH\x00R\acontent\x12'\n" +
+	"\x0econtent_digest\x18\x05 \x01(\fH\x00R\rcontentDigest\x12\x16\n" +
+	"\x06target\x18\x06 \x01(\tR\x06target\x12=\n" +
+	"\fsigning_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vsigningTimeB\b\n" +
+	"\x06source\"\xc8\x01\n" +
+	"\x11CheckSignResponse\x12\x14\n" +
+	"\x05ready\x18\x01 \x01(\bR\x05ready\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
+	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\x12&\n" +
+	"\x06checks\x18\x04 \x03(\v2\x0e.epov.v1.CheckR\x06checks\x12*\n" +
+	"\bwarnings\x18\x05 \x03(\v2\x0e.epov.v1.CheckR\bwarnings\"\xf8\x02\n" +
 	"\x10VerifyXmlRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1d\n" +
@@ -3389,7 +3634,7 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
-	"\x0eKEY_STATE_AWAY\x10\x03*\xaf\n" +
+	"\x0eKEY_STATE_AWAY\x10\x03*\xd9\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -3459,12 +3704,15 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x0fTIMESTAMP_USAGE\x10;\x12\x13\n" +
 	"\x0fTIMESTAMP_TRUST\x10<\x12\x12\n" +
 	"\x0eTIMESTAMP_TIME\x10=\x12\x19\n" +
-	"\x15TIMESTAMP_UNAVAILABLE\x10>2\xd0\x01\n" +
+	"\x15TIMESTAMP_UNAVAILABLE\x10>\x12\x10\n" +
+	"\fMESSAGE_FORM\x10?\x12\x16\n" +
+	"\x12MESSAGE_IDENTIFIER\x10@2\x94\x02\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +
 	"\n" +
-	"SignDigest\x12\x1a.epov.v1.SignDigestRequest\x1a\x1b.epov.v1.SignDigestResponse2\xd5\x01\n" +
+	"SignDigest\x12\x1a.epov.v1.SignDigestRequest\x1a\x1b.epov.v1.SignDigestResponse\x12B\n" +
+	"\tCheckSign\x12\x19.epov.v1.CheckSignRequest\x1a\x1a.epov.v1.CheckSignResponse2\xd5\x01\n" +
 	"\rVerifyService\x12B\n" +
 	"\tVerifyXml\x12\x19.epov.v1.VerifyXmlRequest\x1a\x1a.epov.v1.VerifyXmlResponse\x12B\n" +
 	"\tVerifyCms\x12\x19.epov.v1.VerifyCmsRequest\x1a\x1a.epov.v1.VerifyCmsResponse\x12<\n" +
@@ -3489,7 +3737,7 @@ func file_epov_v1_epov_proto_rawDescGZIP() []byte {
 }
 
 var file_epov_v1_epov_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_epov_v1_epov_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: epov.v1.Verdict
 	(CheckStatus)(0),              // 1: epov.v1.CheckStatus
@@ -3501,109 +3749,116 @@ var file_epov_v1_epov_proto_goTypes = []any{
 	(*SignCmsResponse)(nil),       // 7: epov.v1.SignCmsResponse
 	(*SignDigestRequest)(nil),     // 8: epov.v1.SignDigestRequest
 	(*SignDigestResponse)(nil),    // 9: epov.v1.SignDigestResponse
-	(*VerifyXmlRequest)(nil),      // 10: epov.v1.VerifyXmlRequest
-	(*VerifyXmlResponse)(nil),     // 11: epov.v1.VerifyXmlResponse
-	(*VerifyCmsRequest)(nil),      // 12: epov.v1.VerifyCmsRequest
-	(*VerifyCmsResponse)(nil),     // 13: epov.v1.VerifyCmsResponse
-	(*ExplainRequest)(nil),        // 14: epov.v1.ExplainRequest
-	(*ExplainResponse)(nil),       // 15: epov.v1.ExplainResponse
-	(*Finding)(nil),               // 16: epov.v1.Finding
-	(*Mistake)(nil),               // 17: epov.v1.Mistake
-	(*Difference)(nil),            // 18: epov.v1.Difference
-	(*Edit)(nil),                  // 19: epov.v1.Edit
-	(*Report)(nil),                // 20: epov.v1.Report
-	(*Signature)(nil),             // 21: epov.v1.Signature
-	(*TimeStamp)(nil),             // 22: epov.v1.TimeStamp
-	(*Check)(nil),                 // 23: epov.v1.Check
-	(*Place)(nil),                 // 24: epov.v1.Place
-	(*Coverage)(nil),              // 25: epov.v1.Coverage
-	(*Signer)(nil),                // 26: epov.v1.Signer
-	(*Evidence)(nil),              // 27: epov.v1.Evidence
-	(*PathCertificate)(nil),       // 28: epov.v1.PathCertificate
-	(*Revocation)(nil),            // 29: epov.v1.Revocation
-	(*ListKeysRequest)(nil),       // 30: epov.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 31: epov.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 32: epov.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 33: epov.v1.GetKeyResponse
-	(*Key)(nil),                   // 34: epov.v1.Key
-	nil,                           // 35: epov.v1.VerifyXmlRequest.AttachmentsEntry
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*CheckSignRequest)(nil),      // 10: epov.v1.CheckSignRequest
+	(*CheckSignResponse)(nil),     // 11: epov.v1.CheckSignResponse
+	(*VerifyXmlRequest)(nil),      // 12: epov.v1.VerifyXmlRequest
+	(*VerifyXmlResponse)(nil),     // 13: epov.v1.VerifyXmlResponse
+	(*VerifyCmsRequest)(nil),      // 14: epov.v1.VerifyCmsRequest
+	(*VerifyCmsResponse)(nil),     // 15: epov.v1.VerifyCmsResponse
+	(*ExplainRequest)(nil),        // 16: epov.v1.ExplainRequest
+	(*ExplainResponse)(nil),       // 17: epov.v1.ExplainResponse
+	(*Finding)(nil),               // 18: epov.v1.Finding
+	(*Mistake)(nil),               // 19: epov.v1.Mistake
+	(*Difference)(nil),            // 20: epov.v1.Difference
+	(*Edit)(nil),                  // 21: epov.v1.Edit
+	(*Report)(nil),                // 22: epov.v1.Report
+	(*Signature)(nil),             // 23: epov.v1.Signature
+	(*TimeStamp)(nil),             // 24: epov.v1.TimeStamp
+	(*Check)(nil),                 // 25: epov.v1.Check
+	(*Place)(nil),                 // 26: epov.v1.Place
+	(*Coverage)(nil),              // 27: epov.v1.Coverage
+	(*Signer)(nil),                // 28: epov.v1.Signer
+	(*Evidence)(nil),              // 29: epov.v1.Evidence
+	(*PathCertificate)(nil),       // 30: epov.v1.PathCertificate
+	(*Revocation)(nil),            // 31: epov.v1.Revocation
+	(*ListKeysRequest)(nil),       // 32: epov.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 33: epov.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),         // 34: epov.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 35: epov.v1.GetKeyResponse
+	(*Key)(nil),                   // 36: epov.v1.Key
+	nil,                           // 37: epov.v1.VerifyXmlRequest.AttachmentsEntry
+	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
 }
 var file_epov_v1_epov_proto_depIdxs = []int32{
-	36, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
-	36, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
-	36, // 2: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
-	35, // 3: epov.v1.VerifyXmlRequest.attachments:type_name -> epov.v1.VerifyXmlRequest.AttachmentsEntry
-	0,  // 4: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 5: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 6: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
-	36, // 7: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
-	0,  // 8: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 9: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 10: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
-	36, // 11: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
-	0,  // 12: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
-	0,  // 13: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
-	20, // 14: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
-	16, // 15: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
-	17, // 16: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
-	24, // 17: epov.v1.Finding.place:type_name -> epov.v1.Place
-	24, // 18: epov.v1.Finding.other:type_name -> epov.v1.Place
-	18, // 19: epov.v1.Finding.difference:type_name -> epov.v1.Difference
-	19, // 20: epov.v1.Finding.edits:type_name -> epov.v1.Edit
-	24, // 21: epov.v1.Edit.place:type_name -> epov.v1.Place
-	23, // 22: epov.v1.Report.checks:type_name -> epov.v1.Check
-	21, // 23: epov.v1.Report.signatures:type_name -> epov.v1.Signature
-	24, // 24: epov.v1.Signature.place:type_name -> epov.v1.Place
-	26, // 25: epov.v1.Signature.signer:type_name -> epov.v1.Signer
-	25, // 26: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
-	36, // 27: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
-	23, // 28: epov.v1.Signature.checks:type_name -> epov.v1.Check
-	0,  // 29: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
-	0,  // 30: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
-	27, // 31: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
-	22, // 32: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
-	24, // 33: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
-	36, // 34: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
-	37, // 35: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
-	26, // 36: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
-	27, // 37: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
-	1,  // 38: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
-	24, // 39: epov.v1.Check.place:type_name -> epov.v1.Place
-	24, // 40: epov.v1.Coverage.place:type_name -> epov.v1.Place
-	36, // 41: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
-	36, // 42: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
-	36, // 43: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
-	28, // 44: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
-	29, // 45: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
-	36, // 46: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
-	36, // 47: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
-	36, // 48: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
-	34, // 49: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
-	34, // 50: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
-	2,  // 51: epov.v1.Key.state:type_name -> epov.v1.KeyState
-	4,  // 52: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
-	6,  // 53: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
-	8,  // 54: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
-	10, // 55: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
-	12, // 56: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
-	14, // 57: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
-	30, // 58: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
-	32, // 59: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
-	5,  // 60: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
-	7,  // 61: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
-	9,  // 62: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
-	11, // 63: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
-	13, // 64: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
-	15, // 65: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
-	31, // 66: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
-	33, // 67: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
-	60, // [60:68] is the sub-list for method output_type
-	52, // [52:60] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	38, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
+	38, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
+	38, // 2: epov.v1.CheckSignRequest.signing_time:type_name -> google.protobuf.Timestamp
+	25, // 3: epov.v1.CheckSignResponse.checks:type_name -> epov.v1.Check
+	25, // 4: epov.v1.CheckSignResponse.warnings:type_name -> epov.v1.Check
+	38, // 5: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
+	37, // 6: epov.v1.VerifyXmlRequest.attachments:type_name -> epov.v1.VerifyXmlRequest.AttachmentsEntry
+	0,  // 7: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 8: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
+	22, // 9: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
+	38, // 10: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
+	0,  // 11: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 12: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
+	22, // 13: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
+	38, // 14: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
+	0,  // 15: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
+	0,  // 16: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
+	22, // 17: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
+	18, // 18: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
+	19, // 19: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
+	26, // 20: epov.v1.Finding.place:type_name -> epov.v1.Place
+	26, // 21: epov.v1.Finding.other:type_name -> epov.v1.Place
+	20, // 22: epov.v1.Finding.difference:type_name -> epov.v1.Difference
+	21, // 23: epov.v1.Finding.edits:type_name -> epov.v1.Edit
+	26, // 24: epov.v1.Edit.place:type_name -> epov.v1.Place
+	25, // 25: epov.v1.Report.checks:type_name -> epov.v1.Check
+	23, // 26: epov.v1.Report.signatures:type_name -> epov.v1.Signature
+	26, // 27: epov.v1.Signature.place:type_name -> epov.v1.Place
+	28, // 28: epov.v1.Signature.signer:type_name -> epov.v1.Signer
+	27, // 29: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
+	38, // 30: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
+	25, // 31: epov.v1.Signature.checks:type_name -> epov.v1.Check
+	0,  // 32: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
+	0,  // 33: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
+	29, // 34: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
+	24, // 35: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
+	26, // 36: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
+	38, // 37: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
+	39, // 38: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
+	28, // 39: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
+	29, // 40: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
+	1,  // 41: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
+	26, // 42: epov.v1.Check.place:type_name -> epov.v1.Place
+	26, // 43: epov.v1.Coverage.place:type_name -> epov.v1.Place
+	38, // 44: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
+	38, // 45: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
+	38, // 46: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
+	30, // 47: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
+	31, // 48: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
+	38, // 49: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
+	38, // 50: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
+	38, // 51: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
+	36, // 52: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
+	36, // 53: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
+	2,  // 54: epov.v1.Key.state:type_name -> epov.v1.KeyState
+	4,  // 55: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
+	6,  // 56: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
+	8,  // 57: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
+	10, // 58: epov.v1.SignService.CheckSign:input_type -> epov.v1.CheckSignRequest
+	12, // 59: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
+	14, // 60: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
+	16, // 61: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
+	32, // 62: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
+	34, // 63: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
+	5,  // 64: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
+	7,  // 65: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
+	9,  // 66: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
+	11, // 67: epov.v1.SignService.CheckSign:output_type -> epov.v1.CheckSignResponse
+	13, // 68: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
+	15, // 69: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
+	17, // 70: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
+	33, // 71: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
+	35, // 72: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
+	64, // [64:73] is the sub-list for method output_type
+	55, // [55:64] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_epov_v1_epov_proto_init() }
@@ -3615,20 +3870,25 @@ func file_epov_v1_epov_proto_init() {
 		(*SignCmsRequest_Content)(nil),
 		(*SignCmsRequest_ContentDigest)(nil),
 	}
-	file_epov_v1_epov_proto_msgTypes[6].OneofWrappers = []any{}
+	file_epov_v1_epov_proto_msgTypes[6].OneofWrappers = []any{
+		(*CheckSignRequest_Document)(nil),
+		(*CheckSignRequest_Content)(nil),
+		(*CheckSignRequest_ContentDigest)(nil),
+	}
 	file_epov_v1_epov_proto_msgTypes[8].OneofWrappers = []any{}
-	file_epov_v1_epov_proto_msgTypes[10].OneofWrappers = []any{
+	file_epov_v1_epov_proto_msgTypes[10].OneofWrappers = []any{}
+	file_epov_v1_epov_proto_msgTypes[12].OneofWrappers = []any{
 		(*ExplainRequest_Document)(nil),
 		(*ExplainRequest_Message)(nil),
 	}
-	file_epov_v1_epov_proto_msgTypes[12].OneofWrappers = []any{}
+	file_epov_v1_epov_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_epov_v1_epov_proto_rawDesc), len(file_epov_v1_epov_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -41,6 +41,7 @@ const (
 	SignService_SignXml_FullMethodName    = "/epov.v1.SignService/SignXml"
 	SignService_SignCms_FullMethodName    = "/epov.v1.SignService/SignCms"
 	SignService_SignDigest_FullMethodName = "/epov.v1.SignService/SignDigest"
+	SignService_CheckSign_FullMethodName  = "/epov.v1.SignService/CheckSign"
 )
 
 // SignServiceClient is the client API for SignService service.
@@ -58,6 +59,9 @@ type SignServiceClient interface {
 	// SignDigest signs a digest that the caller has computed. The service cannot know what it stands for, which is why this is
 	// a right of its own: it needs the operation "sign-digest" on the key.
 	SignDigest(ctx context.Context, in *SignDigestRequest, opts ...grpc.CallOption) (*SignDigestResponse, error)
+	// CheckSign says whether SignXml or SignCms would sign this now, and what of it a recipient would refuse. The key's token is
+	// not touched. Needs the operation that the signature would need.
+	CheckSign(ctx context.Context, in *CheckSignRequest, opts ...grpc.CallOption) (*CheckSignResponse, error)
 }
 
 type signServiceClient struct {
@@ -98,6 +102,16 @@ func (c *signServiceClient) SignDigest(ctx context.Context, in *SignDigestReques
 	return out, nil
 }
 
+func (c *signServiceClient) CheckSign(ctx context.Context, in *CheckSignRequest, opts ...grpc.CallOption) (*CheckSignResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckSignResponse)
+	err := c.cc.Invoke(ctx, SignService_CheckSign_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SignServiceServer is the server API for SignService service.
 // All implementations must embed UnimplementedSignServiceServer
 // for forward compatibility.
@@ -113,6 +127,9 @@ type SignServiceServer interface {
 	// SignDigest signs a digest that the caller has computed. The service cannot know what it stands for, which is why this is
 	// a right of its own: it needs the operation "sign-digest" on the key.
 	SignDigest(context.Context, *SignDigestRequest) (*SignDigestResponse, error)
+	// CheckSign says whether SignXml or SignCms would sign this now, and what of it a recipient would refuse. The key's token is
+	// not touched. Needs the operation that the signature would need.
+	CheckSign(context.Context, *CheckSignRequest) (*CheckSignResponse, error)
 	mustEmbedUnimplementedSignServiceServer()
 }
 
@@ -131,6 +148,9 @@ func (UnimplementedSignServiceServer) SignCms(context.Context, *SignCmsRequest) 
 }
 func (UnimplementedSignServiceServer) SignDigest(context.Context, *SignDigestRequest) (*SignDigestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SignDigest not implemented")
+}
+func (UnimplementedSignServiceServer) CheckSign(context.Context, *CheckSignRequest) (*CheckSignResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckSign not implemented")
 }
 func (UnimplementedSignServiceServer) mustEmbedUnimplementedSignServiceServer() {}
 func (UnimplementedSignServiceServer) testEmbeddedByValue()                     {}
@@ -207,6 +227,24 @@ func _SignService_SignDigest_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SignService_CheckSign_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckSignRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SignServiceServer).CheckSign(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SignService_CheckSign_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SignServiceServer).CheckSign(ctx, req.(*CheckSignRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SignService_ServiceDesc is the grpc.ServiceDesc for SignService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -225,6 +263,10 @@ var SignService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SignDigest",
 			Handler:    _SignService_SignDigest_Handler,
+		},
+		{
+			MethodName: "CheckSign",
+			Handler:    _SignService_CheckSign_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

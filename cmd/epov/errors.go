@@ -75,6 +75,12 @@ func codeExit(code report.Code) int {
 	return exitFailed
 }
 
+// asCoded finds the error with a code in err; nil when there is none.
+func asCoded(err error) *report.Error {
+	coded, _ := errors.AsType[*report.Error](err)
+	return coded
+}
+
 // describe makes one line of an error: code, sentence, place, and what helps.
 func describe(err error) string {
 	var coded *report.Error

@@ -40,6 +40,7 @@ type cli struct {
 	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
 	Cert    certCmd    `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
 	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
+	Check   checkCmd   `cmd:"" help:"Say whether a message can be signed and what recipients would refuse, before anything is signed."`
 	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
 	ESIA    esiaCmd    `cmd:"" name:"esia" help:"Sign requests to ESIA."`

@@ -75,6 +75,12 @@ const (
 	CertRevocation Code = "certificate.revocation"
 )
 
+// Messages before they are signed: what SMEV is known to refuse.
+const (
+	MessageForm       Code = "message.form"       // not as SMEV's recommendations and schemas want it
+	MessageIdentifier Code = "message.identifier" // MessageID or another identifier is not of the kind that is demanded
+)
+
 // Asking for a signature.
 const (
 	RequestInvalid  Code = "request.invalid"  // a field is missing, malformed or contradicts another
@@ -119,8 +125,8 @@ func (c Code) Info() Info {
 	return Info{Code: c}
 }
 
-// aboutTrust reports whether the code is about the signer's certificate rather than about the signature.
-func (c Code) aboutTrust() bool {
+// AboutTrust reports whether the code is about the signer's certificate rather than about the signature.
+func (c Code) AboutTrust() bool {
 	switch c {
 	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation, TimeStampTrust:
 		return true

@@ -109,6 +109,9 @@ func (r *Report) WriteJSON(w io.Writer, name string) error {
 // MarshalJSON is the same without the name, for reports inside of other JSON.
 func (r *Report) MarshalJSON() ([]byte, error) { return json.Marshal(r.json()) }
 
+// ChecksJSON is the JSON form of checks that are not part of a report.
+func ChecksJSON(checks []Check) ([]byte, error) { return json.Marshal(checksJSON(checks)) }
+
 func (r *Report) json() *jsonReport {
 	out := &jsonReport{
 		Verdict: r.Verdict().String(), Integrity: r.Integrity().String(), Format: r.Format,

@@ -138,7 +138,7 @@ func (r *Report) Integrity() Verdict {
 	if len(r.Signatures) == 0 {
 		return Invalid
 	}
-	v := verdict(r.Checks, Code.aboutTrust)
+	v := verdict(r.Checks, Code.AboutTrust)
 	for i := range r.Signatures {
 		v = worse(v, r.Signatures[i].Integrity())
 	}
@@ -149,7 +149,7 @@ func (r *Report) Integrity() Verdict {
 func (s *Signature) Verdict() Verdict { return verdict(s.Checks, nil) }
 
 // Integrity is the verdict of this signature alone without the checks about trust.
-func (s *Signature) Integrity() Verdict { return verdict(s.Checks, Code.aboutTrust) }
+func (s *Signature) Integrity() Verdict { return verdict(s.Checks, Code.AboutTrust) }
 
 func verdict(checks []Check, skip func(Code) bool) Verdict {
 	v := Valid

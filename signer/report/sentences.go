@@ -115,6 +115,11 @@ var Codes = []Info{
 	{CertRevocation, "whether a certificate was revoked is not known",
 		"не удалось установить, не отозван ли сертификат: нет актуального списка отзыва (CRL) или ответа OCSP", faultSignature},
 
+	{MessageForm, "the message is not as SMEV wants it",
+		"сообщение оформлено не так, как требует СМЭВ", ""},
+	{MessageIdentifier, "an identifier of the message is not as SMEV wants it",
+		"идентификатор сообщения или вложения не соответствует требованиям СМЭВ", ""},
+
 	{RequestInvalid, "the request is not in order",
 		"запрос составлен неверно", ""},
 	{TargetMissing, "the element to sign is missing",

@@ -29,6 +29,13 @@ func (r *Report) WriteText(w io.Writer, name string, l Language) error {
 	return p.Err
 }
 
+// WriteChecks writes checks that are not part of a report, as WriteText writes those that are.
+func WriteChecks(w io.Writer, checks []Check, l Language) error {
+	p := &page{Page: NewPage(w), l: l, say: &phrases[l]}
+	p.checks(checks)
+	return p.Err
+}
+
 // Page writes lines and keeps the first error.
 type Page struct {
 	w   io.Writer

@@ -71,6 +71,10 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	if err := checkSigner(in.Certificate, in.Time); err != nil {
 		return nil, err
 	}
+	return p.prepare(in)
+}
+
+func (p *Profile) prepare(in Input) (*Prepared, error) {
 	plan := &plan{keys: in.Keys, draft: draft{algorithm: in.Certificate.PublicKey.Algorithm, certificate: in.Certificate.Raw}}
 	source := in.Document
 	if p.place == apart && !strings.HasPrefix(in.Target, "#") {

@@ -18,7 +18,7 @@ epov=$build/bin/epov
 epovd=$build/bin/epovd
 module=$build/softhsm/lib/softhsm/libsofthsm2.so
 mode=${1:-demo}
-log=/dev/null daemon='' work=''
+log=/dev/null daemon='' tsa='' work=''
 
 quote() { printf "%q" "$1"; }
 say() { printf '== %s\n' "$*"; }
@@ -34,6 +34,7 @@ openssl() { OPENSSL_CONF=$here/openssl.cnf command openssl "$@" 2>>"$log"; }
 failed() {
 	local status=$?
 	[ -z "${daemon:-}" ] || kill "$daemon" 2>/dev/null || true
+	[ -z "${tsa:-}" ] || kill "$tsa" 2>/dev/null || true
 	[ -z "${work:-}" ] || rm -rf "$work"
 	if [ "$status" != 0 ] && [ -s "$log" ]; then
 		printf "demo: failed; the log %s ends:\n" "$log" >&2
@@ -72,11 +73,20 @@ prepare() {
 	trap failed EXIT
 	make_gost_ca
 	make_tls
+	make_tsa
 	make_token
 	for file in "${names[@]}"; do
 		make_key "$file"
 	done
 	configure "$(free_port)"
+}
+
+# start_tsa: the time-stamping authority, built from deploy/demo/tsa.
+start_tsa() {
+	(cd "$root" && go build -o "$build/bin/demo-tsa" ./deploy/demo/tsa)
+	"$build/bin/demo-tsa" -listen "$tsa_address" -certificate "$state/tsa/tsa.pem" -key "$state/tsa/tsa.key" \
+		>"$state/tsa.log" 2>&1 9>&- &
+	tsa=$!
 }
 
 start_daemon() {
@@ -110,12 +120,15 @@ demo)
 	prepare
 	work=$(mktemp -d "$state/work.XXXXXX")
 	make_messages
-	say "starting the daemon"
+	say "starting the daemon and a time-stamping authority"
+	start_tsa
 	start_daemon
 	say "signing and verifying one message of each kind"
 	all_messages
 	refusals
 	stop_daemon
+	kill "$tsa"
+	tsa=
 	conclude
 	;;
 run)
@@ -129,6 +142,7 @@ run)
 		    $(quote "$epov") verify --client-config $(quote "$client") signed.xml
 
 	TEXT
+	start_tsa
 	exec "$epovd" -config "$config" 9>&-
 	;;
 clean)

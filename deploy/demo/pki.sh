@@ -29,6 +29,15 @@ make_gost_ca() {
 	cat "$dir/root.pem" "$dir/issuing.pem" >"$dir/all.pem"
 }
 
+make_tsa() {
+	local dir=$state/tsa
+	[ -s "$dir/tsa.pem" ] && openssl verify -CAfile "$state/ca/all.pem" "$dir/tsa.pem" >/dev/null && return
+	say "making the certificate of a time-stamping authority"
+	mkdir -p "$dir"
+	request "$dir/tsa" tsa_name -newkey gost2012_256 -pkeyopt "paramset:A" -md_gost12_256
+	issue "$dir/tsa" "$state/ca/issuing" time_stamping 365 -md_gost12_256
+}
+
 make_tls() {
 	local dir=$state/tls ecdsa=(-newkey ec -pkeyopt "ec_paramgen_curve:P-256" -sha256)
 	[ -s "$dir/client.pem" ] && openssl x509 -in "$dir/client.pem" -noout -checkend 86400 >/dev/null && return

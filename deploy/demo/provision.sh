@@ -42,12 +42,12 @@ make_key() {
 	printf "%s\n" "$version" >"$file.issued"
 }
 
-# free_port: one that nobody answers on; the range is outside the ephemeral ports of Linux.
+# free_port: one that nobody answers on, nor on the next; the range is outside the ephemeral ports of Linux.
 free_port() {
 	local port
 	for _ in $(seq 50); do
 		port=$((20000 + $(od -An -N2 -tu2 /dev/urandom) % 10000))
-		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port" || exec 3<>"/dev/tcp/127.0.0.1/$((port + 1))") 2>/dev/null; then
 			echo "$port"
 			return
 		fi
@@ -55,9 +55,10 @@ free_port() {
 	die "no free port found"
 }
 
-# configure PORT: write epovd.yaml and client.yaml for this mode.
+# configure PORT: write epovd.yaml and client.yaml for this mode. The time-stamping authority gets the port after it.
 configure() {
 	config=$state/epovd-$mode.yaml
+	tsa_address=127.0.0.1:$(($1 + 1))
 	client=$state/client-$mode.yaml
 	cat >"$config" <<-YAML
 		listen: 127.0.0.1:$1
@@ -85,6 +86,8 @@ configure() {
 		trust:
 		  anchors: [ca/root.pem]
 		  intermediates: [ca/issuing.pem]
+		timestamps:
+		  urls: [http://127.0.0.1:$(($1 + 1))/]
 		log: {level: info, format: text}
 	YAML
 	cat >"$client" <<-YAML

@@ -50,7 +50,7 @@ all_messages() {
 	sign "$s/smev2-sp.xml" ov smev2 "$s/appdata.xml"
 	xml "SMEV 2 AppData (EP-SP) + EP-OV" "sp, ov" "$s/smev2-sp.xml"
 
-	for kind in enveloped enveloping xades-bes; do
+	for kind in enveloped enveloping xades-bes xades-t; do
 		sign "$s/$kind.xml" ov xml --profile "$kind" "$m/document.xml"
 		verify=(--profile "$kind")
 		xml "XML $kind" ov "$s/$kind.xml"
@@ -67,6 +67,12 @@ all_messages() {
 	judge "CMS detached" ov "$s/detached.p7s" check_cms "$s/detached.p7s" "$m/attachment.bin" detached
 	sign "$s/cades.p7s" sp cms --cades "$m/attachment.bin"
 	judge "CAdES-BES detached" sp "$s/cades.p7s" check_cms "$s/cades.p7s" "$m/attachment.bin" detached cades
+	sign "$s/cades-t.p7s" ov cms --timestamp "$m/attachment.bin"
+	judge "CAdES-T detached" ov "$s/cades-t.p7s" check_cms "$s/cades-t.p7s" "$m/attachment.bin" detached cades
+	sign "$s/two.p7s" sp cms --cades --add-to "$s/detached.p7s" "$m/attachment.bin"
+	judge "CMS, two signers" "ov, sp" "$s/two.p7s" check_cms "$s/two.p7s" "$m/attachment.bin" detached
+	sign "$s/counter.p7s" sp countersign "$s/detached.p7s"
+	judge "CMS, countersigned" "ov, sp" "$s/counter.p7s" check_cms "$s/counter.p7s" "$m/attachment.bin" detached
 	verify=(--content "$m/letter.pdf")
 	sign "$s/letter.pdf.sig" sp cms "$m/letter.pdf"
 	judge "PDF, detached CMS" sp "$s/letter.pdf.sig" check_cms "$s/letter.pdf.sig" "$m/letter.pdf" detached

@@ -31,6 +31,7 @@ type hostOptions struct {
 	Log      *slog.Logger
 	CallTime time.Duration // a call that takes longer hangs
 	Logins   []pin.Login   // of the tokens that are meant to be used; Serial may be unknown and empty
+	Calls    int           // most calls under way at once; 0: 64
 	Serial   bool          // one call at a time, whichever token it is for
 	Sandbox  Sandbox       // what a module in a process of its own may reach; see sandboxOf
 }

@@ -60,34 +60,44 @@ func serve(pins string) int {
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
 	_ = unix.SetNonblock(controlDescriptor, true)
 	c := &child{control: &control{os.NewFile(controlDescriptor, "control")}}
+	// The library has its turn elsewhere, so that signs of life are given, and the parent's end is noticed, while it works.
+	commands := make(chan message)
+	go func() {
+		for m := range commands {
+			if code, over := c.obey(m, hidden); over {
+				os.Exit(code)
+			}
+		}
+	}()
 	for {
 		m, err := c.control.receive()
-		if err != nil {
+		switch {
+		case err != nil:
+			return exitOrphaned
+		case m.kind != sayAlive:
+			commands <- m
+		case c.control.send(sayAlive, nil) != nil:
 			return exitOrphaned
 		}
-		ok := true
-		switch m.kind {
-		case sayHello:
-			ok = c.hello(m, hidden)
-		case sayInitialise:
-			ok = c.answer(m.kind, c.initialise(), nil)
-		case sayOpen:
-			ok = c.open(m.body)
-		case sayAlive:
-			ok = c.control.send(sayAlive, nil) == nil
-		case sayEnd:
-			err := c.end()
-			if c.answer(m.kind, err, nil) {
-				return exitEnded
-			}
-			ok = false
-		default:
-			ok = false
-		}
-		if !ok {
-			return exitConfused
+	}
+}
+
+// obey does what the parent says; over: the process ends with this code.
+func (c *child) obey(m message, hidden bool) (code int, over bool) {
+	ok := false
+	switch m.kind {
+	case sayHello:
+		ok = c.hello(m, hidden)
+	case sayInitialise:
+		ok = c.answer(m.kind, c.initialise(), nil)
+	case sayOpen:
+		ok = c.open(m.body)
+	case sayEnd:
+		if c.answer(m.kind, c.end(), nil) {
+			return exitEnded, true
 		}
 	}
+	return exitConfused, !ok
 }
 
 // hide keeps the process from dumping core and from being traced, for a start.

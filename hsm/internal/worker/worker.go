@@ -227,6 +227,7 @@ func (w *Worker) cause(err error) error {
 
 // listen takes what comes by the control socket, until it ends.
 func (w *Worker) listen() {
+	var signs int64
 	for {
 		m, err := w.control.receive()
 		if err != nil {
@@ -239,6 +240,10 @@ func (w *Worker) listen() {
 		}
 		switch m.kind {
 		case sayAlive:
+			if signs++; signs > w.tick.Load() { // each tick asks for one
+				w.Kill(errors.New("it says more than it was asked"))
+				return
+			}
 			w.alive.Store(w.tick.Load())
 		default:
 			select {

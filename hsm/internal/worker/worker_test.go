@@ -419,3 +419,22 @@ func TestSignAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a signature", n)
 	}
 }
+
+// A library that takes its time to initialise is no hanging process, and one that hangs there is given up.
+func TestSlowInitialize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: longer than signs of life are waited for")
+	}
+	faulty := softhsm.NewFaulty(t)
+	faulty.Set("call C_Initialize delay=7s")
+	s := newStand(t, faulty.Token, func(o *Options) { o.CallTime = time.Second })
+	if _, err := s.Slots(); err != nil {
+		t.Error(err)
+	}
+	faulty.Set("call C_Initialize hang")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := s.supply.Take(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}

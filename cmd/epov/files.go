@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/signer/cms"
 )
 
 // maxInput bounds what is read into memory; the daemon's own limit, 16 MiB by default, is below it.
@@ -125,4 +127,16 @@ func absolutePath(name string) (string, error) {
 		return "", err
 	}
 	return path, nil
+}
+
+// unwrapCMS returns the BER inside PEM or base64, and anything else as it is.
+func unwrapCMS(data []byte) ([]byte, error) {
+	data, err := unarmour(data, "PKCS7", "CMS")
+	if err != nil || bytes.HasPrefix(data, []byte{0x30}) {
+		return data, err
+	}
+	if message, err := cms.Decode(data); err == nil {
+		return message, nil
+	}
+	return data, nil // its reader says what is wrong
 }

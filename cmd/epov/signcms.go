@@ -86,7 +86,7 @@ func (c *signCMSCmd) save(con *console, message []byte) error {
 		if err != nil {
 			return err
 		}
-		if data, err = unarmour(data, "PKCS7", "CMS"); err != nil {
+		if data, err = unwrapCMS(data); err != nil {
 			return err
 		}
 		if message, err = cms.Merge(data, message); err != nil {
@@ -162,7 +162,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	if data, err = unarmour(data, "PKCS7", "CMS"); err != nil {
+	if data, err = unwrapCMS(data); err != nil {
 		return err
 	}
 	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {

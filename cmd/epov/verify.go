@@ -167,7 +167,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	if v.Profile != "" || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
 		return usagef("--profile, --target, --require and --attachments are for XML signatures")
 	}
-	message, err := unarmour(message, "PKCS7", "CMS")
+	message, err := unwrapCMS(message)
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ free_port() {
 # configure PORT: write epovd.yaml and client.yaml for this mode. The time-stamping authority gets the port after it.
 configure() {
 	config=$state/epovd-$mode.yaml
+	# shellcheck disable=SC2034 # demo.sh starts the authority there
 	tsa_address=127.0.0.1:$(($1 + 1))
 	client=$state/client-$mode.yaml
 	cat >"$config" <<-YAML

@@ -14,6 +14,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/internal/vectors"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/trust"
 )
@@ -232,6 +233,26 @@ func TestCountersignatures(t *testing.T) {
 		verdicts[counters[1-nested].name] != report.Valid {
 		t.Errorf("%v", verdicts)
 	}
+	// A countersignature takes a time-stamp of its own.
+	ca := testpki.NewCA(t, gost.GOST2012_256, "CryptoPro-A")
+	stamped, err := AddTimeStamp(message, newToken(t, ca, counters[nested].signature, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := policy
+	with.Trust = trust.New(append(slices.Clone(anchors), ca.Certificate), nil)
+	stamps := 0
+	for _, s := range mustVerify(t, stamped, with).Signatures {
+		if s.Verdict() != report.Valid {
+			t.Errorf("%s: %+v", s.Name, s.Checks)
+		}
+		if len(s.TimeStamps) > 0 && s.Name != "SignerInfo 1" {
+			stamps++
+		}
+	}
+	if stamps != 1 {
+		t.Errorf("%d countersignatures are stamped", stamps)
+	}
 	// OpenSSL does not look at them, and is not disturbed either.
 	dir := t.TempDir()
 	for name, data := range map[string][]byte{"m": message, "c": content, "roots.pem": testpki.PEM(anchors...)} {
@@ -282,4 +303,37 @@ func TestCountersignatureForged(t *testing.T) {
 	if _, err := Verify(signers[1].sign(t, Countersignature, Input{Content: message}), limited); !errors.As(err, &e) || e.Code != report.CMSLimit {
 		t.Errorf("more signers than the limit: %v", err)
 	}
+}
+
+// FuzzAssemble: a message taken apart and put together again says what it said, with the same octets in its signers.
+func FuzzAssemble(f *testing.F) {
+	for _, v := range readVectors(f) {
+		f.Add(v.message(f))
+	}
+	f.Fuzz(func(t *testing.T, message []byte) {
+		policy := Policy{Time: time.Unix(vectors.Time, 0), Limits: Limits{Size: 1 << 16, Signers: 4}}
+		want, err := Verify(message, policy)
+		if err != nil {
+			return
+		}
+		sd := mustParse(t, message)
+		again := sd.assembly().message(nil)
+		got, err := Verify(again, policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Integrity() != want.Integrity() || len(got.Signatures) != len(want.Signatures) {
+			// An element that comes twice in a SET is written once.
+			if twice := slices.ContainsFunc(sd.signers[:max(len(sd.signers)-1, 0)], func(s signerInfo) bool {
+				return bytes.Equal(s.raw, sd.signers[len(sd.signers)-1].raw)
+			}); !twice && len(sd.signers) < 3 {
+				t.Fatalf("%s of %d became %s of %d", want.Integrity(), len(want.Signatures), got.Integrity(), len(got.Signatures))
+			}
+		}
+		for i := range sd.signers {
+			if !bytes.Contains(again, sd.signers[i].raw) {
+				t.Fatalf("signer %d has not kept its octets", i)
+			}
+		}
+	})
 }

@@ -302,6 +302,9 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 		}
 		in = true
 		d.say("pin.accepted", subject, "the token took the PIN")
+		if isFactoryPIN(i.Vendor, t.PIN) {
+			d.say("pin.factory", subject, "it is the one that every token of %s leaves the factory with", i.Vendor.Title)
+		}
 	}
 	d.keys(subject, reader{h, s, i.Vendor}, t.Name, in)
 }

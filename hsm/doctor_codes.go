@@ -50,6 +50,7 @@ var diagnoses = map[string]diagnosis{
 	"pin.memory":        {Note, "raise LimitMEMLOCK of the unit"},
 	"pin.not-tried":     {Note, "`epov doctor --login` makes one try under the rules of the PIN, and proves the keys by signatures"},
 	"pin.refused":       {Fault, "do not try again before it is clear which PIN is right"},
+	"pin.factory":       {Fault, "change it before the token is used: `epov pin change`"},
 	"pin.accepted":      {Good, ""},
 
 	"tpm.unseals":     {Good, ""},

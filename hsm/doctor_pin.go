@@ -183,3 +183,14 @@ func (d *doctor) fileTimes() (times []fileTime) {
 	}
 	return times
 }
+
+func isFactoryPIN(v *Vendor, s PINSource) bool {
+	p, err := s.Read()
+	if err != nil {
+		return false
+	}
+	if s.Value == (PIN{}) {
+		defer p.Wipe()
+	}
+	return v.isFactory(p)
+}

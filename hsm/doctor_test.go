@@ -318,3 +318,29 @@ func TestDoctorOnShim(t *testing.T) {
 		t.Errorf("%v", findings)
 	}
 }
+
+// A PIN that everybody knows is told of, and not set.
+func TestFactoryPIN(t *testing.T) {
+	soft := softhsm.NewFaulty(t)
+	known := NewPIN([]byte("12345678"))
+	options := InitOptions{Label: "fresh", SOPIN: NewPIN([]byte("so-secret")), UserPIN: known, StateDir: filepath.Join(t.TempDir(), "state")}
+	soft.Set("manufacturer Aktiv Co.", "model Rutoken ECP")
+	_, err := InitToken(soft.Module, options)
+	wantKind(t, err, Invalid)
+	if !strings.Contains(err.Error(), "leave the factory with") {
+		t.Error(err)
+	}
+	soft.Set()
+	if _, err := InitToken(soft.Module, options); err != nil {
+		t.Fatal(err)
+	}
+	soft.Set("manufacturer Aktiv Co.", "model Rutoken ECP")
+	cfg := TokenConfig{Name: "main", Module: soft.Module, Label: "fresh", PIN: PINValue(known), StateDir: options.StateDir}
+	findings := Examine(t.Context(), Examination{Tokens: []TokenConfig{cfg}, LogIn: true}, slog.New(slog.DiscardHandler))
+	if find(findings, "pin.factory") == nil || find(findings, "pin.accepted") == nil {
+		t.Errorf("%v", findings)
+	}
+	cfg.PIN = PINValue(known)
+	_, err = ChangePIN(t.Context(), cfg, known)
+	wantKind(t, err, Invalid)
+}

@@ -156,6 +156,9 @@ func setPINOn(ctx context.Context, module p11.Module, cfg TokenConfig, next PIN,
 	if raw := found.raw; !pin.Fits(raw, next) {
 		return found, &Error{Kind: Invalid, Err: fmt.Errorf("the new PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN)}
 	}
+	if found.Vendor.isFactory(next) {
+		return found, &Error{Kind: Invalid, Err: errors.New("the new PIN is the one that such tokens leave the factory with")}
+	}
 	session, err := module.OpenSession(found.Slot, true)
 	if err != nil {
 		return found, err

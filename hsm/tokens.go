@@ -157,6 +157,9 @@ func initToken(m p11.Module, o InitOptions) (TokenInfo, error) {
 	if raw := chosen.raw; !pin.Fits(raw, o.UserPIN) || !pin.Fits(raw, o.SOPIN) {
 		return refuse(Invalid, fmt.Sprintf("a PIN's length is outside the token's %d to %d", raw.MinPIN, raw.MaxPIN))
 	}
+	if chosen.Vendor.isFactory(o.UserPIN) {
+		return refuse(Invalid, "the user PIN is the one that such tokens leave the factory with")
+	}
 	if chosen.Initialised {
 		err = erase(m, chosen, o)
 	} else { // the PIN is set, not tried; an empty token may show flags, and means nothing by them

@@ -50,8 +50,6 @@ type Vendor struct {
 
 	// Reinitialise allows C_Finalize and C_Initialize as a remedy.
 	Reinitialise bool
-	// SelfTest has each key sign random octets before it serves.
-	SelfTest bool
 
 	Sandbox Sandbox
 
@@ -164,4 +162,13 @@ func vendorOf(i p11.TokenInfo) *Vendor {
 func (v *Vendor) outcome(code p11.Error) (o outcome, ok bool) {
 	o, ok = v.codes[code]
 	return o, ok
+}
+
+// isFactory tells whether a PIN is one that the vendor's tokens are delivered with.
+func (v *Vendor) isFactory(p PIN) bool {
+	return slices.ContainsFunc(v.FactoryPINs, func(known string) bool {
+		factory := NewPIN([]byte(known))
+		defer factory.Wipe()
+		return factory.Equal(p)
+	})
 }

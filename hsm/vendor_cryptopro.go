@@ -28,7 +28,6 @@ var cryptoPro = Vendor{
 	Health:       ByTokenInfo, // assumed
 	HealthEvery:  time.Second, // assumed
 	Reinitialise: true,        // assumed
-	SelfTest:     true,        // assumed
 
 	Sandbox: Sandbox{ // assumed: the CSP's folders, cards through pcscd, and its own HSM through the network
 		Families: []string{"unix", "inet", "inet6"},

@@ -28,7 +28,6 @@ var esmart = Vendor{
 	Health:       ByTokenInfo,            // assumed
 	HealthEvery:  500 * time.Millisecond, // assumed
 	Reinitialise: true,                   // assumed
-	SelfTest:     true,                   // assumed
 
 	Sandbox: smartCard,
 }

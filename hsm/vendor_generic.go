@@ -28,7 +28,6 @@ var generic = Vendor{
 	Health:       ByTokenInfo,
 	HealthEvery:  time.Second,
 	Reinitialise: true,
-	SelfTest:     true,
 
 	Sandbox: Sandbox{
 		Families: []string{"unix", "inet", "inet6", "netlink"},

@@ -29,7 +29,6 @@ var jaCarta = Vendor{
 	Health:       ByTokenInfo,            // assumed
 	HealthEvery:  500 * time.Millisecond, // assumed
 	Reinitialise: true,                   // assumed; C_Initialize checks the library's integrity and takes its time
-	SelfTest:     true,                   // assumed
 
 	Sandbox: smartCard,
 

@@ -27,7 +27,6 @@ var openSC = Vendor{
 	Health:       ByTokenInfo, // issue OpenSC#1771: C_GetSessionInfo goes to the card
 	HealthEvery:  time.Second, // assumed
 	Reinitialise: true,        // issues OpenSC#1935, #3241
-	SelfTest:     true,        // assumed
 
 	Sandbox: smartCard,
 }

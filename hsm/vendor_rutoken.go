@@ -33,7 +33,6 @@ var rutoken = Vendor{
 	Health:       ByTokenInfo,            // device: polling is steadier than C_WaitForSlotEvent
 	HealthEvery:  500 * time.Millisecond, // assumed
 	Reinitialise: true,                   // assumed: a restart of pcscd needs it
-	SelfTest:     true,                   // assumed
 
 	Sandbox: smartCard,
 

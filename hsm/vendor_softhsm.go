@@ -27,7 +27,6 @@ var softHSM = Vendor{
 	Health:             ByTokenInfo,            // proved: without cost
 	HealthEvery:        500 * time.Millisecond, // proved
 	Reinitialise:       true,                   // proved: 300 cycles without growth
-	SelfTest:           true,                   // proved necessary: stock SoftHSM signs on another curve than the key's
 
 	Sandbox: Sandbox{
 		Read:        []string{"/etc/softhsm", "/etc/ssl", "/usr/lib", "/usr/share"}, // proved: OpenSSL's engine is loaded late

@@ -30,7 +30,6 @@ var vipNet = Vendor{
 	Health:       ByTokenInfo, // assumed
 	HealthEvery:  time.Second, // assumed
 	Reinitialise: true,        // assumed: sessions of a network HSM may die of idleness, and only that helps
-	SelfTest:     true,        // assumed
 
 	Sandbox: Sandbox{ // assumed
 		Families: []string{"unix", "inet", "inet6"},

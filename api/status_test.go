@@ -37,7 +37,7 @@ func TestEveryCodeIsMapped(t *testing.T) {
 			t.Errorf("%s is %s", info.Code, k.code)
 		}
 		if _, ok := epovpb.ErrorReason_value[Reason(info.Code)]; !ok {
-			t.Logf("%s is not in ErrorReason", Reason(info.Code))
+			t.Errorf("%s is not in ErrorReason", Reason(info.Code))
 		}
 		err := fmt.Errorf("wrapped: %w", &report.Error{
 			Code: info.Code, Place: report.Place{Offset: 7, End: 9, Line: 3, Column: 5, Path: "/a/b"}, Message: "told",

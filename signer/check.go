@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/trust/lint"
 	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
@@ -138,7 +141,30 @@ func (s *Service) forecast(key Key) []report.Check {
 	}
 	soon(report.CertTime, c.NotAfter, "the certificate ends soon, on %s")
 	soon(report.CertKeyPeriod, c.PrivateKeyNotAfter, "the key may sign until %s only")
-	return out
+	return append(out, form(c)...)
+}
+
+// form sums up how the certificate deviates from the form of qualified ones; `epov cert lint` has it in full.
+func form(c *gost.Certificate) []report.Check {
+	const most = 3
+	var codes []string
+	count := 0
+	for _, f := range lint.Check(c) {
+		if f.Severity != lint.Error {
+			continue
+		}
+		if count++; count <= most {
+			codes = append(codes, f.Code)
+		}
+	}
+	if count == 0 {
+		return nil
+	}
+	if count > most {
+		codes = append(codes, "…")
+	}
+	return []report.Check{{Code: report.CertForm, Status: report.Failed, Message: fmt.Sprintf(
+		"the certificate deviates in %d points from the form of qualified certificates (FSB order 795): %s", count, strings.Join(codes, ", "))}}
 }
 
 func failed(err error) report.Check {

@@ -344,6 +344,8 @@ const (
 	ErrorReason_MESSAGE_FORM ErrorReason = 63
 	// An identifier of the message is not as SMEV wants it.
 	ErrorReason_MESSAGE_IDENTIFIER ErrorReason = 64
+	// The certificate is not of the form of qualified certificates.
+	ErrorReason_CERTIFICATE_FORM ErrorReason = 65
 )
 
 // Enum value maps for ErrorReason.
@@ -414,6 +416,7 @@ var (
 		62: "TIMESTAMP_UNAVAILABLE",
 		63: "MESSAGE_FORM",
 		64: "MESSAGE_IDENTIFIER",
+		65: "CERTIFICATE_FORM",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -481,6 +484,7 @@ var (
 		"TIMESTAMP_UNAVAILABLE":    62,
 		"MESSAGE_FORM":             63,
 		"MESSAGE_IDENTIFIER":       64,
+		"CERTIFICATE_FORM":         65,
 	}
 )
 
@@ -3634,7 +3638,7 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
-	"\x0eKEY_STATE_AWAY\x10\x03*\xd9\n" +
+	"\x0eKEY_STATE_AWAY\x10\x03*\xef\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
@@ -3706,7 +3710,8 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x0eTIMESTAMP_TIME\x10=\x12\x19\n" +
 	"\x15TIMESTAMP_UNAVAILABLE\x10>\x12\x10\n" +
 	"\fMESSAGE_FORM\x10?\x12\x16\n" +
-	"\x12MESSAGE_IDENTIFIER\x10@2\x94\x02\n" +
+	"\x12MESSAGE_IDENTIFIER\x10@\x12\x14\n" +
+	"\x10CERTIFICATE_FORM\x10A2\x94\x02\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

@@ -71,6 +71,8 @@ const (
 	CertPolicy    Code = "certificate.policy"     // a certificate policy that is demanded, such as a class of protection, is missing
 	CertRevoked   Code = "certificate.revoked"    // a certificate of the path was revoked before the time that counts
 
+	CertForm Code = "certificate.form" // not as FSB order 795 wants qualified certificates
+
 	// CertRevocation: whether a certificate was revoked is demanded to be known, and is not.
 	CertRevocation Code = "certificate.revocation"
 )
@@ -128,7 +130,7 @@ func (c Code) Info() Info {
 // AboutTrust reports whether the code is about the signer's certificate rather than about the signature.
 func (c Code) AboutTrust() bool {
 	switch c {
-	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation, TimeStampTrust:
+	case CertTime, CertKeyPeriod, CertUsage, CertExtension, CertPath, CertPolicy, CertRevoked, CertRevocation, CertForm, TimeStampTrust:
 		return true
 	}
 	return false

@@ -115,6 +115,9 @@ var Codes = []Info{
 	{CertRevocation, "whether a certificate was revoked is not known",
 		"не удалось установить, не отозван ли сертификат: нет актуального списка отзыва (CRL) или ответа OCSP", faultSignature},
 
+	{CertForm, "the certificate is not of the form of qualified certificates",
+		"сертификат не соответствует форме квалифицированного сертификата (приказ ФСБ России № 795)", ""},
+
 	{MessageForm, "the message is not as SMEV wants it",
 		"сообщение оформлено не так, как требует СМЭВ", ""},
 	{MessageIdentifier, "an identifier of the message is not as SMEV wants it",

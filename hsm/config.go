@@ -92,11 +92,15 @@ func (c TokenConfig) login(serial string) pin.Login {
 // DefaultCallTime is used while the vendor is not known.
 const DefaultCallTime = 10 * time.Second
 
+// callsBeside are those of a token that no worker makes: logging in, looking after it, listing keys.
+const callsBeside = 8
+
 // optionsOf is what the tokens of one module want of it.
 func optionsOf(tokens []TokenConfig, log *slog.Logger) hostOptions {
 	o := hostOptions{Log: log}
 	for _, t := range tokens {
 		o.Logins = append(o.Logins, t.login(t.Serial))
+		o.Calls += t.Sessions + callsBeside
 		o.Sandbox = o.Sandbox.join(sandboxOf(t.Vendor, t.Sandbox))
 		o.Serial = o.Serial || t.Vendor != nil && t.Vendor.Serialise
 		o.CallTime = max(o.CallTime, t.CallTime)

@@ -172,6 +172,20 @@ func TestProcess(t *testing.T) {
 			t.Errorf("the PIN is in %s", name)
 		}
 	}
+	// The module runs in children, of which there are one at work and a spare; the daemon itself has not seen the PIN.
+	workers := children(t, cmd.Process.Pid)
+	if len(workers) == 0 {
+		t.Error("the module has no process of its own")
+	}
+	for _, pid := range workers {
+		status := read(t, fmt.Sprintf("/proc/%d/status", pid))
+		if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Seccomp:\t2") || !strings.Contains(status, "CapEff:\t0000000000000000") {
+			t.Errorf("a worker is not confined:\n%s", status)
+		}
+	}
+	if maps, err := os.ReadFile(proc + "maps"); err != nil && os.Geteuid() == 0 || strings.Contains(string(maps), "softhsm") {
+		t.Error("the module is in the daemon itself", err)
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -184,9 +198,39 @@ func TestProcess(t *testing.T) {
 	if strings.Contains(log.String(), pin) {
 		t.Error("the PIN is in the log")
 	}
+	for _, pid := range workers {
+		if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+			t.Errorf("worker %d is left: %v", pid, err)
+		}
+	}
 	if !strings.Contains(log.String(), "INSECURE") {
 		t.Error("nobody warns")
 	}
+}
+
+// children are the processes that a process has started.
+func children(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		var pid, its int
+		var state string
+		_, rest, _ := strings.Cut(string(data), ") ")
+		if _, err := fmt.Sscan(string(data), &pid); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(rest, &state, &its); err == nil && its == parent {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 func read(t *testing.T, name string) string {

@@ -78,7 +78,7 @@ func (c *Config) readTokens(root, v value) {
 
 // readSandbox reads what a module's process may reach besides what its vendor's profile says.
 func (c *Config) readSandbox(v value) hsm.Sandbox {
-	at := v.mapping("off", "read", "write", "devices", "sockets", "families", "environment")
+	at := v.mapping("off", "demand", "read", "write", "devices", "sockets", "families", "ports", "environment")
 	paths := func(v value) []string {
 		list := v.texts()
 		for i := range list {
@@ -86,9 +86,17 @@ func (c *Config) readSandbox(v value) hsm.Sandbox {
 		}
 		return list
 	}
+	var ports []uint16
+	for _, item := range at("ports").list() {
+		ports = append(ports, uint16(item.number(1, 1<<16-1)))
+	}
+	var families []string
+	for _, item := range at("families").list() {
+		families = append(families, item.choice("unix", "inet", "inet6", "netlink"))
+	}
 	return hsm.Sandbox{
-		Off: at("off").flag(), Read: paths(at("read")), Write: paths(at("write")), Devices: paths(at("devices")),
-		Sockets: paths(at("sockets")), Families: at("families").texts(), Environment: at("environment").texts(),
+		Off: at("off").flag(), Demand: at("demand").flag(), Ports: ports, Read: paths(at("read")), Write: paths(at("write")), Devices: paths(at("devices")),
+		Sockets: paths(at("sockets")), Families: families, Environment: at("environment").texts(),
 	}
 }
 

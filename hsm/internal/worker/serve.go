@@ -144,7 +144,7 @@ func (c *child) answer(kind byte, err error, body any) bool {
 // hello learns what the worker is for, confines it and loads the library, so that what is left to do is C_Initialize.
 func (c *child) hello(m message, hidden bool) bool {
 	var h hello
-	if c.area != nil || json.Unmarshal(m.body, &h) != nil || h.Version != version || h.Places < 1 || h.Places > maxCalls {
+	if c.area != nil || json.Unmarshal(m.body, &h) != nil || h.Version != version || h.Places < 1 || h.Places > MaxCalls {
 		return false
 	}
 	a, err := mapArea(areaDescriptor, h.Places)

@@ -163,16 +163,20 @@ func (s *Supply) pause(ctx context.Context) error {
 // Close ends the spare and takes the PINs back. Workers that were given are their takers'.
 func (s *Supply) Close() {
 	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if s.closed {
+	spare, closed := s.spare, s.closed
+	s.spare, s.closed = nil, true
+	s.mutex.Unlock()
+	if closed {
 		return
-	}
-	s.closed = true
-	if s.spare != nil {
-		s.spare.Kill(ErrClosed)
-		s.spare = nil
 	}
 	for _, shared := range s.shared {
 		shared.file.Close()
+	}
+	if spare != nil {
+		spare.Kill(ErrClosed)
+		select {
+		case <-spare.gone:
+		case <-time.After(time.Second): // a driver may hold it
+		}
 	}
 }

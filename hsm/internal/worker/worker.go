@@ -41,9 +41,11 @@ type Options struct {
 	Log      *slog.Logger // what the child has to say goes there too; default: nowhere
 }
 
+// MaxCalls is the most that Options.Calls may be.
+const MaxCalls = 4096
+
 const (
 	defaultCalls    = 64
-	maxCalls        = 1100 // sessions of a token and what is done beside them
 	defaultCallTime = time.Minute
 	startTime       = 30 * time.Second // for a child to come up, and for C_Initialize
 	ticksPerCall    = 8                // how finely a call's time is measured
@@ -59,7 +61,7 @@ func (o Options) checked() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Calls < 1 || o.Calls > maxCalls || o.CallTime < 0 {
+	if o.Calls < 1 || o.Calls > MaxCalls || o.CallTime < 0 {
 		return o, errors.New("worker: calls or their time are out of range")
 	}
 	err := o.Sandbox.check()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -117,5 +118,16 @@ func TestShort(t *testing.T) {
 	err := statusOf(report.Errorf(report.XMLSyntax, place, "told"), "document", "").Proto()
 	if n := len(err.String()); n > 8000 {
 		t.Errorf("%d bytes of error", n)
+	}
+}
+
+// The token's own estimate replaces the general hint, where a retry may help at all.
+func TestRetryAfter(t *testing.T) {
+	for code, want := range map[report.Code]time.Duration{report.Overload: 70 * time.Millisecond, report.TokenPIN: 0} {
+		s := statusOf(&report.Error{Code: code, Message: "no", RetryAfter: 70 * time.Millisecond}, "document", "").Err()
+		retry := detail[errdetails.RetryInfo](s)
+		if got := retry.GetRetryDelay().AsDuration(); got != want {
+			t.Errorf("%s: retry after %v, want %v", code, got, want)
+		}
 	}
 }

@@ -31,7 +31,7 @@ type TokenConfig struct {
 
 	Sessions  int // most sessions at work at once, the anchor apart; default: the vendor's
 	Queue     int // most requests that wait; default DefaultQueue; negative: none waits
-	FlowQueue int // most requests of one client that wait; default: half of Queue
+	FlowQueue int // most requests of one client that wait; default: Queue
 
 	// StateDir keeps what must survive a restart: which PINs the token has refused. Required; made when it is missing.
 	StateDir string
@@ -62,7 +62,7 @@ func (c TokenConfig) checked() (TokenConfig, error) {
 	}
 	c.Queue = max(c.Queue, 0)
 	if c.FlowQueue <= 0 {
-		c.FlowQueue = max(c.Queue/2, 1)
+		c.FlowQueue = c.Queue
 	}
 	c.FlowQueue = min(c.FlowQueue, c.Queue)
 	if c.Name == "" {

@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	firstPause = 50 * time.Millisecond  // between two tries to get a token back
-	lastPause  = 400 * time.Millisecond // to which they grow: a token that is plugged in again serves within a second
-	askPause   = 15 * time.Second       // while the PIN waits for an operator
-	absence    = 3 * time.Second        // after which a module is restarted in case it no longer sees what is there
-	tickTime   = 100 * time.Millisecond // of housekeeping
-	trimTime   = time.Minute            // after which an idle session is closed
-	growTime   = 30 * time.Second       // after which a token that was short of sessions is asked for one more
+	firstPause   = 50 * time.Millisecond  // between two tries to get a token back
+	lastPause    = 400 * time.Millisecond // to which they grow: a token that is plugged in again serves within a second
+	askPause     = 15 * time.Second       // while the PIN waits for an operator
+	settingPause = 2 * time.Second        // while the configuration contradicts what is there
+	absence      = 3 * time.Second        // after which a module is restarted in case it no longer sees what is there
+	tickTime     = 100 * time.Millisecond // of housekeeping
+	trimTime     = time.Minute            // after which an idle session is closed
+	loginTime    = 10 * time.Second       // the least that a login may take
+	growTime     = 30 * time.Second       // after which a token that was short of sessions is asked for one more
 )
 
 // keep is the keeper: it opens the token, puts right what clerks find wrong, and looks after the lane. It ends when stop is
@@ -72,6 +74,9 @@ func (l *lane) recover() {
 		what := l.wanted
 		l.mutex.Unlock()
 		err := l.climb(what)
+		if errors.Is(err, errHung) && l.cfg.Isolation != InProcess {
+			l.lib.kill(err)
+		}
 		if l.stopped() {
 			l.settle()
 			return
@@ -104,6 +109,9 @@ func (l *lane) afterwards(what remedy, err error, gap *time.Duration, restarted 
 	defer l.mutex.Unlock()
 	soon, early := errors.AsType[errSoon](err)
 	o := l.vendor.classify(err)
+	if errors.Is(err, errHung) && l.cfg.Isolation != InProcess {
+		o = outcome{restart, Away} // it was killed
+	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Kind == PINRefused || o.kind == PINRefused {
 		l.wanted = reopen
 		l.become(Locked, err)
@@ -126,6 +134,9 @@ func (l *lane) afterwards(what remedy, err error, gap *time.Duration, restarted 
 	l.wanted = reopen
 	wait := *gap + rand.N(*gap/4+1)
 	*gap = min(*gap*2, lastPause)
+	if o.kind == Config || o.kind == Ambiguous {
+		wait = settingPause
+	}
 	if early {
 		wait = min(max(soon.wait, firstPause), lastPause)
 	}
@@ -216,9 +227,20 @@ func (l *lane) climb(what remedy) error {
 	return nil
 }
 
+// callTime is after what a call counts as hung.
+func (l *lane) callTime() time.Duration {
+	switch {
+	case l.cfg.CallTime > 0:
+		return l.cfg.CallTime
+	case l.vendor != nil && l.vendor.CallTime > 0:
+		return l.vendor.CallTime
+	}
+	return l.lib.opts.CallTime
+}
+
 // patience is the time for a few calls of the module.
 func (l *lane) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, 2*l.lib.opts.CallTime)
+	return context.WithTimeout(ctx, max(2*l.callTime(), 2*time.Second))
 }
 
 // logInAgain restores a login that was lost.
@@ -251,7 +273,8 @@ func (l *lane) logInAgain(ctx context.Context) error {
 
 // logIn makes one try.
 func (l *lane) logIn(ctx context.Context, at place, anchor p11.Session) error {
-	short, cancel := l.patience(ctx)
+	// The record of tries has its own slow hash, and other processes their turns.
+	short, cancel := context.WithTimeout(ctx, max(2*l.callTime(), loginTime))
 	defer cancel()
 	login := l.cfg.login(l.info.Serial)
 	login.FlagsTrusted = l.vendor.PINFlagsTrusted
@@ -317,7 +340,7 @@ func (l *lane) open(ctx context.Context) (tested bool, err error) {
 
 // quiesce waits a little for those at work, and closes what is open in a living instance.
 func (l *lane) quiesce(ctx context.Context, i *instance) {
-	for end := time.Now().Add(l.lib.opts.CallTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(l.callTime()); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		l.mutex.Lock()
 		working := l.working
 		l.mutex.Unlock()

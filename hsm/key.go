@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -178,6 +179,12 @@ func (r *replica) prove(ctx context.Context, at place, s p11.Session, epoch uint
 	p, err := do(ctx, at.instance, func() (pair, error) {
 		read := reader{at.instance, s, r.lane.vendor}
 		p, err := read.pair(r.id)
+		if KindOf(err) == KeyNotFound {
+			// Without a login nothing private is seen, and the search says nothing of that.
+			if in, e := at.LoggedIn(s); e != nil || !in {
+				err = cmp.Or(e, error(p11.UserNotLoggedIn))
+			}
+		}
 		if err != nil {
 			return p, err
 		}

@@ -30,8 +30,12 @@ type library struct {
 	hanging atomic.Int32  // calls that were given up and have not returned
 }
 
-// restartPauses are the least times between two starts of one module. They grow while it does not last.
-var restartPauses = [...]time.Duration{0, time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second}
+// startPauses are the least times between two starts of a module that does not last; restartPauses those before one that
+// is alive is ended as a remedy, which disturbs all of its tokens.
+var (
+	startPauses   = []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
+	restartPauses = []time.Duration{0, 5 * time.Second, 15 * time.Second, 30 * time.Second}
+)
 
 const (
 	calm       = time.Minute      // a module that lasted as long has its pauses forgotten
@@ -86,7 +90,7 @@ func (l *library) instance(ctx context.Context) (*instance, error) {
 		}
 		l.end(ctx)
 	}
-	if wait := l.pause(); wait > 0 {
+	if wait := l.pause(startPauses); wait > 0 {
 		return nil, errSoon{wait}
 	}
 	l.starts++
@@ -116,7 +120,7 @@ func (l *library) retire(ctx context.Context, old *instance) error {
 	if l.current == nil || l.current != old {
 		return nil
 	}
-	if wait := l.pause(); wait > 0 && !old.lost() {
+	if wait := l.pause(restartPauses); wait > 0 && !old.lost() {
 		return errSoon{wait}
 	}
 	l.log.Warn("restarting the module", "module", l.path)
@@ -124,22 +128,34 @@ func (l *library) retire(ctx context.Context, old *instance) error {
 	return nil
 }
 
+// kill ends a module in a process of its own that hangs.
+func (l *library) kill(reason error) {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	if l.take(ctx) == nil {
+		if l.current != nil {
+			l.current.Kill(reason)
+		}
+		l.give()
+	}
+}
+
 // pause is what is left of the time between two starts.
-func (l *library) pause() time.Duration {
+func (l *library) pause(pauses []time.Duration) time.Duration {
 	if time.Since(l.started) > calm {
 		l.starts = 0
 	}
 	if l.starts == 0 {
 		return 0
 	}
-	return time.Until(l.started.Add(restartPauses[min(l.starts, len(restartPauses))-1]))
+	return time.Until(l.started.Add(pauses[min(l.starts, len(pauses))-1]))
 }
 
 // end lets calls under way return, or gives them up.
 func (l *library) end(ctx context.Context) {
 	i := l.current
 	l.current = nil
-	if !i.calls.close(min(drainTime, l.opts.CallTime)) {
+	if !i.calls.close(min(drainTime, 2*l.opts.CallTime)) {
 		i.Kill(errors.New("calls did not return"))
 	}
 	if err := i.Close(ctx); err != nil {

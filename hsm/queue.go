@@ -14,6 +14,7 @@ type queue struct {
 
 	size  int
 	now   uint64
+	last  uint64 // the largest tag that a flow without requests may have
 	flows map[string]*flow
 	heap  []*flow // those with requests waiting, the smallest start first
 	again chain   // requests that were taken before and came back: before all others, in order
@@ -104,6 +105,7 @@ func (q *queue) pop() *request {
 	q.now = f.start
 	f.remove(r)
 	f.start += f.step
+	q.last = max(q.last, f.start)
 	if q.size--; f.count == 0 {
 		q.leave(f)
 	} else {
@@ -184,6 +186,9 @@ func (q *queue) flow(name string, weight int) *flow {
 
 // sweep forgets flows whose past no longer counts.
 func (q *queue) sweep() {
+	if len(q.heap) == 0 {
+		q.now = q.last // nobody waits whom the past could concern
+	}
 	for name, f := range q.flows {
 		if f.count == 0 && f.start <= q.now {
 			delete(q.flows, name)

@@ -364,7 +364,7 @@ func TestModuleDies(t *testing.T) {
 			begun := make(chan struct{})
 			var lost atomic.Int32
 			w = atWork(t, hsm.Separate, func(c *hsm.TokenConfig) {
-				c.CallTime = 300 * time.Millisecond
+				c.CallTime = time.Second
 				c.Trace = &hsm.Trace{State: func(_ string, s hsm.State, _ error) {
 					select {
 					case <-begun:

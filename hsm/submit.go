@@ -29,6 +29,9 @@ func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow
 	if err := checkDigest(p.public, digest); err != nil {
 		return nil, err
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Kind: Expired, Op: "sign", Err: err}
+	}
 	r := s.requests.Get().(*request)
 	r.size, r.from = copy(r.digest[:], digest), flow
 	r.taken, r.retried, r.sign, r.err = 0, false, 0, nil

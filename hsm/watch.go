@@ -124,7 +124,7 @@ func (l *lane) keys() []*replica {
 
 // borrow runs f with a session of its own, or with the anchor when the token gives no more.
 func (l *lane) borrow(ctx context.Context, f func(ctx context.Context, s p11.Session) error) error {
-	short, cancel := context.WithTimeout(ctx, 4*l.lib.opts.CallTime)
+	short, cancel := context.WithTimeout(ctx, max(4*l.callTime(), 2*time.Second))
 	defer cancel()
 	at := l.at
 	s, err := do(short, at.instance, func() (p11.Session, error) { return at.OpenSession(at.slot, false) })
@@ -281,18 +281,21 @@ func (l *lane) present() error {
 	return err
 }
 
-// watch gives up clerks whose call hangs in this process: their requests go on without them. A worker process that hangs is
-// killed, and its calls return.
+// watch looks for calls that hang. A module in a process of its own is killed, and its calls return. In this process the
+// clerk is given up, and its request goes on without it.
 func (l *lane) watch(now time.Time) {
-	if l.cfg.Isolation != InProcess {
-		return
-	}
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
+	limit := l.callTime()
+	limit += limit / 2 // a session and a handle may have been needed before
 	for i := 0; i < len(l.crew); i++ {
 		w := l.crew[i]
-		if w.request == nil || now.Sub(w.since) < 2*l.lib.opts.CallTime {
+		if w.request == nil || now.Sub(w.since) < limit {
 			continue
+		}
+		if l.cfg.Isolation != InProcess {
+			w.at.Kill(errHung)
+			return
 		}
 		r := w.request
 		w.dropped, w.request = true, nil

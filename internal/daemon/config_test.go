@@ -78,6 +78,19 @@ func TestFindings(t *testing.T) {
 		{"two PINs", "pin: {credential: pin-main}", "pin: {credential: pin-main, file: pin}", []string{
 			`pin: {: tokens[0].pin: exactly one of file, credential, descriptor and tpm is needed`}},
 		{"no state", "    state_dir", "    # state_dir", []string{`- name: main: tokens[0].state_dir: is missing`}},
+		{"unknown vendor", "    sessions: 4", "    vendor: nobody", []string{`vendor:: tokens[0].vendor: no vendor "nobody"; known are *`}},
+		{"isolation", "    sessions: 4", "    isolation: maybe", []string{`isolation:: tokens[0].isolation: must be one of process, none`}},
+		{"replicas and token", "{version: 1, token: main}", "{version: 1, token: main, replicas: [{token: main}]}", []string{
+			`- {version: 1, token: keys[1].versions[0].token: contradicts replicas`}},
+		{"replica twice", "{version: 1, token: main}", "{version: 1, replicas: [{token: main}, {token: main}]}", []string{
+			`- {version: 1: keys[1].versions[0].replicas[1]: token "main" is named already`}},
+		{"replica nowhere", "{version: 1, token: main}", "{version: 1, replicas: [{token: other}]}", []string{
+			`- {version: 1: keys[1].versions[0].replicas[0].token: no token named "other"`}},
+		{"no replica", "{version: 1, token: main}", "{version: 1, replicas: []}", []string{
+			`- {version: 1: keys[1].versions[0].replicas: names 0 tokens; 1 to 16 are possible`}},
+		{"priority", "priority: low", "priority: lowest", []string{
+			`priority:: clients[1].priority: must be one of normal, high, low`}},
+		{"share", "priority: low", "share: 65", []string{`share:: clients[1].share: *`}},
 		{"neither label nor serial", "    label: EPOV", "", []string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
 		{"two TLS keys", "key: server.key ", "key: server.key\n  key_token: {token: main, id: tls} ", []string{
 			`certificate: server.pem: tls: exactly one of key and key_token is needed`}},

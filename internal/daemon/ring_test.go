@@ -1,10 +1,14 @@
 package daemon
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/signer/report"
 )
 
 func TestWarnOfValidity(t *testing.T) {
@@ -22,5 +26,12 @@ func TestWarnOfValidity(t *testing.T) {
 		if got := log.String(); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", tc.now, got, tc.want)
 		}
+	}
+}
+
+func TestTranslateKeepsTheHint(t *testing.T) {
+	e := translate(fmt.Errorf("sign: %w", &hsm.Error{Kind: hsm.Busy, RetryAfter: 70 * time.Millisecond}))
+	if e.Code != report.Overload || e.RetryAfter != 70*time.Millisecond {
+		t.Errorf("%+v", e)
 	}
 }

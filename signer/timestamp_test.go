@@ -120,3 +120,27 @@ func TestTimeStampOutlivesCertificate(t *testing.T) {
 		}
 	}
 }
+
+// A countersignature is a profile like others: the message is the content, and needs no time-stamp.
+func TestCountersign(t *testing.T) {
+	w := newWorld(t)
+	sign := func(profile string, content []byte) ([]byte, error) {
+		signed, err := w.SignCMS(t.Context(), w.admin, SignCMSRequest{Key: "keys/EXMP01/big", Profile: profile, Content: content})
+		return signed.Bytes, err
+	}
+	message, err := sign("cades-bes-attached", []byte("text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if message, err = sign("countersignature", message); err != nil {
+		t.Fatal(err)
+	}
+	r, err := w.VerifyCMS(t.Context(), w.admin, VerifyCMSRequest{Message: message})
+	if err != nil || r.Verdict() != report.Valid || len(r.Signatures) != 2 || r.Signatures[1].Name != "SignerInfo 1, countersignature 1" {
+		t.Errorf("%v, %+v", err, r)
+	}
+	before := w.ring[2].count
+	if _, err := sign("countersignature", []byte("text")); asError(err).Code != report.CMSSyntax || w.ring[2].count != before {
+		t.Errorf("no message: %v", err)
+	}
+}

@@ -244,5 +244,12 @@ func TestHostileSizes(t *testing.T) {
 		if e, ok := err.(*report.Error); err != nil && (!ok || e.Code != report.CMSLimit && e.Code != report.CMSSyntax) {
 			t.Errorf("%s: %v", name, err)
 		}
+		r, err = VerifyStream(bytes.NewReader(g.message()), policy)
+		if err == nil && r.Verdict() != report.Invalid {
+			t.Errorf("%s, streamed: %s", name, r.Verdict())
+		}
+		if e, ok := err.(*report.Error); err != nil && (!ok || e.Code != report.CMSLimit && e.Code != report.CMSSyntax) {
+			t.Errorf("%s, streamed: %v", name, err)
+		}
 	}
 }

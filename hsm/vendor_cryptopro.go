@@ -35,10 +35,4 @@ var cryptoPro = Vendor{
 		Read:     []string{"/opt/cprocsp", "/etc/opt/cprocsp", "/run/pcscd"},
 		Write:    []string{"/var/opt/cprocsp"},
 	},
-
-	codes: map[p11.Error]outcome{
-		// assumed: a missing licence or container is told by unspecific codes, and stays as it is.
-		p11.GeneralError:   {giveUp, Internal},
-		p11.FunctionFailed: {giveUp, Internal},
-	},
 }

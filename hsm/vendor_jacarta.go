@@ -33,7 +33,7 @@ var jaCarta = Vendor{
 	Sandbox: smartCard,
 
 	codes: map[p11.Error]outcome{ // header
-		p11.VendorDefined + 0x19: {giveUp, Busy},     // the device is busy
+		p11.VendorDefined + 0x19: {pause, Busy},      // the device is busy
 		p11.VendorDefined + 0x23: {giveUp, Internal}, // broken state
 		p11.VendorDefined + 0x28: {giveUp, Config},   // certified mode
 		p11.VendorDefined + 0x2A: {giveUp, Config},   // secure messaging required

@@ -35,11 +35,6 @@ var rutoken = Vendor{
 	Reinitialise: true,                   // assumed: a restart of pcscd needs it
 
 	Sandbox: smartCard,
-
-	codes: map[p11.Error]outcome{
-		// issue OpenSC#693: the signing applet is not initialised. It does not pass by itself.
-		p11.GeneralError: {giveUp, Internal},
-	},
 }
 
 // smartCard is the way to a card through pcscd, which alone opens the device. assumed: the modules depend on pcsc-lite.

@@ -33,10 +33,4 @@ var softHSM = Vendor{
 		Write:       []string{"/var/lib/softhsm"},                                   // doc: Debian's folder of tokens
 		Environment: []string{"SOFTHSM2_CONF"},                                      // proved: names the folder of tokens
 	},
-
-	codes: map[p11.Error]outcome{
-		// proved: a token removed from the disk, and everything of GOST while OpenSSL's engine is missing. Not a fault of one
-		// session: once more on the same module would give the same.
-		p11.GeneralError: {giveUp, Internal},
-	},
 }

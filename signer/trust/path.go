@@ -40,7 +40,7 @@ func (s *Store) checkPath(q Question) ([]*gost.Certificate, report.Check) {
 		return path, check
 	}
 	anchor := path[len(path)-1]
-	check.Message = fmt.Sprintf("the path of %d certificates ends at the trust anchor %s", len(path), anchor.Subject)
+	check.Message = fmt.Sprintf("the path of %d certificates ends at the trust anchor %s", len(path), search.set.name(anchor))
 	return path, check
 }
 
@@ -91,13 +91,12 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 			return nil
 		}
 		s.budget--
-		link := fmt.Sprintf("%s, issued by %s", title(path), issuer.Subject)
 		if err := s.store.keys.CheckSignature(last, issuer); err != nil {
-			s.fail(len(path), 1, fmt.Sprintf("%s: %v", link, err))
+			s.fail(len(path), 1, fmt.Sprintf("%s, issued by %s: %v", title(path), issuer.Subject, err))
 			continue
 		}
 		if err := s.mayIssue(issuer, path); err != nil {
-			s.fail(len(path), 5, fmt.Sprintf("%s: the issuer %v", link, err))
+			s.fail(len(path), 5, fmt.Sprintf("%s, issued by %s: the issuer %v", title(path), issuer.Subject, err))
 			continue
 		}
 		if whole := s.extend(append(slices.Clone(path), issuer)); whole != nil {
@@ -112,6 +111,14 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 		s.fail(len(path), 0, fmt.Sprintf("the issuer of %s is not known: %s", title(path), last.Issuer))
 	}
 	return nil
+}
+
+// name is the subject of a certificate, from memory where it is known.
+func (s *set) name(c *gost.Certificate) string {
+	if known, ok := s.shown[c]; ok {
+		return known.Subject
+	}
+	return c.SubjectString()
 }
 
 // whole checks what takes a whole path to be checked.

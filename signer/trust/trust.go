@@ -93,6 +93,7 @@ type set struct {
 	anchors    map[string]bool // by DER
 	known      map[string][]*gost.Certificate
 	accredited map[string][]Period
+	shown      map[*gost.Certificate]report.PathCertificate // of all that are known
 }
 
 // issuers bounds the issuers whose keys a store keeps prepared, in up to 4 MiB.
@@ -116,12 +117,16 @@ func NewStore(c Config) *Store {
 // Replace puts other certificates in the place of all that the store knows. Judgements at work end with the set that they
 // began with.
 func (s *Store) Replace(c Certificates) {
-	n := &set{anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), accredited: c.Accredited}
+	n := &set{
+		anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), accredited: c.Accredited,
+		shown: make(map[*gost.Certificate]report.PathCertificate),
+	}
 	seen := make(map[string]bool)
 	add := func(c *gost.Certificate) {
 		if der := string(c.Raw); !seen[der] {
 			seen[der] = true
 			n.known[string(c.RawSubject)] = append(n.known[string(c.RawSubject)], c)
+			n.shown[c] = show(c)
 		}
 	}
 	for _, c := range c.Anchors {
@@ -182,7 +187,7 @@ func (s *Store) Judge(q Question) Judgement {
 	}}
 	path, check := s.checkPath(q)
 	j.Path, j.Checks = path, append(j.Checks, check)
-	j.Evidence = evidence(leaf, path, at, policy.Revocation)
+	j.Evidence = s.evidence(leaf, path, at)
 	if s == nil {
 		return j
 	}
@@ -195,18 +200,31 @@ func (s *Store) Judge(q Question) Judgement {
 	return j
 }
 
-func evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time, mode Mode) *report.Evidence {
-	e := &report.Evidence{Time: at, Revocation: mode.String()}
-	certificates := path
+func (s *Store) evidence(leaf *gost.Certificate, path []*gost.Certificate, at time.Time) *report.Evidence {
+	if s == nil {
+		return &report.Evidence{Time: at, Revocation: RevocationOff.String(), Path: []report.PathCertificate{show(leaf)}}
+	}
+	e := &report.Evidence{Time: at, Revocation: s.policy.Revocation.String()}
 	if path == nil {
-		certificates = []*gost.Certificate{leaf}
+		e.Path = []report.PathCertificate{show(leaf)}
+		return e
 	}
-	for i, c := range certificates {
-		fingerprint := c.Fingerprint()
-		e.Path = append(e.Path, report.PathCertificate{
-			Subject: c.SubjectString(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
-			Anchor: path != nil && i == len(path)-1,
-		})
+	shown := s.set.Load().shown
+	e.Path = make([]report.PathCertificate, len(path))
+	for i, c := range path {
+		known, ok := shown[c]
+		if !ok {
+			known = show(c)
+		}
+		e.Path[i] = known
 	}
+	e.Path[len(path)-1].Anchor = true
 	return e
+}
+
+func show(c *gost.Certificate) report.PathCertificate {
+	fingerprint := c.Fingerprint()
+	return report.PathCertificate{
+		Subject: c.SubjectString(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
+	}
 }

@@ -225,3 +225,21 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCheckRevocation judges with two CRLs, whose signatures are verified each time.
+func BenchmarkCheckRevocation(b *testing.B) {
+	root, ca, leaf := mustRead(b, "2012-256-cpA/root.pem"), mustRead(b, "2012-256-cpA/int.pem"), mustRead(b, "2012-256-cpA/leaf.pem")
+	store := trust.NewStore(trust.Config{
+		Certificates: trust.Certificates{Anchors: []*gost.Certificate{root}, Intermediates: []*gost.Certificate{ca}},
+		Policy:       trust.Policy{Revocation: trust.RevocationRequired}, Now: func() time.Time { return now },
+		Revocations: readLists(b, "bad/49-ok-crl-not-revoked.crl1.pem", "bad/49-ok-crl-not-revoked.crl2.pem"),
+	})
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, c := range store.Check(leaf, nil, now).Checks {
+			if c.Status != report.Passed {
+				b.Fatalf("%+v", c)
+			}
+		}
+	}
+}

@@ -23,13 +23,14 @@ type local struct {
 	Revocation    string   `enum:",off,if-available,required" default:"" placeholder:"MODE" help:"With --local: off (the default without --crl and --fetch), if-available or required."`
 	CRL           []string `name:"crl" placeholder:"FILE" help:"With --local: CRLs, files or folders, PEM or DER."`
 	Fetch         bool     `help:"With --local: fetch CRLs and OCSP responses from the addresses in trusted certificates."`
+	Private       bool     `name:"private-addresses" help:"With --fetch: reach loopback and private networks too."`
 	Dump          string   `placeholder:"DIR" help:"With --local: write the octets that were digested into this folder, for checking with other tools."`
 }
 
 func (l *local) check() error {
 	if !l.Local && (len(l.Anchors) > 0 || len(l.Intermediates) > 0 || len(l.SMEV) > 0 || l.Dump != "" || l.Directory != "" ||
-		l.Revocation != "" || len(l.CRL) > 0 || l.Fetch) {
-		return usagef("--anchors, --intermediates, --smev, --trust-directory, --revocation, --crl, --fetch and --dump go with --local; " +
+		l.Revocation != "" || len(l.CRL) > 0 || l.Fetch || l.Private) {
+		return usagef("--anchors, --intermediates, --smev, --trust-directory, --revocation, --crl, --fetch, --private-addresses and --dump go with --local; " +
 			"a daemon has its own configuration")
 	}
 	return nil

@@ -86,7 +86,7 @@ func (l *local) mode() trust.Mode {
 
 func (l *local) library() (*revocation.Library, error) {
 	config := revocation.Config{
-		Fetch: l.Fetch, OCSP: l.Fetch, Wait: patience, Timeout: patience,
+		Fetch: l.Fetch, OCSP: l.Fetch, PrivateAddresses: l.Private, Wait: patience, Timeout: patience,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, name := range l.CRL {

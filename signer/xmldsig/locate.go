@@ -3,6 +3,7 @@ package xmldsig
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/epov-signer/epov/canon/xmltext"
@@ -375,23 +376,22 @@ const maxPathText = 512
 
 // path renders the way from the root, with names as written. Of a long one the end is shown.
 func (o *outline) path(n int) string {
-	length, top := 0, n
-	for ; top >= 0; top = o.nodes[top].parent {
-		if length += 1 + len(quote(o.nodes[top].qname)); length > maxPathText {
+	var space [32]int
+	way, length := space[:0], 0
+	var b strings.Builder
+	for ; n >= 0; n = o.nodes[n].parent {
+		if length += 1 + len(quote(o.nodes[n].qname)); length > maxPathText {
+			b.WriteString("…")
 			break
 		}
+		way = append(way, n)
 	}
-	out := make([]byte, min(length, maxPathText+len("…")))
-	at := len(out)
-	for ; n != top; n = o.nodes[n].parent {
-		name := quote(o.nodes[n].qname)
-		at -= copy(out[at-len(name):], name) + 1
-		out[at] = '/'
+	b.Grow(min(length, maxPathText))
+	for _, n := range slices.Backward(way) {
+		b.WriteByte('/')
+		b.WriteString(quote(o.nodes[n].qname))
 	}
-	if top >= 0 {
-		at -= copy(out[at-len("…"):], "…")
-	}
-	return string(out[at:])
+	return b.String()
 }
 
 // lookup resolves a prefix in the scope of n's content.

@@ -15,6 +15,11 @@ import (
 // oidSignatureTimeStamp is id-aa-signatureTimeStampToken (RFC 3161 appendix A, RFC 5126 section 6.1.1).
 var oidSignatureTimeStamp = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 14}
 
+var (
+	oidExtKeyUsage  = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidTimeStamping = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8}
+)
+
 // maxTimeStamps bounds the time-stamps of one signature.
 const maxTimeStamps = 16
 
@@ -50,6 +55,9 @@ func (ts *TimeStamp) Verify(imprinted []byte, policy Policy) (report.TimeStamp, 
 	signature := v.signer(si, &content)
 
 	checks := append([]report.Check{ts.checkImprint(imprinted)}, summarize(signature)...)
+	if signature.certificate != nil {
+		checks = append(checks, checkAuthority(signature.certificate))
+	}
 	checks = append(checks, ts.checkTime(v.policy.Time, signature.certificate))
 	if ts.unknown != "" {
 		checks = append(checks, report.Check{Code: report.TimeStampToken, Status: report.NotChecked,
@@ -110,7 +118,6 @@ var stampRules = []struct {
 		report.CMSDigestMethod, report.CMSAlgorithmProtection, report.SignatureMethod, report.SignatureValue,
 	}, "the signature of the time-stamp verifies"},
 	{report.TimeStampCertificate, []report.Code{report.CMSSigningCertificate}, "the time-stamp names its signer's certificate"},
-	{report.TimeStampUsage, []report.Code{report.CertUsage}, "the certificate is for time-stamping only, and says so critically"},
 	{report.TimeStampTrust, nil, "the signer of the time-stamp is trusted"},
 }
 
@@ -142,6 +149,25 @@ func summarize(signature examined) (out []report.Check) {
 		}
 	}
 	return out
+}
+
+// checkAuthority: the certificate is a time-stamping authority's and nothing else (RFC 3161 section 2.3). Trust in it is
+// another question.
+func checkAuthority(c *gost.Certificate) report.Check {
+	check := report.Check{
+		Code: report.TimeStampUsage, Message: "the certificate is for time-stamping only, and says so critically",
+		Expected: oidTimeStamping.String(), Got: acceptable(c.ExtKeyUsage),
+	}
+	i := slices.IndexFunc(c.Extensions, func(e gost.Extension) bool { return oidExtKeyUsage.Equal(e.OID) })
+	switch {
+	case i < 0:
+		check.Status, check.Message = report.Failed, "the certificate of the time-stamp's signer is not for time-stamping"
+	case len(c.ExtKeyUsage) != 1 || !c.ExtKeyUsage[0].Equal(oidTimeStamping):
+		check.Status, check.Message = report.Failed, "the certificate of the time-stamp's signer is not for time-stamping alone"
+	case !c.Extensions[i].Critical:
+		check.Status, check.Message = report.Failed, "the extended key usage of the time-stamp's signer is not critical"
+	}
+	return check
 }
 
 // timeStamps examines the signature-time-stamps of a SignerInfo and returns when its certificate is to be judged.

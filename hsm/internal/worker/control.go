@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -83,7 +84,14 @@ func (e *codedError) Error() string { return e.text }
 func (e *codedError) Unwrap() error { return e.code }
 
 // control is one end of the socket pair. One goroutine receives; any may send.
-type control struct{ file *os.File }
+type control struct {
+	file   *os.File
+	buffer []byte // of receive
+}
+
+func newControl(fd int) *control {
+	return &control{os.NewFile(uintptr(fd), "control"), make([]byte, maxMessage)}
+}
 
 // controlPair makes a socket of packets; theirs is to be inherited.
 func controlPair() (ours *control, theirs *os.File, err error) {
@@ -91,7 +99,7 @@ func controlPair() (ours *control, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("worker: socket pair: %w", err)
 	}
-	return &control{os.NewFile(uintptr(fds[0]), "control")}, os.NewFile(uintptr(fds[1]), "control"), nil
+	return newControl(fds[0]), os.NewFile(uintptr(fds[1]), "control"), nil
 }
 
 func (c *control) send(kind byte, body []byte) error {
@@ -105,12 +113,11 @@ func (c *control) send(kind byte, body []byte) error {
 
 // receive waits for a message. One that is longer than maxMessage is cut off by the kernel, and then no JSON.
 func (c *control) receive() (message, error) {
-	buffer := make([]byte, maxMessage)
-	n, err := c.file.Read(buffer)
+	n, err := c.file.Read(c.buffer)
 	if err != nil {
 		return message{}, err
 	}
-	return message{buffer[0], append([]byte(nil), buffer[1:n]...)}, nil
+	return message{c.buffer[0], bytes.Clone(c.buffer[1:n])}, nil
 }
 
 func (c *control) close() { c.file.Close() }

@@ -59,7 +59,7 @@ func serve(pins string) int {
 	// A service manager that stops all processes of the service at once shall not take the module from under calls at work.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
 	_ = unix.SetNonblock(controlDescriptor, true)
-	c := &child{control: &control{os.NewFile(controlDescriptor, "control")}}
+	c := &child{control: newControl(controlDescriptor)}
 	// The library has its turn elsewhere, so that signs of life are given, and the parent's end is noticed, while it works.
 	commands := make(chan message)
 	go func() {

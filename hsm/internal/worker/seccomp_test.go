@@ -1,0 +1,90 @@
+package worker
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// run is the kernel's machine, as far as the filter uses it: seccomp_data is number, architecture, two words of the
+// instruction pointer, and the arguments in halves.
+func run(t *testing.T, program []unix.SockFilter, arch, number uint32, arguments ...uint64) uint32 {
+	t.Helper()
+	data := make([]uint32, 16)
+	data[0], data[1] = number, arch
+	for i, a := range arguments {
+		data[4+2*i], data[5+2*i] = uint32(a), uint32(a>>32)
+	}
+	var a uint32
+	for i := 0; i < len(program); i++ {
+		in := program[i]
+		var holds bool
+		switch in.Code {
+		case load:
+			a = data[in.K/4]
+			continue
+		case finish:
+			return in.K
+		case equal:
+			holds = a == in.K
+		case greater:
+			holds = a >= in.K
+		case anyBit:
+			holds = a&in.K != 0
+		default:
+			t.Fatalf("instruction %d is %+v", i, in)
+		}
+		if holds {
+			i += int(in.Jt)
+		} else {
+			i += int(in.Jf)
+		}
+	}
+	t.Fatal("no verdict")
+	return 0
+}
+
+func TestFilter(t *testing.T) {
+	none, all := filter(Sandbox{}), filter(Sandbox{Families: []string{"unix", "inet", "inet6", "netlink"}})
+	if len(all) > unix.BPF_MAXINSNS {
+		t.Error("the program is too long:", len(all))
+	}
+	for _, number := range denied {
+		if v := run(t, all, auditArch, uint32(number)); v != refuse {
+			t.Errorf("call %d: %#x", number, v)
+		}
+	}
+	for _, tc := range []struct {
+		what      string
+		program   []unix.SockFilter
+		arch      uint32
+		number    uint32
+		arguments []uint64
+		want      uint32
+	}{
+		{"read", none, auditArch, unix.SYS_READ, nil, allow},
+		{"read of another architecture", all, unix.AUDIT_ARCH_I386, unix.SYS_READ, nil, kill},
+		{"x32", all, auditArch, 0x40000000 | unix.SYS_READ, nil, kill},
+		{"clone3", all, auditArch, unix.SYS_CLONE3, nil, missing},
+		{"a thread", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD}, allow},
+		{"a namespace", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_NEWNET}, refuse},
+		{"unix, not allowed", none, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_UNIX}, family},
+		{"unix", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_UNIX}, allow},
+		{"inet6", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET6}, allow},
+		{"netlink", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_NETLINK}, allow},
+		{"packets", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_PACKET}, family},
+		{"vsock", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_VSOCK}, family},
+		{"a pair", none, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_UNIX}, allow},
+		{"a pair of inet", all, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_INET}, family},
+		{"hide", none, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 0}, allow},
+		{"show", all, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 1}, refuse},
+		{"be traced", all, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_PTRACER, 1}, refuse},
+		{"name a thread", none, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_NAME, 1}, allow},
+		{"type into a terminal", all, auditArch, unix.SYS_IOCTL, []uint64{0, unix.TIOCSTI}, refuse},
+		{"ask a terminal", none, auditArch, unix.SYS_IOCTL, []uint64{0, unix.TIOCGWINSZ}, allow},
+	} {
+		if v := run(t, tc.program, tc.arch, tc.number, tc.arguments...); v != tc.want {
+			t.Errorf("%s: %#x, want %#x", tc.what, v, tc.want)
+		}
+	}
+}

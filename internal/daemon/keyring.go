@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer"
@@ -109,8 +110,9 @@ func (b *ringBuilder) remove(names []string) {
 	}
 }
 
-// settled is why a ring should not take over yet: a version that would become primary cannot sign now. nil when all can.
-func (r *ring) settled(old *ring) error {
+// settled is why a ring should not take over yet: a version that would become primary cannot sign now, or its certificate has
+// not begun. nil when all can.
+func (r *ring) settled(old *ring, now time.Time) error {
 	for name, k := range r.byName {
 		if before := old.byName[name]; name == k.name || before != nil && before.name == k.name {
 			continue
@@ -118,6 +120,9 @@ func (r *ring) settled(old *ring) error {
 		err := k.Available()
 		if err == nil && k.Public() == nil {
 			err = errors.New("no token has proved it yet")
+		}
+		if c := k.Certificate(); err == nil && c != nil && (now.Before(c.NotBefore) || now.After(c.NotAfter)) {
+			err = fmt.Errorf("its certificate is valid from %s to %s", c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339))
 		}
 		if err != nil {
 			return fmt.Errorf("%s would become the primary version and does not sign: %w", k.name, err)

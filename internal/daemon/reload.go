@@ -108,7 +108,7 @@ func (d *Daemon) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.settled(b.old); err != nil {
+	if err := r.settled(b.old, time.Now()); err != nil {
 		b.remove(b.added)
 		return err
 	}

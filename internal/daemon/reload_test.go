@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/cms"
 )
@@ -31,7 +35,12 @@ type rotating struct {
 
 func newRotating(t *testing.T) *rotating {
 	t.Helper()
-	p := newPlant(t)
+	return startRotating(t, newPlant(t), "primary: 2", "primary: 1", "      - {version: 2, token: main}\n", "")
+}
+
+// startRotating starts a daemon with the plant's configuration after some replacements.
+func startRotating(t *testing.T, p *plant, replaced ...string) *rotating {
+	t.Helper()
 	key := newKey(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -39,8 +48,8 @@ func newRotating(t *testing.T) *rotating {
 	}
 	p.pem(t, "server.key", "PRIVATE KEY", der)
 	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
-	text := strings.NewReplacer("key_token: {token: main, id: tls}", "key: server.key", "primary: 2", "primary: 1",
-		"      - {version: 2, token: main}\n", "", "clients:\n", "key_states: states.yaml\nclients:\n").Replace(p.config)
+	text := strings.NewReplacer(append(replaced, "key_token: {token: main, id: tls}", "key: server.key",
+		"clients:\n", "key_states: states.yaml\nclients:\n")...).Replace(p.config)
 	r := &rotating{plant: p, log: &logBuffer{}}
 	if r.d, err = Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(r.log, nil))); err != nil {
 		t.Fatal(err)
@@ -239,6 +248,18 @@ func TestBadStatesAtWork(t *testing.T) {
 		r.logged(t, bad.want, 1)
 		good()
 	}
+	// A version whose certificate has not begun waits, and is told of once.
+	bare, err := r.d.tokens.Key("keys/EXMP01/bare/versions/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	future := r.ca.Issue(t, bare.Public(), testpki.Template{NotBefore: time.Now().AddDate(0, 1, 0), NotAfter: time.Now().AddDate(0, 2, 0)})
+	r.pem(t, "future.pem", "CERTIFICATE", future.Raw)
+	put(head + "{version: 2, state: active, replicas: [{token: main, id: EXMP01/bare/1}], certificate: future.pem}")
+	r.logged(t, "would become the primary version and does not sign: its certificate is valid from", 1)
+	good()
+	put("keys: 8")
+	r.logged(t, "must be a list", 2)
 	// It is told again when asked, and the next good file is taken.
 	before := strings.Count(r.log.String(), "not taken over")
 	r.d.Reload()
@@ -323,4 +344,56 @@ func TestRotationRefusals(t *testing.T) {
 	if _, err := Rotate(filepath.Join(string(r.folder), "epovd.yaml"), quiet); err == nil || !strings.Contains(err.Error(), "somebody else") {
 		t.Error(err)
 	}
+}
+
+// The token is lost: a successor on another one takes over, though nothing more is heard of the old version.
+func TestRotationToAnotherToken(t *testing.T) {
+	p := newPlant(t)
+	tokens := filepath.Join(filepath.Dir(p.soft.Conf), "tokens")
+	lost, err := os.ReadDir(tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.soft.Add(p.soft.Label + "-spare"); err != nil {
+		t.Fatal(err)
+	}
+	spare, err := hsm.Open(t.Context(), hsm.TokenConfig{Module: p.soft.Module, Label: p.soft.Label, Serial: p.soft.Serial,
+		PIN: hsm.PINValue(hsm.NewPIN([]byte(p.soft.PIN))), StateDir: filepath.Join(string(p.folder), "provisioning")}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := spare.GenerateKey(t.Context(), "EXMP01/ov/3", gost.GOST2012_256, gost.ParamSetByName("tc26-256-A"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := p.ca.Issue(t, public, testpki.Template{CommonName: "on the spare"})
+	if err := spare.ImportCertificate(t.Context(), "EXMP01/ov/3", certificate.Raw, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := spare.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := startRotating(t, p, "\nkeys:", fmt.Sprintf("\n  - {name: spare, module: %q, label: %q, pin: {file: pin}, state_dir: state2}\nkeys:",
+		p.soft.Module, p.soft.Label))
+	if out, err := r.sign("keys/EXMP01/ov"); err != nil || out.Key != version(2).String() {
+		t.Fatal(out, err)
+	}
+	for _, folder := range lost {
+		if err := os.RemoveAll(filepath.Join(tokens, folder.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.change(t, func(ctx context.Context, c *Rotation) error {
+		return c.Stage(ctx, version(3), Staging{Tokens: []string{"spare"}})
+	})
+	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Activate(ctx, version(3)) })
+	r.state(t, version(3).String(), "", true)
+	for range 10 {
+		if out, err := r.sign("keys/EXMP01/ov"); err != nil || out.Key != version(3).String() {
+			t.Error(out, err)
+		}
+	}
+	// The lost one is retired without its token; the states hold no key that is elsewhere by then.
+	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Retire(version(2)) })
+	r.state(t, version(2).String(), "retired", false)
 }

@@ -22,7 +22,8 @@ type ExplainRequest struct {
 }
 
 // Explain examines a message as VerifyXML and VerifyCMS do and looks for the mistake that explains what is wrong. Needs
-// OpVerify. It ends with ctx; what it has found by then is the answer.
+// OpVerify. Half of the processors search at once; a request waits for its turn. It ends with ctx; what it has found by then
+// is the answer.
 func (s *Service) Explain(ctx context.Context, caller *Caller, req ExplainRequest) (*explain.Explanation, error) {
 	if err := s.mayVerify(ctx, caller); err != nil {
 		return nil, err
@@ -49,6 +50,17 @@ func (s *Service) Explain(ctx context.Context, caller *Caller, req ExplainReques
 	certificates, err := parseCertificates(req.Certificates)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case s.explaining <- struct{}{}:
+		defer func() { <-s.explaining }()
+	case <-ctx.Done():
+		return nil, expired(ctx)
+	}
+	if end, ok := ctx.Deadline(); ok { // time is left to answer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)*9/10)
+		defer cancel()
 	}
 	o := explain.Options{Pristine: req.Pristine, Certificates: certificates}
 	var out *explain.Explanation

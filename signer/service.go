@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -52,6 +53,8 @@ type Service struct {
 	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
+
+	explaining chan struct{} // searches at once: each takes a processor for seconds
 }
 
 // New makes a service.
@@ -64,6 +67,7 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
 		stamps: c.TimeStamps, limits: c.Limits, log: c.Logger, now: c.Now}
+	s.explaining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
 	}

@@ -68,7 +68,7 @@ func (e *Explanation) WriteJSON(w io.Writer, name string) error {
 			j.Difference = &jsonDifference{d.Offset, d.Stated, d.Matching}
 		}
 		for _, edit := range f.Edits {
-			j.Edits = append(j.Edits, jsonEdit{edit.Kind, edit.Place, edit.Name, edit.Was, edit.Is})
+			j.Edits = append(j.Edits, jsonEdit(edit))
 		}
 		out.Findings = append(out.Findings, j)
 	}

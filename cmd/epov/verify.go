@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"io"
 	"time"
 
@@ -11,7 +10,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	pb "github.com/epov-signer/epov/api/epovpb"
-	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/xmldsig"
 )
@@ -21,6 +19,7 @@ type verifyCmd struct {
 	XML verifyXMLCmd `cmd:"" name:"xml" help:"Verify every XML signature of a document."`
 	CMS verifyCMSCmd `cmd:"" name:"cms" help:"Verify every signer of a CMS (PKCS#7) message."`
 
+	Timestamp  verifyTimestampCmd  `cmd:"" help:"Verify a time-stamp token (RFC 3161) of a file, here."`
 	Attachment verifyAttachmentCmd `cmd:"" help:"Verify Hash and SignaturePKCS7 of an attachment of SMEV 3, here, with the file or without it."`
 }
 
@@ -208,52 +207,6 @@ func (v *verifying) cmsFiles(con *console) (done bool, err error) {
 		return false, err
 	}
 	return true, v.answer(con, r)
-}
-
-// verifyAttachmentCmd verifies the two fields of a RefAttachmentHeader, here.
-type verifyAttachmentCmd struct {
-	Hash          string    `required:"" placeholder:"BASE64" help:"Hash of the header."`
-	Signature     string    `required:"" placeholder:"FILE" help:"SignaturePKCS7 of the header: base64, PEM or DER."`
-	Anchors       []string  `placeholder:"FILE" help:"Certificates to trust, PEM or DER; without any, trust is not checked."`
-	Intermediates []string  `placeholder:"FILE" help:"Certificates to build paths with."`
-	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
-	IntegrityOnly bool      `help:"Succeed if the signature is whole, whoever made it: trust does not count."`
-	rendering
-	File string `arg:"" optional:"" help:"The attachment; without it, its Hash stands for it."`
-}
-
-func (c *verifyAttachmentCmd) Run(con *console) error {
-	hash, err := base64.StdEncoding.DecodeString(c.Hash)
-	if err != nil {
-		return usagef("--hash is not base64")
-	}
-	data, err := con.read(c.Signature)
-	if err != nil {
-		return err
-	}
-	message, err := cms.Decode(data)
-	if err != nil {
-		return err
-	}
-	v := verifying{local: local{Local: true, Anchors: c.Anchors, Intermediates: c.Intermediates}, Time: c.Time,
-		IntegrityOnly: c.IntegrityOnly, rendering: c.rendering, File: c.Signature}
-	policy, err := v.local.cmsPolicy(c.Time)
-	if err != nil {
-		return err
-	}
-	if c.File != "" {
-		f, err := con.open(c.File)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		policy.Reader = f
-	}
-	r, err := cms.VerifyAttachment(hash, message, policy)
-	if err != nil {
-		return err
-	}
-	return v.answer(con, r)
 }
 
 // content is nil when no file was named and not nil, though perhaps empty, when one was.

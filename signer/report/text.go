@@ -65,6 +65,7 @@ type phrase struct {
 	content, document, all, line, octets                                   string
 	signatures, checks                                                     func(n int) string
 	revoked                                                                revokedPhrase
+	unasked, unheard                                                       string // about revocation: nobody looked, nothing was found
 }
 
 type revokedPhrase struct{ number, issuer, source, since, until, at string }
@@ -81,7 +82,8 @@ var phrases = [...]phrase{
 		content: "the content ", document: "the whole document", all: "the whole content", line: ", line %d", octets: ", %s digested",
 		signatures: func(n int) string { return plural(n, "signature") },
 		checks:     func(n int) string { return plural(n, "check") },
-		revoked:    revokedPhrase{" number %s", " of %s", " from %s", ", since %s", ", until %s", ", revoked at %s"},
+		unasked:    "not looked at", unheard: "nothing is known of it",
+		revoked: revokedPhrase{" number %s", " of %s", " from %s", ", since %s", ", until %s", ", revoked at %s"},
 	},
 	Russian: {
 		verdicts: [...]string{Indeterminate: "НЕ ОПРЕДЕЛЕНО", Valid: "ДЕЙСТВИТЕЛЬНА", Invalid: "НЕДЕЙСТВИТЕЛЬНА"},
@@ -95,7 +97,8 @@ var phrases = [...]phrase{
 		content: "содержимое ", document: "документ целиком", all: "содержимое целиком", line: ", строка %d", octets: ", хэшировано октетов: %s",
 		signatures: func(n int) string { return "подписей: " + strconv.Itoa(n) },
 		checks:     func(n int) string { return "проверок: " + strconv.Itoa(n) },
-		revoked:    revokedPhrase{" № %s", ", издатель %s", ", источник %s", ", выпущен %s", ", действует до %s", ", сертификат отозван %s"},
+		unasked:    "не проверялся", unheard: "сведений нет",
+		revoked: revokedPhrase{" № %s", ", издатель %s", ", источник %s", ", выпущен %s", ", действует до %s", ", сертификат отозван %s"},
 	},
 }
 
@@ -256,8 +259,14 @@ func (p *page) evidence(e *Evidence) {
 			p.field(label, "%s%s", Printable(c.Subject), anchor)
 			label = ""
 		}
-		if r := c.Revocation; r != nil {
+		switch r := c.Revocation; {
+		case r != nil:
 			p.field(p.say.revocation, "%s", Printable(r.in(p.l)))
+			label = p.say.path
+		case i == 0 && len(e.Path) > 1 && e.Revocation == "off":
+			p.field(p.say.revocation, "%s", p.say.unasked)
+		case len(e.Path) > 1 && e.Revocation != "off" && !c.Anchor:
+			p.field(p.say.revocation, "%s", p.say.unheard)
 			label = p.say.path
 		}
 	}

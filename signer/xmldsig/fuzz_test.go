@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/vectors"
 	"github.com/epov-signer/epov/signer/report"
@@ -107,6 +108,45 @@ func FuzzPrepare(f *testing.F) {
 		}
 		if policy.Content == nil && !isInsertion(string(doc), string(out)) {
 			t.Fatalf("%q is not kept in %q", doc, out)
+		}
+	})
+}
+
+// FuzzAddTimeStamp: what a time-stamp is added to stays as it is, and well-formed.
+func FuzzAddTimeStamp(f *testing.F) {
+	p := newPair(f, gost.GOST2012_256, "CryptoPro-A")
+	for _, doc := range []string{`<doc/>`, `<doc xmlns:xades="urn:x"><a/></doc>`} {
+		bes := string(p.sign(f, XAdESBES, Input{Document: []byte(doc)}))
+		f.Add([]byte(bes), "")
+		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>", "<xades:UnsignedProperties><xades:UnsignedDataObjectProperties/></xades:UnsignedProperties></xades:QualifyingProperties>", 1)), "signature")
+		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>", "<xades:UnsignedProperties/></xades:QualifyingProperties>", 1)), "signature")
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, id string) {
+		octets, err := TimeStampInput(doc, id, xmltext.Limits{})
+		out, adding := AddTimeStamp(doc, id, []byte("token"), xmltext.Limits{})
+		if code(err) == report.Internal || code(adding) == report.Internal || err != nil && adding == nil {
+			t.Fatalf("%v, %v", err, adding)
+		}
+		if adding != nil {
+			return
+		}
+		if !isInsertion(string(doc), string(out)) {
+			t.Fatalf("%q is not kept in %q", doc, out)
+		}
+		again, err := TimeStampInput(out, id, xmltext.Limits{})
+		if err != nil || !bytes.Equal(again, octets) {
+			t.Fatalf("%v: %q is now %q", err, octets, again)
+		}
+		r, err := Verify(out, Policy{})
+		if err != nil {
+			t.Fatalf("%v in %q", err, out)
+		}
+		for _, s := range r.Signatures {
+			for _, c := range s.Checks {
+				if c.Code == report.Internal {
+					t.Fatal(c.Message)
+				}
+			}
 		}
 	})
 }

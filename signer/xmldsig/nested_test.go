@@ -1,9 +1,14 @@
 package xmldsig
 
 import (
+	"bytes"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/report"
@@ -231,4 +236,47 @@ func TestEntity(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestConcurrent: verifications and signatures at the same time do not see each other, nor what one before them left.
+func TestConcurrent(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	var docs [][]byte
+	var want []string
+	policy := Policy{Trust: p.store, Node: p.store, Keys: gost.NewKeyCache(4), Time: time.Now()}
+	show := func(doc []byte) string {
+		r, err := Verify(doc, policy)
+		return fmt.Sprintf("%v %+v", err, r)
+	}
+	list := messagesToSign()
+	for _, m := range list {
+		if m.name == "outside" {
+			continue
+		}
+		doc := p.sign(t, m.profile, Input{Document: []byte(m.doc), Target: m.target})
+		for _, d := range [][]byte{doc, doc[:len(doc)/2], bytes.Replace(doc, []byte("text"), []byte("evil"), 1)} {
+			docs, want = append(docs, d), append(want, "")
+		}
+	}
+	plain := func(s string) string { return regexp.MustCompile(`0x[0-9a-f]+`).ReplaceAllString(s, "") }
+	for i, d := range docs {
+		want[i] = plain(show(d))
+	}
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			for i := range docs {
+				i = (i*7 + worker*13) % len(docs)
+				if got := plain(show(docs[i])); got != want[i] {
+					t.Errorf("document %d: %s, alone %s", i, got, want[i])
+					return
+				}
+				m := list[i%len(list)]
+				if _, err := m.profile.Prepare(Input{Document: []byte(m.doc), Target: m.target, Certificate: p.cert}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

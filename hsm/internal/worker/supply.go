@@ -122,14 +122,15 @@ func (s *Supply) prepare() {
 			s.o.Log.Warn("no spare process for the module", "module", s.o.Module, "error", err)
 		}
 		s.mutex.Lock()
-		defer s.mutex.Unlock()
-		s.making = nil
-		close(made)
-		if s.closed && w != nil {
-			w.Kill(ErrClosed)
-			return
+		late := s.closed
+		if s.making = nil; !late {
+			s.spare = w
 		}
-		s.spare = w
+		s.mutex.Unlock()
+		if late && w != nil {
+			w.dismiss()
+		}
+		close(made)
 	}()
 }
 
@@ -163,7 +164,7 @@ func (s *Supply) pause(ctx context.Context) error {
 // Close ends the spare and takes the PINs back. Workers that were given are their takers'.
 func (s *Supply) Close() {
 	s.mutex.Lock()
-	spare, closed := s.spare, s.closed
+	spare, making, closed := s.spare, s.making, s.closed
 	s.spare, s.closed = nil, true
 	s.mutex.Unlock()
 	if closed {
@@ -173,10 +174,24 @@ func (s *Supply) Close() {
 		shared.file.Close()
 	}
 	if spare != nil {
-		spare.Kill(ErrClosed)
+		spare.dismiss()
+	}
+	if making != nil {
 		select {
-		case <-spare.gone:
-		case <-time.After(time.Second): // a driver may hold it
+		case <-making:
+		case <-time.After(dismissal):
 		}
+	}
+}
+
+// dismissal is how long a process that was killed is waited for: a driver may hold it.
+const dismissal = time.Second
+
+// dismiss ends a worker that nobody uses.
+func (w *Worker) dismiss() {
+	w.Kill(ErrClosed)
+	select {
+	case <-w.gone:
+	case <-time.After(dismissal):
 	}
 }

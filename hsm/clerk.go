@@ -16,7 +16,7 @@ type request struct {
 	digest   [64]byte
 	size     int
 	from     Flow
-	deadline time.Time
+	deadline time.Duration // by the scheduler's clock
 	replica  *replica
 
 	// Guarded by the mutex of the replica's lane.
@@ -66,9 +66,9 @@ type clerk struct {
 
 	// Guarded by the lane's mutex.
 	request *request // nil: idle
-	since   time.Time
+	since   time.Duration
 	dropped bool // it hangs in a call, and its request has gone elsewhere
-	rested  time.Time
+	rested  time.Duration
 
 	// The clerk's own while it works, the lane's while it is idle. What a call is given must not change under it, however
 	// long it hangs: so these are copies.
@@ -101,34 +101,33 @@ func (w *clerk) brief(l *lane, r *replica) {
 func (w *clerk) run() {
 	for r := range w.wake {
 		for r != nil {
-			n, took, err := w.attempt(r)
-			r = w.finish(r, n, took, err)
+			r = w.finish(r, w.attempt(r))
 		}
 	}
 	w.drop(nil)
 }
 
 // attempt signs, with what remedies concern this session alone.
-func (w *clerk) attempt(r *request) (n int, took time.Duration, err error) {
+func (w *clerk) attempt(r *request) result {
 	for waits := 0; ; {
-		n, took, err = w.try()
-		if err == nil {
+		out := w.try()
+		if out.err == nil {
 			if w.vendor.Pause > 0 {
 				time.Sleep(w.vendor.Pause)
 			}
-			return n, took, nil
+			return out
 		}
-		w.drop(err)
-		what := w.vendor.classify(err).remedy
+		w.drop(out.err)
+		what := w.vendor.classify(out.err).remedy
 		if what != newOne && what != findKey && what != pause {
-			return 0, took, err
+			return out
 		}
 		again, dead := w.renew(r, what, waits)
 		for _, d := range dead {
-			d.drop(err)
+			d.drop(out.err)
 		}
 		if !again {
-			return 0, took, err
+			return out
 		}
 		if what == pause {
 			waits++
@@ -166,27 +165,37 @@ func (w *clerk) renew(r *request, what remedy, waits int) (again bool, dead []*c
 	return true, dead
 }
 
+// result is what came of an attempt: n octets in the clerk's signature, or err.
+type result struct {
+	n         int
+	took, end time.Duration
+	err       error
+}
+
 // try makes sure of a session and a handle of the epoch, and signs into w.signature.
-func (w *clerk) try() (n int, took time.Duration, err error) {
+func (w *clerk) try() result {
+	clock := w.lane.clock
 	if w.instance != nil && (w.s.epoch != w.epoch || w.instance != w.at.instance) {
 		w.drop(errOldSession)
 	}
 	if w.instance == nil {
 		if err := w.open(); err != nil {
-			return 0, 0, err
+			return result{err: err, end: clock.now()}
 		}
 	}
 	if w.object == 0 {
 		if err := w.find(); err != nil {
-			return 0, 0, err
+			return result{err: err, end: clock.now()}
 		}
 	}
-	start := time.Now()
+	start := clock.now()
 	out, err := w.at.sign(w.signature[:0], w.s.handle, w.mechanism, w.object, w.digest[:w.size])
-	if err == nil {
-		n = copy(w.signature[:], out) // in place, but for a module that gives more than there is room for
+	end := clock.now()
+	if err != nil {
+		return result{err: err, took: end - start, end: end}
 	}
-	return n, time.Since(start), err
+	// In place, but for a module that gives more than there is room for.
+	return result{n: copy(w.signature[:], out), took: end - start, end: end}
 }
 
 var errOldSession = errors.New("from before the last login")
@@ -239,7 +248,7 @@ func (w *clerk) find() error {
 }
 
 // finish settles what became of a request, and gives the clerk its next one; nil: there is none, or the clerk is over.
-func (w *clerk) finish(r *request, n int, took time.Duration, err error) *request {
+func (w *clerk) finish(r *request, out result) *request {
 	l := w.lane
 	l.mutex.Lock()
 	if w.dropped { // the request went its way without it
@@ -252,14 +261,13 @@ func (w *clerk) finish(r *request, n int, took time.Duration, err error) *reques
 	w.request = nil
 	told := false
 	gone := false
-	if err == nil {
-		l.success(w, took)
-		r.length = copy(r.signature[:], w.signature[:n])
-		r.sign += took
+	r.sign += out.took
+	if out.err == nil {
+		l.success(w, out.took)
+		r.length = copy(r.signature[:], w.signature[:out.n])
 		told = l.hand(r, nil)
 	} else {
-		r.sign += took
-		told, gone = l.failure(w, r, err)
+		told, gone = l.failure(w, r, out.err)
 	}
 	var next *request
 	switch {
@@ -267,14 +275,13 @@ func (w *clerk) finish(r *request, n int, took time.Duration, err error) *reques
 		gone = true
 		l.discharge(w)
 	case l.state == Ready:
-		now := time.Now()
-		if next = l.take(now); next != nil {
-			l.assign(w, next, now)
+		if next = l.take(out.end); next != nil {
+			l.assign(w, next, out.end)
 			break
 		}
 		fallthrough
 	default:
-		w.rested = time.Now()
+		w.rested = out.end
 		l.idle = append(l.idle, w)
 	}
 	l.mutex.Unlock()
@@ -366,6 +373,6 @@ func (l *lane) robbed() (dead []*clerk) {
 }
 
 func (l *lane) setLimit(n int) {
-	l.limit, l.grown = min(max(n, 1), l.most), time.Now()
+	l.limit, l.grown = min(max(n, 1), l.most), l.clock.now()
 	l.width.Store(int64(l.limit))
 }

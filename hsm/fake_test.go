@@ -109,27 +109,6 @@ func (f *stand) open(t *testing.T) *Token {
 	return token
 }
 
-func (f *stand) openKey(t *testing.T) (*Token, *TokenKey) {
-	t.Helper()
-	token := f.open(t)
-	key, err := token.Key(t.Context(), "EXMP01/ov/1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token, key
-}
-
-// once makes a fault that comes at the first call of a name from now on.
-func once(call string, err error) func(string) error {
-	var done atomic.Bool
-	return func(name string) error {
-		if name == call && !done.Swap(true) {
-			return err
-		}
-		return nil
-	}
-}
-
 func wantKind(t *testing.T, err error, want Kind) {
 	t.Helper()
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != want {

@@ -43,7 +43,7 @@ func (l *lane) keep() {
 			l.fault(l.epoch, restart, nil, p11.ErrLost)
 			l.mutex.Unlock()
 		case <-tick.C:
-			l.housekeep(time.Now())
+			l.housekeep(l.clock.now())
 		}
 		l.mutex.Lock()
 		due := l.state != Ready && l.state != Stopped
@@ -389,19 +389,19 @@ func (l *lane) end() {
 }
 
 // housekeep trims, grows, watches and tests, as it becomes due.
-func (l *lane) housekeep(now time.Time) {
+func (l *lane) housekeep(now time.Duration) {
 	l.mutex.Lock()
 	if l.state != Ready {
 		l.mutex.Unlock()
 		return
 	}
-	for len(l.idle) > 1 && now.Sub(l.idle[0].rested) > trimTime {
+	for len(l.idle) > 1 && now-l.idle[0].rested > trimTime {
 		w := l.idle[0]
 		l.idle = slices.Delete(l.idle, 0, 1)
 		l.discharge(w)
 		close(w.wake)
 	}
-	if l.limit < l.most && now.Sub(l.grown) > growTime {
+	if l.limit < l.most && now-l.grown > growTime {
 		l.setLimit(l.limit + 1)
 		l.pump()
 	}

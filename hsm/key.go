@@ -3,7 +3,6 @@ package hsm
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -258,10 +257,4 @@ func (r reader) private(id string) (p11.Object, error) {
 		}
 	}
 	return one(id, "private key", found)
-}
-
-func randomDigest(public *gost.PublicKey) []byte {
-	digest := make([]byte, public.Algorithm.Digest.Size)
-	_, _ = rand.Read(digest) // never fails
-	return digest
 }

@@ -44,6 +44,7 @@ type lane struct {
 	log      *slog.Logger
 	trace    *Trace
 	lib      *library
+	clock    clock
 	requests *sync.Pool // the scheduler's
 
 	// For those who do not take the mutex.
@@ -72,9 +73,9 @@ type lane struct {
 	most    int // clerks that are allowed
 	limit   int // clerks that the token was found to bear; 1 to most
 	pace    estimate
-	signed  uint64    // signatures so far
-	grown   time.Time // when limit was last changed
-	closing bool      // nothing new is admitted, whatever the state
+	signed  uint64        // signatures so far
+	grown   time.Duration // when limit was last changed
+	closing bool          // nothing new is admitted, whatever the state
 
 	replicas []*replica
 
@@ -123,8 +124,8 @@ func (l *lane) expected() time.Duration {
 	return service * time.Duration(l.load.Load()+1) / time.Duration(max(l.width.Load(), 1))
 }
 
-// submit takes a request in, or says why not. now is the time.
-func (l *lane) submit(r *request, now time.Time) error {
+// submit takes a request in, or says why not. now is by the clock.
+func (l *lane) submit(r *request, now time.Duration) error {
 	if e := l.shut.Load(); e != nil {
 		return e
 	}
@@ -162,7 +163,7 @@ func (l *lane) submit(r *request, now time.Time) error {
 }
 
 // inTime refuses what cannot be done before its deadline, by the requests that are ahead of it and the pace of the token.
-func (l *lane) inTime(r *request, now time.Time) error {
+func (l *lane) inTime(r *request, now time.Duration) error {
 	if l.pace.mean == 0 && l.state == Ready {
 		return nil
 	}
@@ -171,7 +172,7 @@ func (l *lane) inTime(r *request, now time.Time) error {
 	if l.state != Ready {
 		wait += recoveryTime[l.wanted]
 	}
-	left := r.deadline.Sub(now)
+	left := r.deadline - now
 	if wait <= left {
 		return nil
 	}
@@ -245,7 +246,7 @@ func (l *lane) free() *clerk {
 }
 
 // assign gives a clerk a request; whoever calls it sends the request to w.wake, or is the clerk.
-func (l *lane) assign(w *clerk, r *request, now time.Time) {
+func (l *lane) assign(w *clerk, r *request, now time.Duration) {
 	l.working++
 	r.phase = running
 	w.request, w.since = r, now
@@ -255,7 +256,7 @@ func (l *lane) assign(w *clerk, r *request, now time.Time) {
 
 // pump gives waiting requests to free clerks.
 func (l *lane) pump() {
-	now := time.Now()
+	now := l.clock.now()
 	for l.state == Ready {
 		r := l.take(now)
 		if r == nil {
@@ -272,10 +273,10 @@ func (l *lane) pump() {
 }
 
 // take is the next request to be worked at. One that can no longer be done in time gives way to others that can.
-func (l *lane) take(now time.Time) *request {
+func (l *lane) take(now time.Duration) *request {
 	for {
 		r := l.queue.pop()
-		if r == nil || l.queue.size == 0 || r.deadline.Sub(now) >= l.pace.mean {
+		if r == nil || l.queue.size == 0 || r.deadline-now >= l.pace.mean {
 			return r
 		}
 		err := &Error{Kind: Busy, Token: l.name, Op: "wait for a session", RetryAfter: max(l.pace.mean, ago),

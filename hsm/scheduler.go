@@ -56,6 +56,7 @@ type Scheduler struct {
 	names map[string]*lane
 
 	requests sync.Pool
+	clock    clock
 
 	mutex  sync.RWMutex
 	keys   map[string]*Key
@@ -73,7 +74,7 @@ func Start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger) (*Schedul
 // start has modules loaded by load, if that is not nil, instead of as configured.
 func start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger, load hostMaker) (*Scheduler, error) {
 	s := &Scheduler{cfg: cfg, log: log, names: map[string]*lane{}, keys: map[string]*Key{}}
-	s.requests.New = newRequest
+	s.requests.New, s.clock = newRequest, newClock()
 	if s.cfg.MaxWait <= 0 {
 		s.cfg.MaxWait = DefaultMaxWait
 	}

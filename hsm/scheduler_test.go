@@ -22,7 +22,6 @@ import (
 type plant struct {
 	*Scheduler
 	key *Key
-	log *slog.Logger
 }
 
 const keyID = "EXMP01/ov/1"

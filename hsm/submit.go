@@ -35,18 +35,18 @@ func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow
 	r := s.requests.Get().(*request)
 	r.size, r.from = copy(r.digest[:], digest), flow
 	r.taken, r.retried, r.sign, r.err = 0, false, 0, nil
-	begun := time.Now()
-	r.deadline = begun.Add(s.cfg.MaxWait)
+	begun := s.clock.now()
+	r.deadline = begun + s.cfg.MaxWait
 	if d, ok := ctx.Deadline(); ok {
-		r.deadline = d
+		r.deadline = d.Sub(s.clock.base)
 	}
-	c := carried{Signing: Signing{Key: k.name}, request: r}
+	c := carried{Signing: Signing{Key: k.name}, request: r, clock: s.clock, traced: s.cfg.Trace.Signed != nil}
 	signature, err := c.carry(ctx, k, begun)
 	if c.request != nil {
 		s.requests.Put(c.request)
 	}
 	if f := s.cfg.Trace.Signed; f != nil {
-		c.Wait = max(time.Since(begun)-c.Sign-c.Verify, 0)
+		c.Wait = max(s.clock.now()-begun-c.Sign-c.Verify, 0)
 		c.Err = err
 		f(c.Signing)
 	}
@@ -57,9 +57,11 @@ func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow
 type carried struct {
 	Signing
 	*request // nil once it was left behind
+	clock    clock
+	traced   bool
 }
 
-func (c *carried) carry(ctx context.Context, k *Key, now time.Time) ([]byte, error) {
+func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte, error) {
 	var tried uint64
 	var last error
 	r := c.request
@@ -87,17 +89,16 @@ func (c *carried) carry(ctx context.Context, k *Key, now time.Time) ([]byte, err
 		c.Sign, c.Retried = r.sign, r.retried
 		if r.err == nil {
 			signature := bytes.Clone(r.signature[:r.length])
-			begun := time.Now()
+			begun := c.look()
 			err := to.check(r.digest[:r.size], signature)
-			now = time.Now()
-			c.Verify += now.Sub(begun)
+			c.Verify += c.look() - begun
 			if err == nil {
 				return signature, nil
 			}
 			r.err = err
 		}
 		c.Retried = true
-		now = time.Now()
+		now = c.clock.now()
 		if r.err != errMoved {
 			last, tried = telling(last, r.err), tried|1<<number
 		}
@@ -109,6 +110,14 @@ func (c *carried) carry(ctx context.Context, k *Key, now time.Time) ([]byte, err
 		last = &Error{Kind: Away, Token: c.Token, Op: "sign", RetryAfter: ago, Err: errors.New("its tokens come and go")}
 	}
 	return nil, last
+}
+
+// look is the time, where somebody wants to know.
+func (c *carried) look() time.Duration {
+	if !c.traced {
+		return 0
+	}
+	return c.clock.now()
 }
 
 // telling is the one of two refusals that tells when to ask again, and soonest.

@@ -13,16 +13,16 @@ import (
 // keeper is what only the keeper's goroutine uses.
 type keeper struct {
 	canary  time.Duration // between two tests of an idle token; negative: none
-	tested  time.Time
+	tested  time.Duration
 	atTest  uint64 // signatures by then
-	looked  time.Time
+	looked  time.Duration
 	atLook  uint64
 	settled bool // first was closed
 }
 
 func newLane(cfg TokenConfig, s *Scheduler, log *slog.Logger) *lane {
 	l := &lane{
-		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests,
+		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests, clock: s.clock,
 		since: time.Now(), vendor: cfg.Vendor, limit: 1, most: cfg.Sessions,
 		queue:   newQueue(cfg.Queue, cfg.FlowQueue),
 		trouble: make(chan struct{}, 1), stop: make(chan struct{}), kept: make(chan struct{}), first: make(chan struct{}),
@@ -232,14 +232,14 @@ func (l *lane) blame(r *replica, err error) {
 }
 
 // look asks an idle token whether it is there, as often as the vendor lets it, and has a key sign from time to time.
-func (l *lane) look(now time.Time) {
+func (l *lane) look(now time.Duration) {
 	l.mutex.Lock()
 	signed, ready := l.signed, l.state == Ready
 	l.mutex.Unlock()
 	if !ready {
 		return
 	}
-	if every := max(l.vendor.HealthEvery, tickTime); l.vendor.Health != NoHealthCall && now.Sub(l.looked) >= every {
+	if every := max(l.vendor.HealthEvery, tickTime); l.vendor.Health != NoHealthCall && now-l.looked >= every {
 		idle := signed == l.atLook
 		l.looked, l.atLook = now, signed
 		if idle {
@@ -249,7 +249,7 @@ func (l *lane) look(now time.Time) {
 			}
 		}
 	}
-	if l.canary > 0 && now.Sub(l.tested) >= l.canary {
+	if l.canary > 0 && now-l.tested >= l.canary {
 		idle := signed == l.atTest
 		l.tested, l.atTest = now, signed
 		if idle {
@@ -283,14 +283,14 @@ func (l *lane) present() error {
 
 // watch looks for calls that hang. A module in a process of its own is killed, and its calls return. In this process the
 // clerk is given up, and its request goes on without it.
-func (l *lane) watch(now time.Time) {
+func (l *lane) watch(now time.Duration) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	limit := l.callTime()
 	limit += limit / 2 // a session and a handle may have been needed before
 	for i := 0; i < len(l.crew); i++ {
 		w := l.crew[i]
-		if w.request == nil || now.Sub(w.since) < limit {
+		if w.request == nil || now-w.since < limit {
 			continue
 		}
 		if l.cfg.Isolation != InProcess {

@@ -139,7 +139,7 @@ func (r *readiness) text(w io.Writer, l report.Language) error {
 		"READY", "NOT READY", "would be signed by ", "Signing would go through; recipients may not agree:"}
 	if l == report.Russian {
 		say = struct{ ready, refused, with, warnings string }{
-			"МОЖНО ПОДПИСАТЬ", "ПОДПИСАТЬ НЕЛЬЗЯ", "будет подписано ключом ", "Подписание пройдёт, но у получателей возможны претензии:"}
+			"МОЖНО ПОДПИСАТЬ", "ПОДПИСАТЬ НЕЛЬЗЯ", "будет подписано ключом ", "Подписать можно, но получатель может отклонить сообщение:"}
 	}
 	var b bytes.Buffer
 	head := say.ready

@@ -49,8 +49,13 @@ func encodeKey(k signer.KeyInfo) *epovpb.Key {
 	}
 	if e := k.Unusable; e != nil {
 		out.State = epovpb.KeyState_KEY_STATE_UNUSABLE
-		if e.Code == report.TokenAway {
+		switch e.Code {
+		case report.TokenAway:
 			out.State = epovpb.KeyState_KEY_STATE_AWAY
+		case report.KeyStaged:
+			out.State = epovpb.KeyState_KEY_STATE_STAGED
+		case report.KeyRetired:
+			out.State = epovpb.KeyState_KEY_STATE_RETIRED
 		}
 		out.StateMessage = text(e.Message)
 	}

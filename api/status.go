@@ -38,6 +38,8 @@ var table = map[report.Code]kind{
 	report.AccessDenied:         {code: codes.PermissionDenied},
 	report.KeyUnknown:           {code: codes.NotFound},
 	report.KeyUnusable:          {code: codes.FailedPrecondition},
+	report.KeyStaged:            {code: codes.FailedPrecondition},
+	report.KeyRetired:           {code: codes.FailedPrecondition},
 	report.TimeStampUnavailable: {code: codes.Unavailable, retry: time.Second},
 	report.TokenAway:            {code: codes.Unavailable, retry: time.Second},
 	report.TokenPIN:             {code: codes.FailedPrecondition},

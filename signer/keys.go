@@ -2,6 +2,7 @@ package signer
 
 import (
 	"context"
+	"errors"
 
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -56,9 +57,11 @@ func (s *Service) info(key Key, n KeyName) KeyInfo {
 	if primary, err := s.keys.Key(n.WithVersion(0).String()); err == nil {
 		info.Primary = primary.Name() == key.Name()
 	}
-	err := s.usable(key, true)
-	if a, ok := key.(Availability); ok && err == nil {
-		err = a.Available()
+	err := available(key)
+	if e, ok := errors.AsType[*report.Error](err); !ok || e.Code != report.KeyStaged && e.Code != report.KeyRetired {
+		if unusable := s.usable(key, true); unusable != nil { // it tells more than that the token is away
+			err = unusable
+		}
 	}
 	if err != nil {
 		info.Unusable = asError(err)

@@ -29,7 +29,7 @@ type Flow struct {
 }
 
 // Availability is what a [Key] may also say: nil when it would sign now, as far as is known without asking its token, else a
-// *report.Error (KeyUnusable, TokenAway, TokenPIN).
+// *report.Error (KeyUnusable, KeyStaged, KeyRetired, TokenAway, TokenPIN).
 type Availability interface {
 	Available() error
 }

@@ -165,6 +165,10 @@ const (
 	KeyState_KEY_STATE_UNUSABLE KeyState = 2
 	// Its token cannot be reached now.
 	KeyState_KEY_STATE_AWAY KeyState = 3
+	// A successor that is ready: signs once it is activated.
+	KeyState_KEY_STATE_STAGED KeyState = 4
+	// Signs no more, and is listed for what it has signed.
+	KeyState_KEY_STATE_RETIRED KeyState = 5
 )
 
 // Enum value maps for KeyState.
@@ -174,12 +178,16 @@ var (
 		1: "KEY_STATE_USABLE",
 		2: "KEY_STATE_UNUSABLE",
 		3: "KEY_STATE_AWAY",
+		4: "KEY_STATE_STAGED",
+		5: "KEY_STATE_RETIRED",
 	}
 	KeyState_value = map[string]int32{
 		"KEY_STATE_UNSPECIFIED": 0,
 		"KEY_STATE_USABLE":      1,
 		"KEY_STATE_UNUSABLE":    2,
 		"KEY_STATE_AWAY":        3,
+		"KEY_STATE_STAGED":      4,
+		"KEY_STATE_RETIRED":     5,
 	}
 )
 
@@ -346,6 +354,10 @@ const (
 	ErrorReason_MESSAGE_IDENTIFIER ErrorReason = 64
 	// The certificate is not of the form of qualified certificates.
 	ErrorReason_CERTIFICATE_FORM ErrorReason = 65
+	// The key version is staged: it signs once it is activated.
+	ErrorReason_KEY_STAGED ErrorReason = 66
+	// The key version is retired: it signs no more.
+	ErrorReason_KEY_RETIRED ErrorReason = 67
 )
 
 // Enum value maps for ErrorReason.
@@ -417,6 +429,8 @@ var (
 		63: "MESSAGE_FORM",
 		64: "MESSAGE_IDENTIFIER",
 		65: "CERTIFICATE_FORM",
+		66: "KEY_STAGED",
+		67: "KEY_RETIRED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -485,6 +499,8 @@ var (
 		"MESSAGE_FORM":             63,
 		"MESSAGE_IDENTIFIER":       64,
 		"CERTIFICATE_FORM":         65,
+		"KEY_STAGED":               66,
+		"KEY_RETIRED":              67,
 	}
 )
 
@@ -3633,13 +3649,14 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x18CHECK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CHECK_STATUS_PASSED\x10\x01\x12\x17\n" +
 	"\x13CHECK_STATUS_FAILED\x10\x02\x12\x1c\n" +
-	"\x18CHECK_STATUS_NOT_CHECKED\x10\x03*g\n" +
+	"\x18CHECK_STATUS_NOT_CHECKED\x10\x03*\x94\x01\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
-	"\x0eKEY_STATE_AWAY\x10\x03*\xef\n" +
-	"\n" +
+	"\x0eKEY_STATE_AWAY\x10\x03\x12\x14\n" +
+	"\x10KEY_STATE_STAGED\x10\x04\x12\x15\n" +
+	"\x11KEY_STATE_RETIRED\x10\x05*\x90\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3711,7 +3728,10 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x15TIMESTAMP_UNAVAILABLE\x10>\x12\x10\n" +
 	"\fMESSAGE_FORM\x10?\x12\x16\n" +
 	"\x12MESSAGE_IDENTIFIER\x10@\x12\x14\n" +
-	"\x10CERTIFICATE_FORM\x10A2\x94\x02\n" +
+	"\x10CERTIFICATE_FORM\x10A\x12\x0e\n" +
+	"\n" +
+	"KEY_STAGED\x10B\x12\x0f\n" +
+	"\vKEY_RETIRED\x10C2\x94\x02\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

@@ -91,6 +91,11 @@ func (r *rotating) sign(key string) (*epovpb.SignCmsResponse, error) {
 		Source: &epovpb.SignCmsRequest_Content{Content: []byte("content")}})
 }
 
+// states of the API by what their messages say.
+var apiStates = map[string]epovpb.KeyState{
+	"": epovpb.KeyState_KEY_STATE_USABLE, "staged": epovpb.KeyState_KEY_STATE_STAGED, "retired": epovpb.KeyState_KEY_STATE_RETIRED,
+}
+
 // state waits until a version is listed with a message that has text in it.
 func (r *rotating) state(t *testing.T, name, text string, primary bool) {
 	t.Helper()
@@ -100,7 +105,7 @@ func (r *rotating) state(t *testing.T, name, text string, primary bool) {
 			t.Fatal(err)
 		}
 		for _, k := range list.Keys {
-			if k.Name == name && strings.Contains(k.StateMessage, text) && (text != "" || k.StateMessage == "") && k.Primary == primary {
+			if k.Name == name && strings.Contains(k.StateMessage, text) && k.State == apiStates[text] && k.Primary == primary {
 				return
 			}
 		}

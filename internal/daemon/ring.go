@@ -116,9 +116,9 @@ func (k *key) Available() error {
 func (k *key) inState() error {
 	switch k.state {
 	case staged:
-		return report.Errorf(report.KeyUnusable, report.Place{}, "the version is staged: it signs once it is activated")
+		return report.Errorf(report.KeyStaged, report.Place{}, "the version is staged: it signs once it is activated")
 	case retired:
-		return report.Errorf(report.KeyUnusable, report.Place{}, "the version is retired: it signs no more")
+		return report.Errorf(report.KeyRetired, report.Place{}, "the version is retired: it signs no more")
 	}
 	return nil
 }

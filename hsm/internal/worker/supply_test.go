@@ -133,3 +133,26 @@ func TestClose(t *testing.T) {
 	}
 	s.wantLost(t, 10*time.Second)
 }
+
+// A worker has the parent's environment, but for the service manager's channels, which are the parent's own.
+func TestEnvironment(t *testing.T) {
+	for name, value := range map[string]string{
+		"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1", "LISTEN_FDS": "1", "VENDOR_CONF": "y", "GODEBUG": "netdns=go",
+	} {
+		t.Setenv(name, value)
+	}
+	all := strings.Join(environment(), "\n") + "\n"
+	for _, without := range []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} {
+		if strings.Contains(all, without) {
+			t.Errorf("%s is passed on", without)
+		}
+	}
+	for _, with := range []string{"VENDOR_CONF=y\n", ",netdns=go\n"} {
+		if !strings.Contains(all, with) {
+			t.Errorf("%q is missing", with)
+		}
+	}
+	if strings.Count(all, "GODEBUG=") != 1 {
+		t.Error("GODEBUG is there twice")
+	}
+}

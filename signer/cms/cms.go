@@ -1,14 +1,19 @@
-// Package cms makes and verifies CMS SignedData (RFC 5652, RFC 4490) and CAdES-BES (RFC 5126) with GOST keys.
+// Package cms makes and verifies CMS SignedData (RFC 5652, RFC 4490), CAdES-BES and CAdES-T (RFC 5126) with GOST keys, and
+// verifies time-stamp tokens (RFC 3161) with GOST, RSA and ECDSA keys.
 //
 // Making is in two steps around the key: [Profile.Prepare] checks everything and yields a digest, the key signs it wherever
 // it lives, [Prepared.Complete] checks the signature and assembles the message. What is made is DER, the same octets that
-// OpenSSL writes.
+// OpenSSL writes. A finished message takes more: [Merge] further signers, [Countersignature] signatures over a signature,
+// [AddTimeStamp] time-stamps, [Attach] its content; what is there keeps its octets.
+//
+// Contents may be of any size: [Input.Reader] and [Profile.NewStream] sign, [Policy.Reader] and [VerifyStream] verify them
+// while they go by, in memory that does not grow with them.
 //
 // [Verify] reads BER, within [Limits], and is strict where leniency would be guessing: signed attributes must be DER and in
 // its order, signatures must have exactly the length of their algorithm, identifiers must belong to the certificate's key,
 // nothing may follow the message. It tolerates what cannot mislead: wrong versions, any order of certificates, a
-// digestAlgorithms set that misses a digest, parameters of signature algorithms, unsigned attributes it does not know
-// (time-stamps and countersignatures among them, which therefore count for nothing).
+// digestAlgorithms set that misses a digest, parameters of signature algorithms, unsigned attributes it does not know, which
+// count for nothing. Time-stamps and countersignatures it knows: they are examined, and must be in order.
 package cms
 
 import "encoding/asn1"

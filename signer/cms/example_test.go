@@ -1,10 +1,13 @@
 package cms_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
@@ -61,4 +64,43 @@ func Example() {
 	}
 	fmt.Println(report.Verdict(), report.Signatures[0].Algorithm, report.Signatures[0].Signer.Serial)
 	// Output: valid gost2012-256 1003
+}
+
+// Sign a content of any size where it lies: its octets go by twice, once to be hashed and once into the message.
+func ExampleAttach() {
+	block, _ := pem.Decode(read("leaf.key"))
+	key, err := gost.ParsePrivateKey(block.Bytes)
+	if err != nil {
+		panic(err)
+	}
+	content, now := strings.NewReader(strings.Repeat("a long content ", 100_000)), time.Unix(vectors.Time, 0)
+
+	prepared, err := cms.ProfileByName("cades-bes-detached").Prepare(cms.Input{
+		Reader: content, Certificate: certificates("leaf.pem")[0], Chain: certificates("int.pem"), Time: now,
+	})
+	if err != nil {
+		panic(err)
+	}
+	signature, err := key.Sign(rand.Reader, prepared.Digest(), nil)
+	if err != nil {
+		panic(err)
+	}
+	detached, err := prepared.Complete(signature)
+	if err != nil {
+		panic(err)
+	}
+	var file bytes.Buffer
+	if _, err := content.Seek(0, io.SeekStart); err != nil {
+		panic(err)
+	}
+	if err := cms.Attach(&file, detached, content, content.Size()); err != nil {
+		panic(err)
+	}
+
+	report, err := cms.VerifyStream(&file, cms.Policy{Trust: trust.New(certificates("root.pem"), nil), Time: now})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(report.Verdict(), report.Signatures[0].Coverage[0].Octets)
+	// Output: valid 1500000
 }

@@ -30,6 +30,9 @@ func (s *verifyService) Explain(ctx context.Context, req *epovpb.ExplainRequest)
 	for i := range e.Findings {
 		out.Findings = append(out.Findings, encodeFinding(&e.Findings[i]))
 	}
+	for _, a := range e.Advice() {
+		out.Advice = append(out.Advice, &epovpb.Advice{Code: string(a.Code), AdviceEn: a.English, AdviceRu: a.Russian})
+	}
 	return out, nil
 }
 

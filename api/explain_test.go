@@ -63,6 +63,12 @@ func TestExplain(t *testing.T) {
 		t.Error(a.Findings)
 	}
 
+	// What is no matter of digests has advice.
+	if a := explain(&epovpb.ExplainRequest{Subject: document(ack())}); len(a.Advice) != 1 || a.Advice[0].Code != "signature.none" ||
+		a.Advice[0].AdviceEn == "" || a.Advice[0].AdviceRu == "" {
+		t.Error(a.Advice)
+	}
+
 	// CMS over content with other line ends.
 	content := []byte("one\ntwo\n")
 	cms, err := c.SignCms(ctx, &epovpb.SignCmsRequest{

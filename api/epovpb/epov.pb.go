@@ -1685,7 +1685,9 @@ type ExplainResponse struct {
 	Integrity Verdict `protobuf:"varint,2,opt,name=integrity,proto3,enum=epov.v1.Verdict" json:"integrity,omitempty"`
 	Report    *Report `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
 	// One for every digest and every signature value that is wrong, in the order of the message.
-	Findings      []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	Findings []*Finding `protobuf:"bytes,4,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What to do about the failed checks that no finding explains, each code once.
+	Advice        []*Advice `protobuf:"bytes,5,rep,name=advice,proto3" json:"advice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1748,6 +1750,76 @@ func (x *ExplainResponse) GetFindings() []*Finding {
 	return nil
 }
 
+func (x *ExplainResponse) GetAdvice() []*Advice {
+	if x != nil {
+		return x.Advice
+	}
+	return nil
+}
+
+// Advice is what usually helps against a failed check.
+type Advice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Code of the check.
+	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	// What to do, in English and Russian, without a final period.
+	AdviceEn      string `protobuf:"bytes,2,opt,name=advice_en,json=adviceEn,proto3" json:"advice_en,omitempty"`
+	AdviceRu      string `protobuf:"bytes,3,opt,name=advice_ru,json=adviceRu,proto3" json:"advice_ru,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Advice) Reset() {
+	*x = Advice{}
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Advice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Advice) ProtoMessage() {}
+
+func (x *Advice) ProtoReflect() protoreflect.Message {
+	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Advice.ProtoReflect.Descriptor instead.
+func (*Advice) Descriptor() ([]byte, []int) {
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Advice) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Advice) GetAdviceEn() string {
+	if x != nil {
+		return x.AdviceEn
+	}
+	return ""
+}
+
+func (x *Advice) GetAdviceRu() string {
+	if x != nil {
+		return x.AdviceRu
+	}
+	return ""
+}
+
 // Finding explains one digest or one signature value.
 type Finding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1780,7 +1852,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1792,7 +1864,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[14]
+	mi := &file_epov_v1_epov_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1805,7 +1877,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{14}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Finding) GetMistakes() []*Mistake {
@@ -1902,7 +1974,7 @@ type Mistake struct {
 
 func (x *Mistake) Reset() {
 	*x = Mistake{}
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +1986,7 @@ func (x *Mistake) String() string {
 func (*Mistake) ProtoMessage() {}
 
 func (x *Mistake) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[15]
+	mi := &file_epov_v1_epov_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +1999,7 @@ func (x *Mistake) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mistake.ProtoReflect.Descriptor instead.
 func (*Mistake) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{15}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Mistake) GetName() string {
@@ -1980,7 +2052,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +2064,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[16]
+	mi := &file_epov_v1_epov_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,7 +2077,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{16}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Difference) GetOffset() int64 {
@@ -2048,7 +2120,7 @@ type Edit struct {
 
 func (x *Edit) Reset() {
 	*x = Edit{}
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2132,7 @@ func (x *Edit) String() string {
 func (*Edit) ProtoMessage() {}
 
 func (x *Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[17]
+	mi := &file_epov_v1_epov_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2145,7 @@ func (x *Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edit.ProtoReflect.Descriptor instead.
 func (*Edit) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{17}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Edit) GetKind() string {
@@ -2126,7 +2198,7 @@ type Report struct {
 
 func (x *Report) Reset() {
 	*x = Report{}
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2210,7 @@ func (x *Report) String() string {
 func (*Report) ProtoMessage() {}
 
 func (x *Report) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[18]
+	mi := &file_epov_v1_epov_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2223,7 @@ func (x *Report) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Report.ProtoReflect.Descriptor instead.
 func (*Report) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{18}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Report) GetFormat() string {
@@ -2210,7 +2282,7 @@ type Signature struct {
 
 func (x *Signature) Reset() {
 	*x = Signature{}
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2294,7 @@ func (x *Signature) String() string {
 func (*Signature) ProtoMessage() {}
 
 func (x *Signature) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[19]
+	mi := &file_epov_v1_epov_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2307,7 @@ func (x *Signature) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signature.ProtoReflect.Descriptor instead.
 func (*Signature) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{19}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Signature) GetName() string {
@@ -2358,7 +2430,7 @@ type TimeStamp struct {
 
 func (x *TimeStamp) Reset() {
 	*x = TimeStamp{}
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2442,7 @@ func (x *TimeStamp) String() string {
 func (*TimeStamp) ProtoMessage() {}
 
 func (x *TimeStamp) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[20]
+	mi := &file_epov_v1_epov_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2455,7 @@ func (x *TimeStamp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimeStamp.ProtoReflect.Descriptor instead.
 func (*TimeStamp) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{20}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TimeStamp) GetPlace() *Place {
@@ -2481,7 +2553,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2565,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[21]
+	mi := &file_epov_v1_epov_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2578,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{21}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Check) GetCode() string {
@@ -2582,7 +2654,7 @@ type Place struct {
 
 func (x *Place) Reset() {
 	*x = Place{}
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2594,7 +2666,7 @@ func (x *Place) String() string {
 func (*Place) ProtoMessage() {}
 
 func (x *Place) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[22]
+	mi := &file_epov_v1_epov_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2607,7 +2679,7 @@ func (x *Place) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Place.ProtoReflect.Descriptor instead.
 func (*Place) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{22}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Place) GetOffset() int64 {
@@ -2666,7 +2738,7 @@ type Coverage struct {
 
 func (x *Coverage) Reset() {
 	*x = Coverage{}
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2750,7 @@ func (x *Coverage) String() string {
 func (*Coverage) ProtoMessage() {}
 
 func (x *Coverage) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[23]
+	mi := &file_epov_v1_epov_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2763,7 @@ func (x *Coverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
 func (*Coverage) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{23}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Coverage) GetUri() string {
@@ -2756,7 +2828,7 @@ type Signer struct {
 
 func (x *Signer) Reset() {
 	*x = Signer{}
-	mi := &file_epov_v1_epov_proto_msgTypes[24]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2840,7 @@ func (x *Signer) String() string {
 func (*Signer) ProtoMessage() {}
 
 func (x *Signer) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[24]
+	mi := &file_epov_v1_epov_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2853,7 @@ func (x *Signer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Signer.ProtoReflect.Descriptor instead.
 func (*Signer) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{24}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Signer) GetSubject() string {
@@ -2848,7 +2920,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_epov_v1_epov_proto_msgTypes[25]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2932,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[25]
+	mi := &file_epov_v1_epov_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2945,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{25}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Evidence) GetTime() *timestamppb.Timestamp {
@@ -2916,7 +2988,7 @@ type PathCertificate struct {
 
 func (x *PathCertificate) Reset() {
 	*x = PathCertificate{}
-	mi := &file_epov_v1_epov_proto_msgTypes[26]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2928,7 +3000,7 @@ func (x *PathCertificate) String() string {
 func (*PathCertificate) ProtoMessage() {}
 
 func (x *PathCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[26]
+	mi := &file_epov_v1_epov_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2941,7 +3013,7 @@ func (x *PathCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PathCertificate.ProtoReflect.Descriptor instead.
 func (*PathCertificate) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{26}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *PathCertificate) GetSubject() string {
@@ -3005,7 +3077,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_epov_v1_epov_proto_msgTypes[27]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3017,7 +3089,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[27]
+	mi := &file_epov_v1_epov_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3030,7 +3102,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{27}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Revocation) GetKind() string {
@@ -3104,7 +3176,7 @@ type ListKeysRequest struct {
 
 func (x *ListKeysRequest) Reset() {
 	*x = ListKeysRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[28]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3188,7 @@ func (x *ListKeysRequest) String() string {
 func (*ListKeysRequest) ProtoMessage() {}
 
 func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[28]
+	mi := &file_epov_v1_epov_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3201,7 @@ func (x *ListKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListKeysRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{28}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{29}
 }
 
 type ListKeysResponse struct {
@@ -3141,7 +3213,7 @@ type ListKeysResponse struct {
 
 func (x *ListKeysResponse) Reset() {
 	*x = ListKeysResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[29]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3225,7 @@ func (x *ListKeysResponse) String() string {
 func (*ListKeysResponse) ProtoMessage() {}
 
 func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[29]
+	mi := &file_epov_v1_epov_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3238,7 @@ func (x *ListKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListKeysResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{29}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListKeysResponse) GetKeys() []*Key {
@@ -3186,7 +3258,7 @@ type GetKeyRequest struct {
 
 func (x *GetKeyRequest) Reset() {
 	*x = GetKeyRequest{}
-	mi := &file_epov_v1_epov_proto_msgTypes[30]
+	mi := &file_epov_v1_epov_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3198,7 +3270,7 @@ func (x *GetKeyRequest) String() string {
 func (*GetKeyRequest) ProtoMessage() {}
 
 func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[30]
+	mi := &file_epov_v1_epov_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3211,7 +3283,7 @@ func (x *GetKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetKeyRequest) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{30}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetKeyRequest) GetKey() string {
@@ -3230,7 +3302,7 @@ type GetKeyResponse struct {
 
 func (x *GetKeyResponse) Reset() {
 	*x = GetKeyResponse{}
-	mi := &file_epov_v1_epov_proto_msgTypes[31]
+	mi := &file_epov_v1_epov_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3242,7 +3314,7 @@ func (x *GetKeyResponse) String() string {
 func (*GetKeyResponse) ProtoMessage() {}
 
 func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[31]
+	mi := &file_epov_v1_epov_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3255,7 +3327,7 @@ func (x *GetKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetKeyResponse.ProtoReflect.Descriptor instead.
 func (*GetKeyResponse) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{31}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetKeyResponse) GetKey() *Key {
@@ -3294,7 +3366,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_epov_v1_epov_proto_msgTypes[32]
+	mi := &file_epov_v1_epov_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3306,7 +3378,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_epov_v1_epov_proto_msgTypes[32]
+	mi := &file_epov_v1_epov_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3319,7 +3391,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_epov_v1_epov_proto_rawDescGZIP(), []int{32}
+	return file_epov_v1_epov_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Key) GetName() string {
@@ -3482,12 +3554,17 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\asubjectB\n" +
 	"\n" +
 	"\b_contentB\v\n" +
-	"\t_pristine\"\xc4\x01\n" +
+	"\t_pristine\"\xed\x01\n" +
 	"\x0fExplainResponse\x12*\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
 	"\tintegrity\x18\x02 \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12'\n" +
 	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\x12,\n" +
-	"\bfindings\x18\x04 \x03(\v2\x10.epov.v1.FindingR\bfindings\"\x8f\x03\n" +
+	"\bfindings\x18\x04 \x03(\v2\x10.epov.v1.FindingR\bfindings\x12'\n" +
+	"\x06advice\x18\x05 \x03(\v2\x0f.epov.v1.AdviceR\x06advice\"V\n" +
+	"\x06Advice\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x1b\n" +
+	"\tadvice_en\x18\x02 \x01(\tR\badviceEn\x12\x1b\n" +
+	"\tadvice_ru\x18\x03 \x01(\tR\badviceRu\"\x8f\x03\n" +
 	"\aFinding\x12,\n" +
 	"\bmistakes\x18\x01 \x03(\v2\x10.epov.v1.MistakeR\bmistakes\x12\x1c\n" +
 	"\tsignature\x18\x02 \x01(\x05R\tsignature\x12!\n" +
@@ -3762,7 +3839,7 @@ func file_epov_v1_epov_proto_rawDescGZIP() []byte {
 }
 
 var file_epov_v1_epov_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_epov_v1_epov_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_epov_v1_epov_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: epov.v1.Verdict
 	(CheckStatus)(0),              // 1: epov.v1.CheckStatus
@@ -3782,108 +3859,110 @@ var file_epov_v1_epov_proto_goTypes = []any{
 	(*VerifyCmsResponse)(nil),     // 15: epov.v1.VerifyCmsResponse
 	(*ExplainRequest)(nil),        // 16: epov.v1.ExplainRequest
 	(*ExplainResponse)(nil),       // 17: epov.v1.ExplainResponse
-	(*Finding)(nil),               // 18: epov.v1.Finding
-	(*Mistake)(nil),               // 19: epov.v1.Mistake
-	(*Difference)(nil),            // 20: epov.v1.Difference
-	(*Edit)(nil),                  // 21: epov.v1.Edit
-	(*Report)(nil),                // 22: epov.v1.Report
-	(*Signature)(nil),             // 23: epov.v1.Signature
-	(*TimeStamp)(nil),             // 24: epov.v1.TimeStamp
-	(*Check)(nil),                 // 25: epov.v1.Check
-	(*Place)(nil),                 // 26: epov.v1.Place
-	(*Coverage)(nil),              // 27: epov.v1.Coverage
-	(*Signer)(nil),                // 28: epov.v1.Signer
-	(*Evidence)(nil),              // 29: epov.v1.Evidence
-	(*PathCertificate)(nil),       // 30: epov.v1.PathCertificate
-	(*Revocation)(nil),            // 31: epov.v1.Revocation
-	(*ListKeysRequest)(nil),       // 32: epov.v1.ListKeysRequest
-	(*ListKeysResponse)(nil),      // 33: epov.v1.ListKeysResponse
-	(*GetKeyRequest)(nil),         // 34: epov.v1.GetKeyRequest
-	(*GetKeyResponse)(nil),        // 35: epov.v1.GetKeyResponse
-	(*Key)(nil),                   // 36: epov.v1.Key
-	nil,                           // 37: epov.v1.VerifyXmlRequest.AttachmentsEntry
-	(*timestamppb.Timestamp)(nil), // 38: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*Advice)(nil),                // 18: epov.v1.Advice
+	(*Finding)(nil),               // 19: epov.v1.Finding
+	(*Mistake)(nil),               // 20: epov.v1.Mistake
+	(*Difference)(nil),            // 21: epov.v1.Difference
+	(*Edit)(nil),                  // 22: epov.v1.Edit
+	(*Report)(nil),                // 23: epov.v1.Report
+	(*Signature)(nil),             // 24: epov.v1.Signature
+	(*TimeStamp)(nil),             // 25: epov.v1.TimeStamp
+	(*Check)(nil),                 // 26: epov.v1.Check
+	(*Place)(nil),                 // 27: epov.v1.Place
+	(*Coverage)(nil),              // 28: epov.v1.Coverage
+	(*Signer)(nil),                // 29: epov.v1.Signer
+	(*Evidence)(nil),              // 30: epov.v1.Evidence
+	(*PathCertificate)(nil),       // 31: epov.v1.PathCertificate
+	(*Revocation)(nil),            // 32: epov.v1.Revocation
+	(*ListKeysRequest)(nil),       // 33: epov.v1.ListKeysRequest
+	(*ListKeysResponse)(nil),      // 34: epov.v1.ListKeysResponse
+	(*GetKeyRequest)(nil),         // 35: epov.v1.GetKeyRequest
+	(*GetKeyResponse)(nil),        // 36: epov.v1.GetKeyResponse
+	(*Key)(nil),                   // 37: epov.v1.Key
+	nil,                           // 38: epov.v1.VerifyXmlRequest.AttachmentsEntry
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 40: google.protobuf.Duration
 }
 var file_epov_v1_epov_proto_depIdxs = []int32{
-	38, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
-	38, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
-	38, // 2: epov.v1.CheckSignRequest.signing_time:type_name -> google.protobuf.Timestamp
-	25, // 3: epov.v1.CheckSignResponse.checks:type_name -> epov.v1.Check
-	25, // 4: epov.v1.CheckSignResponse.warnings:type_name -> epov.v1.Check
-	38, // 5: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
-	37, // 6: epov.v1.VerifyXmlRequest.attachments:type_name -> epov.v1.VerifyXmlRequest.AttachmentsEntry
+	39, // 0: epov.v1.SignXmlRequest.signing_time:type_name -> google.protobuf.Timestamp
+	39, // 1: epov.v1.SignCmsRequest.signing_time:type_name -> google.protobuf.Timestamp
+	39, // 2: epov.v1.CheckSignRequest.signing_time:type_name -> google.protobuf.Timestamp
+	26, // 3: epov.v1.CheckSignResponse.checks:type_name -> epov.v1.Check
+	26, // 4: epov.v1.CheckSignResponse.warnings:type_name -> epov.v1.Check
+	39, // 5: epov.v1.VerifyXmlRequest.validation_time:type_name -> google.protobuf.Timestamp
+	38, // 6: epov.v1.VerifyXmlRequest.attachments:type_name -> epov.v1.VerifyXmlRequest.AttachmentsEntry
 	0,  // 7: epov.v1.VerifyXmlResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 8: epov.v1.VerifyXmlResponse.integrity:type_name -> epov.v1.Verdict
-	22, // 9: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
-	38, // 10: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
+	23, // 9: epov.v1.VerifyXmlResponse.report:type_name -> epov.v1.Report
+	39, // 10: epov.v1.VerifyCmsRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 11: epov.v1.VerifyCmsResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 12: epov.v1.VerifyCmsResponse.integrity:type_name -> epov.v1.Verdict
-	22, // 13: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
-	38, // 14: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
+	23, // 13: epov.v1.VerifyCmsResponse.report:type_name -> epov.v1.Report
+	39, // 14: epov.v1.ExplainRequest.validation_time:type_name -> google.protobuf.Timestamp
 	0,  // 15: epov.v1.ExplainResponse.verdict:type_name -> epov.v1.Verdict
 	0,  // 16: epov.v1.ExplainResponse.integrity:type_name -> epov.v1.Verdict
-	22, // 17: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
-	18, // 18: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
-	19, // 19: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
-	26, // 20: epov.v1.Finding.place:type_name -> epov.v1.Place
-	26, // 21: epov.v1.Finding.other:type_name -> epov.v1.Place
-	20, // 22: epov.v1.Finding.difference:type_name -> epov.v1.Difference
-	21, // 23: epov.v1.Finding.edits:type_name -> epov.v1.Edit
-	26, // 24: epov.v1.Edit.place:type_name -> epov.v1.Place
-	25, // 25: epov.v1.Report.checks:type_name -> epov.v1.Check
-	23, // 26: epov.v1.Report.signatures:type_name -> epov.v1.Signature
-	26, // 27: epov.v1.Signature.place:type_name -> epov.v1.Place
-	28, // 28: epov.v1.Signature.signer:type_name -> epov.v1.Signer
-	27, // 29: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
-	38, // 30: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
-	25, // 31: epov.v1.Signature.checks:type_name -> epov.v1.Check
-	0,  // 32: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
-	0,  // 33: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
-	29, // 34: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
-	24, // 35: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
-	26, // 36: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
-	38, // 37: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
-	39, // 38: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
-	28, // 39: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
-	29, // 40: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
-	1,  // 41: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
-	26, // 42: epov.v1.Check.place:type_name -> epov.v1.Place
-	26, // 43: epov.v1.Coverage.place:type_name -> epov.v1.Place
-	38, // 44: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
-	38, // 45: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
-	38, // 46: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
-	30, // 47: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
-	31, // 48: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
-	38, // 49: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
-	38, // 50: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
-	38, // 51: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
-	36, // 52: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
-	36, // 53: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
-	2,  // 54: epov.v1.Key.state:type_name -> epov.v1.KeyState
-	4,  // 55: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
-	6,  // 56: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
-	8,  // 57: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
-	10, // 58: epov.v1.SignService.CheckSign:input_type -> epov.v1.CheckSignRequest
-	12, // 59: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
-	14, // 60: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
-	16, // 61: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
-	32, // 62: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
-	34, // 63: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
-	5,  // 64: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
-	7,  // 65: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
-	9,  // 66: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
-	11, // 67: epov.v1.SignService.CheckSign:output_type -> epov.v1.CheckSignResponse
-	13, // 68: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
-	15, // 69: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
-	17, // 70: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
-	33, // 71: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
-	35, // 72: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
-	64, // [64:73] is the sub-list for method output_type
-	55, // [55:64] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	23, // 17: epov.v1.ExplainResponse.report:type_name -> epov.v1.Report
+	19, // 18: epov.v1.ExplainResponse.findings:type_name -> epov.v1.Finding
+	18, // 19: epov.v1.ExplainResponse.advice:type_name -> epov.v1.Advice
+	20, // 20: epov.v1.Finding.mistakes:type_name -> epov.v1.Mistake
+	27, // 21: epov.v1.Finding.place:type_name -> epov.v1.Place
+	27, // 22: epov.v1.Finding.other:type_name -> epov.v1.Place
+	21, // 23: epov.v1.Finding.difference:type_name -> epov.v1.Difference
+	22, // 24: epov.v1.Finding.edits:type_name -> epov.v1.Edit
+	27, // 25: epov.v1.Edit.place:type_name -> epov.v1.Place
+	26, // 26: epov.v1.Report.checks:type_name -> epov.v1.Check
+	24, // 27: epov.v1.Report.signatures:type_name -> epov.v1.Signature
+	27, // 28: epov.v1.Signature.place:type_name -> epov.v1.Place
+	29, // 29: epov.v1.Signature.signer:type_name -> epov.v1.Signer
+	28, // 30: epov.v1.Signature.coverage:type_name -> epov.v1.Coverage
+	39, // 31: epov.v1.Signature.claimed_time:type_name -> google.protobuf.Timestamp
+	26, // 32: epov.v1.Signature.checks:type_name -> epov.v1.Check
+	0,  // 33: epov.v1.Signature.verdict:type_name -> epov.v1.Verdict
+	0,  // 34: epov.v1.Signature.integrity:type_name -> epov.v1.Verdict
+	30, // 35: epov.v1.Signature.evidence:type_name -> epov.v1.Evidence
+	25, // 36: epov.v1.Signature.time_stamps:type_name -> epov.v1.TimeStamp
+	27, // 37: epov.v1.TimeStamp.place:type_name -> epov.v1.Place
+	39, // 38: epov.v1.TimeStamp.time:type_name -> google.protobuf.Timestamp
+	40, // 39: epov.v1.TimeStamp.accuracy:type_name -> google.protobuf.Duration
+	29, // 40: epov.v1.TimeStamp.signer:type_name -> epov.v1.Signer
+	30, // 41: epov.v1.TimeStamp.evidence:type_name -> epov.v1.Evidence
+	1,  // 42: epov.v1.Check.status:type_name -> epov.v1.CheckStatus
+	27, // 43: epov.v1.Check.place:type_name -> epov.v1.Place
+	27, // 44: epov.v1.Coverage.place:type_name -> epov.v1.Place
+	39, // 45: epov.v1.Signer.not_before:type_name -> google.protobuf.Timestamp
+	39, // 46: epov.v1.Signer.not_after:type_name -> google.protobuf.Timestamp
+	39, // 47: epov.v1.Evidence.time:type_name -> google.protobuf.Timestamp
+	31, // 48: epov.v1.Evidence.certificates:type_name -> epov.v1.PathCertificate
+	32, // 49: epov.v1.PathCertificate.revocation:type_name -> epov.v1.Revocation
+	39, // 50: epov.v1.Revocation.this_update:type_name -> google.protobuf.Timestamp
+	39, // 51: epov.v1.Revocation.next_update:type_name -> google.protobuf.Timestamp
+	39, // 52: epov.v1.Revocation.revoked_at:type_name -> google.protobuf.Timestamp
+	37, // 53: epov.v1.ListKeysResponse.keys:type_name -> epov.v1.Key
+	37, // 54: epov.v1.GetKeyResponse.key:type_name -> epov.v1.Key
+	2,  // 55: epov.v1.Key.state:type_name -> epov.v1.KeyState
+	4,  // 56: epov.v1.SignService.SignXml:input_type -> epov.v1.SignXmlRequest
+	6,  // 57: epov.v1.SignService.SignCms:input_type -> epov.v1.SignCmsRequest
+	8,  // 58: epov.v1.SignService.SignDigest:input_type -> epov.v1.SignDigestRequest
+	10, // 59: epov.v1.SignService.CheckSign:input_type -> epov.v1.CheckSignRequest
+	12, // 60: epov.v1.VerifyService.VerifyXml:input_type -> epov.v1.VerifyXmlRequest
+	14, // 61: epov.v1.VerifyService.VerifyCms:input_type -> epov.v1.VerifyCmsRequest
+	16, // 62: epov.v1.VerifyService.Explain:input_type -> epov.v1.ExplainRequest
+	33, // 63: epov.v1.KeyService.ListKeys:input_type -> epov.v1.ListKeysRequest
+	35, // 64: epov.v1.KeyService.GetKey:input_type -> epov.v1.GetKeyRequest
+	5,  // 65: epov.v1.SignService.SignXml:output_type -> epov.v1.SignXmlResponse
+	7,  // 66: epov.v1.SignService.SignCms:output_type -> epov.v1.SignCmsResponse
+	9,  // 67: epov.v1.SignService.SignDigest:output_type -> epov.v1.SignDigestResponse
+	11, // 68: epov.v1.SignService.CheckSign:output_type -> epov.v1.CheckSignResponse
+	13, // 69: epov.v1.VerifyService.VerifyXml:output_type -> epov.v1.VerifyXmlResponse
+	15, // 70: epov.v1.VerifyService.VerifyCms:output_type -> epov.v1.VerifyCmsResponse
+	17, // 71: epov.v1.VerifyService.Explain:output_type -> epov.v1.ExplainResponse
+	34, // 72: epov.v1.KeyService.ListKeys:output_type -> epov.v1.ListKeysResponse
+	36, // 73: epov.v1.KeyService.GetKey:output_type -> epov.v1.GetKeyResponse
+	65, // [65:74] is the sub-list for method output_type
+	56, // [56:65] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_epov_v1_epov_proto_init() }
@@ -3906,14 +3985,14 @@ func file_epov_v1_epov_proto_init() {
 		(*ExplainRequest_Document)(nil),
 		(*ExplainRequest_Message)(nil),
 	}
-	file_epov_v1_epov_proto_msgTypes[14].OneofWrappers = []any{}
+	file_epov_v1_epov_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_epov_v1_epov_proto_rawDesc), len(file_epov_v1_epov_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   34,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -236,6 +236,15 @@ func (v *verifying) answer(con *console, r *report.Report) error {
 	if err := v.render(con.out, v.File, r); err != nil {
 		return err
 	}
+	if !v.JSON && len(r.Signatures) > 0 && r.Integrity() == report.Invalid {
+		hint := "\n`epov explain` says why, and what to do.\n"
+		if v.language() == report.Russian {
+			hint = "\nПричину и способ исправления назовёт `epov explain`.\n"
+		}
+		if _, err := io.WriteString(con.out, hint); err != nil {
+			return err
+		}
+	}
 	verdict := r.Verdict()
 	if v.IntegrityOnly {
 		verdict = r.Integrity()

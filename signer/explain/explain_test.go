@@ -128,3 +128,29 @@ func FuzzXML(f *testing.F) {
 		}
 	})
 }
+
+func TestAdvice(t *testing.T) {
+	russian := regexp.MustCompile(`[а-яё]{3}`)
+	seen := map[report.Code]bool{}
+	for _, a := range advices {
+		if seen[a.Code] || a.Code.Info().English == "" || a.English == "" || russian.MatchString(a.English) || !russian.MatchString(a.Russian) {
+			t.Errorf("%+v", a)
+		}
+		seen[a.Code] = true
+	}
+	id := newIdentity(t, gost.GOST2012_256, "tc26-256-B")
+	content := `<data Id="d">1</data>`
+	f := forge{doc: `<root>` + content + `@SIG@</root>`, uri: "http://example.ru/", transforms: exclusiveOnly, digested: content, signer: id}
+	a := explainXML(t, f.make(t), Options{}).Advice()
+	if len(a) != 1 || a[0].Code != report.ReferenceURI {
+		t.Errorf("%+v", a)
+	}
+	if a := explainXML(t, []byte("<a/>"), Options{}).Advice(); len(a) != 1 || a[0].Code != report.SignatureNone {
+		t.Errorf("%+v", a)
+	}
+	// What a finding explains needs no advice besides.
+	f.uri, f.digested = "#d", "else"
+	if a := explainXML(t, f.make(t), Options{}).Advice(); len(a) != 0 {
+		t.Errorf("%+v", a)
+	}
+}

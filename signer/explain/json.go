@@ -14,6 +14,12 @@ type (
 		File     string         `json:"file,omitempty"`
 		Report   *report.Report `json:"report"`
 		Findings []jsonFinding  `json:"findings"`
+		Advice   []jsonAdvice   `json:"advice,omitempty"`
+	}
+	jsonAdvice struct {
+		Code    report.Code `json:"code"`
+		English string      `json:"advice_en"`
+		Russian string      `json:"advice_ru"`
 	}
 	jsonFinding struct {
 		Mistakes   []jsonMistake   `json:"mistakes"`
@@ -71,6 +77,9 @@ func (e *Explanation) WriteJSON(w io.Writer, name string) error {
 			j.Edits = append(j.Edits, jsonEdit(edit))
 		}
 		out.Findings = append(out.Findings, j)
+	}
+	for _, a := range e.Advice() {
+		out.Advice = append(out.Advice, jsonAdvice{a.Code, a.English, a.Russian})
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

@@ -52,6 +52,10 @@ func (e *Explanation) WriteText(w io.Writer, name string, l report.Language) err
 	for i := range e.Findings {
 		e.Findings[i].write(p, e.Report, l)
 	}
+	for _, a := range e.Advice() {
+		p.Line("%s: %s", a.Code, a.Code.Info().In(l))
+		p.Line("  %-12s %s", say.advice, a.In(l))
+	}
 	return p.Err
 }
 

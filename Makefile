@@ -4,9 +4,10 @@
 BUILD := .build
 BIN   := $(BUILD)/bin
 FUZZTIME ?= 10s
+CHAOS ?= 100000
 STATICCHECK := v0.8.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
-CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./cmd/...
+CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
 # Go keeps its caches below it; services and containers may lack it.
 ifndef HOME
@@ -14,7 +15,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -31,6 +32,9 @@ softhsm: deps ## the test token: SoftHSM with GOST R 34.10-2012, and the module 
 
 softhsm-stock: deps ## the same without our patches, which tests and benchmarks compare with
 	@SOFTHSM_STOCK=1 softhsm/build.sh
+
+chaos: softhsm ## CHAOS signatures while everything happens to the tokens that can happen; SEED repeats a schedule
+	@go run ./internal/chaos -n $(CHAOS) $(if $(SEED),-seed $(SEED)) $(CHAOSFLAGS)
 
 demo: softhsm build ## sign one message of each kind on a token, verify with OpenSSL
 	@deploy/demo/demo.sh

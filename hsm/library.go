@@ -25,6 +25,7 @@ type library struct {
 	current *instance     // nil: none. Guarded by turn
 	starts  int           // without a calm time between them
 	started time.Time     // the last time
+	longest time.Duration // pause between two starts
 	users   int           // lanes that have not left; guarded by turn
 	lanes   []*lane       // of all its tokens; set once
 	hanging atomic.Int32  // calls that were given up and have not returned
@@ -34,7 +35,7 @@ type library struct {
 // is alive is ended as a remedy, which disturbs all of its tokens.
 var (
 	startPauses   = []time.Duration{0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
-	restartPauses = []time.Duration{0, 5 * time.Second, 15 * time.Second, 30 * time.Second}
+	restartPauses = []time.Duration{0, 5 * time.Second, 15 * time.Second, DefaultRestartPause}
 )
 
 const (
@@ -53,7 +54,7 @@ func (e errSoon) Error() string {
 
 // newLibrary has the module loaded by load, if that is not nil, instead of by its isolation.
 func newLibrary(path string, isolation Isolation, load hostMaker, opts hostOptions) *library {
-	l := &library{path: path, load: load, opts: opts, log: opts.Log, turn: make(chan struct{}, 1), close: func() {}}
+	l := &library{path: path, load: load, opts: opts, log: opts.Log, longest: DefaultRestartPause, turn: make(chan struct{}, 1), close: func() {}}
 	switch {
 	case load != nil:
 	case isolation == InProcess:

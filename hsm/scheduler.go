@@ -13,9 +13,11 @@ import (
 
 // Defaults of SchedulerConfig.
 const (
-	DefaultMaxWait = 30 * time.Second
-	DefaultCanary  = 15 * time.Second
-	maxReplicas    = 16
+	DefaultMaxWait      = 30 * time.Second
+	DefaultCanary       = 15 * time.Second
+	DefaultRestartPause = 30 * time.Second
+
+	maxReplicas = 16
 )
 
 // SchedulerConfig says which tokens a Scheduler keeps at work, with which keys.
@@ -25,6 +27,10 @@ type SchedulerConfig struct {
 
 	MaxWait time.Duration // the longest that a request waits whose context has no deadline; default DefaultMaxWait
 	Canary  time.Duration // a key of each idle token signs random octets so often; default DefaultCanary; negative: never
+
+	// RestartPause bounds the pause between two starts of a module that does not last a minute, which grows with each up to
+	// DefaultRestartPause, the default.
+	RestartPause time.Duration
 
 	Trace *Trace // may be nil
 }
@@ -114,6 +120,9 @@ func start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger, load host
 			l := s.names[t.Name]
 			l.lib = lib
 			lib.lanes = append(lib.lanes, l)
+		}
+		if cfg.RestartPause > 0 {
+			lib.longest = cfg.RestartPause
 		}
 		lib.users = len(lib.lanes)
 	}

@@ -52,6 +52,7 @@ internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :
 internal/testpki       : gost
+internal/chaos         : gost hsm internal/oracle softhsm
 internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog internal/testpki signer/cms signer/report signer/trust signer/xmldsig
 internal               :
 `

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// holdings is what a process has that can be left behind.
+type holdings struct{ goroutines, descriptors, children int }
+
+func inventory() holdings {
+	h := holdings{goroutines: runtime.NumGoroutine()}
+	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
+		h.descriptors = len(open)
+	}
+	processes, err := os.ReadDir("/proc")
+	must(err)
+	for _, p := range processes {
+		stat, err := os.ReadFile("/proc/" + p.Name() + "/stat")
+		if err != nil {
+			continue // no process, or one that has ended
+		}
+		// The name stands in brackets and may hold anything; the state and the parent's number follow.
+		after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if len(after) > 1 && after[1] == strconv.Itoa(os.Getpid()) {
+			h.children++ // zombies too
+		}
+	}
+	return h
+}
+
+// leaks is what there is more than before, once what is on its way out has had time.
+func (before holdings) leaks() (list []string) {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		now := inventory()
+		list = nil
+		for _, c := range []struct {
+			what        string
+			before, now int
+		}{
+			{"goroutines", before.goroutines, now.goroutines}, {"descriptors", before.descriptors, now.descriptors},
+			{"child processes", before.children, now.children},
+		} {
+			if c.now > c.before {
+				list = append(list, fmt.Sprintf("%d %s", c.now-c.before, c.what))
+			}
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			buffer := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "%s\n", buffer[:runtime.Stack(buffer, true)])
+			return list
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/epov-signer/epov/hsm"
+)
+
+// report is what came of a phase.
+type report struct {
+	config
+	signed, wrong, lost int
+	verified, sampled   int // by gost.Verify; by OpenSSL as well
+	refused             map[hsm.Kind]int
+	needless            map[hsm.Kind]int // of those: while one token was well and the caller had more than a second
+	example             []string         // of these
+	met, replaced       int              // faults; keys that were put into service again
+	locked              bool
+	recoveries          []recovery
+	tries               []spent
+	leaks               []string
+	strays              int // what must not happen, and its first examples
+	stray               []string
+	closing, took       time.Duration
+}
+
+type recovery struct {
+	fault *fault
+	took  []time.Duration
+}
+
+// spent is what the PIN of a token went through.
+type spent struct {
+	token  string
+	wrong  int // tries with a PIN that was not right
+	logins int // calls of C_Login
+	locked bool
+}
+
+// faults are the promises that were not kept. How long a recovery takes is not among them: machines have other work.
+func (r *report) faults() (list []string) {
+	fault := func(is bool, format string, args ...any) {
+		if is {
+			list = append(list, fmt.Sprintf(format, args...))
+		}
+	}
+	fault(r.wrong > 0, "%d wrong signatures", r.wrong)
+	fault(r.lost > 0, "%d requests lost", r.lost)
+	fault(len(r.leaks) > 0, "left behind: %v", r.leaks)
+	fault(r.strays > 0, "%d things that must not happen", r.strays)
+	fault(r.signed == 0, "nothing was signed")
+	for _, t := range r.tries {
+		// What is wrong is tried once; where the token only says that it is locked, not at all.
+		most := map[bool]int{true: 1}[t.locked && r.isolation == hsm.Separate]
+		fault(t.wrong != most, "token %s: %d wrong PINs, not %d", t.token, t.wrong, most)
+	}
+	return list
+}
+
+func (r *report) print(w io.Writer) {
+	line := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	line("phase %s, seed %d, %v", r.phase, r.seed, r.took.Round(time.Second/10))
+	line("  asked %d  signed %d  refused %d  wrong %d  lost %d", r.n, r.signed, total(r.refused), r.wrong, r.lost)
+	line("  verified by gost %d, by OpenSSL %d; faults %d; keys taken into service again %d", r.verified, r.sampled, r.met, r.replaced)
+	for _, kind := range slices.Sorted(maps.Keys(r.refused)) {
+		line("  refused: %-16v %6d   of these with a token that was well and more than a second's time: %d", kind, r.refused[kind],
+			r.needless[kind])
+	}
+	for _, e := range r.example {
+		line("    such as: %s", e)
+	}
+	line("  back to the next good signature        times     median    slowest   promised")
+	for _, v := range r.recoveries {
+		slices.Sort(v.took)
+		n := len(v.took)
+		within := "-"
+		if p := promised[v.fault.class]; p > 0 {
+			late := n - len(slices.DeleteFunc(slices.Clone(v.took), func(d time.Duration) bool { return d > p }))
+			within = fmt.Sprintf("%v, later %d", p, late)
+		}
+		line("    %-36s %6d %10v %10v   %s", short(v.fault.name), n, round(v.took[n/2]), round(v.took[n-1]), within)
+	}
+	for _, t := range r.tries {
+		line("  token %s: %d PIN tries spent, %d logins%s", t.token, t.wrong, t.logins,
+			map[bool]string{true: "; it waits for an operator"}[t.locked])
+	}
+	line("  closed in %v; left behind: %d %v", round(r.closing), len(r.leaks), r.leaks)
+	for _, s := range r.stray {
+		line("  MUST NOT BE: %s", s)
+	}
+	for _, f := range r.faults() {
+		line("  NOT AS PROMISED: %s", f)
+	}
+}
+
+func total(counts map[hsm.Kind]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func short(s string) string { return s[:min(len(s), 36)] }
+
+func round(d time.Duration) time.Duration {
+	if d > 10*time.Millisecond {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(10 * time.Microsecond)
+}

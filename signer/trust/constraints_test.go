@@ -233,3 +233,25 @@ func TestReplace(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestRemembered: a signature that is remembered vouches for these octets and this issuer only.
+func TestRemembered(t *testing.T) {
+	root, twin := testpki.NewCA(t, gost.GOST2012_256, params), testpki.NewCA(t, gost.GOST2012_256, params)
+	_, leaf := root.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
+	_, foreign := twin.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
+	store := trust.New(certs(root.Certificate), nil)
+	damaged, err := gost.ParseCertificate(append(slices.Clone(leaf.Raw[:len(leaf.Raw)-1]), leaf.Raw[len(leaf.Raw)-1]^1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		for c, want := range map[*gost.Certificate]bool{leaf: true, damaged: false, foreign: false} {
+			if got := store.Check(c, nil, time.Now()).Path != nil; got != want {
+				t.Errorf("%s: path %v", c.Subject, got)
+			}
+		}
+		if store.Check(leaf, nil, leaf.NotAfter.Add(time.Hour*24*366)).Path != nil {
+			t.Error("what is remembered outlives the issuer")
+		}
+	}
+}

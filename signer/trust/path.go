@@ -91,7 +91,7 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 			return nil
 		}
 		s.budget--
-		if err := s.store.keys.CheckSignature(last, issuer); err != nil {
+		if err := s.set.check(last.Fingerprint(), issuer, func() error { return s.store.keys.CheckSignature(last, issuer) }); err != nil {
 			s.fail(len(path), 1, fmt.Sprintf("%s, issued by %s: %v", title(path), issuer.Subject, err))
 			continue
 		}

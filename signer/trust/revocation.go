@@ -11,7 +11,7 @@ import (
 
 // Revocations knows what was published about revocation. It is asked while a signature is verified, from many goroutines,
 // and only about certificates whose path to an anchor is sound, so that the addresses in them are those of a trusted CA.
-// What it answers is not believed before its signature and everything else is checked, each time.
+// What it answers is not believed before its signature is verified; everything else about it is checked each time.
 type Revocations interface {
 	// Lists returns the CRLs, complete ones and deltas, that the issuer of c has published, as far as they are known.
 	Lists(c, issuer *gost.Certificate) []List
@@ -179,7 +179,8 @@ func (s *Store) acceptable(l List, c, issuer *gost.Certificate) string {
 	case l.Scope.Relative:
 		return "its distribution point is named relative to the issuer, which is not supported"
 	}
-	if err := s.keys.CheckRevocationList(l.RevocationList, issuer); err != nil {
+	verify := func() error { return s.keys.CheckRevocationList(l.RevocationList, issuer) }
+	if err := s.set.Load().check(l.Fingerprint, issuer, verify); err != nil {
 		return err.Error()
 	}
 	return ""

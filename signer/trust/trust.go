@@ -88,12 +88,13 @@ type Store struct {
 	keys        *gost.KeyCache // of issuers
 }
 
-// set is an immutable set of certificates.
+// set is an immutable set of certificates, and what was found out about them.
 type set struct {
 	anchors    map[string]bool // by DER
 	known      map[string][]*gost.Certificate
 	accredited map[string][]Period
 	shown      map[*gost.Certificate]report.PathCertificate // of all that are known
+	links      links
 }
 
 // issuers bounds the issuers whose keys a store keeps prepared, in up to 4 MiB.

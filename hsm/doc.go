@@ -1,5 +1,6 @@
 // Package hsm keeps keys on PKCS#11 tokens at work: it finds and opens tokens, guards their PINs, signs digests, checks every
-// signature before it leaves, and puts right what can be put right. It also provisions tokens.
+// signature before it leaves, and puts right what can be put right. It also provisions tokens, and [Examine] says what is
+// wrong with them.
 //
 // [Start] takes tokens and keys into service; [Scheduler.Submit] is then all there is to it. Hashing is the caller's: the
 // token gets the 32 or 64 octets that the hash emits, by CKM_GOSTR3410 or CKM_GOSTR3410_512 without a parameter, and gives

@@ -185,6 +185,8 @@ func hint(code report.Code) string {
 	switch code {
 	case report.KeyUnknown:
 		return "`epov keys` lists the keys this client may use"
+	case report.KeyStaged, report.KeyRetired:
+		return "`epov keys` shows which version is primary"
 	case report.AccessDenied:
 		return "the configuration of epovd says what a client may do"
 	case report.AlreadySigned:

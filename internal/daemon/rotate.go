@@ -44,7 +44,8 @@ func Rotate(file string, log *slog.Logger) (_ *Rotation, err error) {
 		return nil, &ConfigError{File: file, Findings: []Finding{{Path: "key_states", Message: "is missing: it names the file in which the states of key versions are kept"}}}
 	}
 	r := &Rotation{config: c, log: log, Warn: func(string, ...any) {}}
-	if r.lock, err = os.OpenFile(c.states+".lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+	// To hold a lock it takes no right to write: root and the service's user may take turns.
+	if r.lock, err = os.OpenFile(c.states+".lock", os.O_RDONLY|os.O_CREATE, 0o644); err != nil {
 		return nil, err
 	}
 	defer func() {

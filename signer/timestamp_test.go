@@ -63,7 +63,7 @@ func TestTimeStampedProfiles(t *testing.T) {
 			r, err = w.VerifyXML(t.Context(), w.admin, VerifyXMLRequest{Document: message, Profile: profile, Time: at})
 		default:
 			r, err = w.VerifyCMS(t.Context(), w.admin, VerifyCMSRequest{Message: message, Detached: strings.HasSuffix(profile, "detached"),
-				Content: content(profile), Time: at})
+				Content: content(profile), Time: at, Profile: profile})
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -37,6 +37,7 @@ type VerifyCMSRequest struct {
 	Content      []byte
 	Time         time.Time // when to judge certificates; zero: now
 	Certificates [][]byte  // DER, among which to look for signers
+	Profile      string    // what every signature must be like; empty: as it comes
 }
 
 // MaxCertificates bounds VerifyCMSRequest.Certificates.

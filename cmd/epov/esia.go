@@ -165,7 +165,7 @@ func (c *esiaVerifyCmd) Run(con *console) error {
 func (c *esiaVerifyCmd) v1(con *console, r *esia.Request, secret string) error {
 	r.Generation = esia.V1
 	c.Local = true
-	policy, err := c.cmsPolicy(c.Time)
+	policy, err := c.cmsPolicy("", c.Time)
 	if err != nil {
 		return err
 	}

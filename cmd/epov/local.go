@@ -56,8 +56,8 @@ func (l *local) xml(doc []byte, policy xmldsig.Policy, profile string) (*report.
 	return r, errors.Join(err, dump.err)
 }
 
-func (l *local) cms(message, content []byte, at time.Time) (*report.Report, error) {
-	policy, err := l.cmsPolicy(at)
+func (l *local) cms(message, content []byte, profile string, at time.Time) (*report.Report, error) {
+	policy, err := l.cmsPolicy(profile, at)
 	if err != nil {
 		return nil, err
 	}
@@ -67,14 +67,21 @@ func (l *local) cms(message, content []byte, at time.Time) (*report.Report, erro
 	return r, errors.Join(err, dump.err)
 }
 
-func (l *local) cmsPolicy(at time.Time) (cms.Policy, error) {
+// cmsPolicy insists on a profile unless that is "".
+func (l *local) cmsPolicy(profile string, at time.Time) (cms.Policy, error) {
 	store, err := l.store()
-	return cms.Policy{Trust: store, Time: at}, err
+	policy := cms.Policy{Trust: store, Time: at}
+	if profile != "" && err == nil {
+		if policy.Profile = cms.ProfileByName(profile); policy.Profile == nil {
+			err = usagef("there is no profile %q of CMS", profile)
+		}
+	}
+	return policy, err
 }
 
 // cmsFiles verifies a message and content of any size; content "" is none. ok is false when the message is not BER, or when
 // octets are to be written down, which takes them into memory.
-func (l *local) cmsFiles(message, content string, at time.Time) (r *report.Report, ok bool, err error) {
+func (l *local) cmsFiles(message, content, profile string, at time.Time) (r *report.Report, ok bool, err error) {
 	if l.Dump != "" || message == "-" || content == "-" {
 		return nil, false, nil
 	}
@@ -87,7 +94,7 @@ func (l *local) cmsFiles(message, content string, at time.Time) (r *report.Repor
 	if n, _ := f.ReadAt(first[:], 0); n != 1 || first[0] != 0x30 {
 		return nil, false, nil // PEM, XML, or a pipe, which cannot be read twice
 	}
-	policy, err := l.cmsPolicy(at)
+	policy, err := l.cmsPolicy(profile, at)
 	if err != nil {
 		return nil, false, err
 	}

@@ -27,7 +27,7 @@ type verifyCmd struct {
 type verifying struct {
 	connection
 	local
-	Profile       string            `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
+	Profile       string            `placeholder:"NAME" help:"The profile the signature must follow; default: as recognised. With CMS only with --local."`
 	Target        string            `placeholder:"ID" help:"XML: the Id of the element that profiles enveloped, xades-bes and detached must cover; default: the root."`
 	Content       string            `placeholder:"FILE" help:"The content of a detached signature."`
 	Require       []string          `placeholder:"NAME" help:"XML: a signature that must be there, by name or profile, such as PersonalSignature."`
@@ -163,8 +163,11 @@ func opener(files map[string][]byte) func(string) (io.Reader, error) {
 }
 
 func (v *verifying) cms(ctx context.Context, con *console, message []byte) error {
-	if v.Profile != "" || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
-		return usagef("--profile, --target, --require and --attachments are for XML signatures")
+	if v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
+		return usagef("--target, --require and --attachments are for XML signatures")
+	}
+	if v.Profile != "" && !v.Local {
+		return usagef("--profile with CMS goes with --local")
 	}
 	message, err := unwrapCMS(message)
 	if err != nil {
@@ -179,7 +182,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	}
 	var r *report.Report
 	if v.Local {
-		r, err = v.local.cms(message, content, v.Time)
+		r, err = v.local.cms(message, content, v.Profile, v.Time)
 	} else {
 		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
 			answer, err := pb.NewVerifyServiceClient(conn).VerifyCms(ctx, &pb.VerifyCmsRequest{
@@ -199,10 +202,10 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 
 // cmsFiles verifies here what may be too large for memory, and reports whether it did.
 func (v *verifying) cmsFiles(con *console) (done bool, err error) {
-	if !v.Local || v.Profile != "" || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
+	if !v.Local || v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
 		return false, nil
 	}
-	r, ok, err := v.local.cmsFiles(v.File, v.Content, v.Time)
+	r, ok, err := v.local.cmsFiles(v.File, v.Content, v.Profile, v.Time)
 	if err != nil || !ok {
 		return false, err
 	}

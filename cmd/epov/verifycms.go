@@ -34,7 +34,7 @@ func (c *verifyAttachmentCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	policy, err := c.cmsPolicy(c.Time)
+	policy, err := c.cmsPolicy("", c.Time)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (c *verifyTimestampCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	policy, err := c.cmsPolicy(c.Time)
+	policy, err := c.cmsPolicy("", c.Time)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,14 @@
 package cms
 
-import "encoding/asn1"
+import (
+	"encoding/asn1"
+	"fmt"
+	"slices"
 
-// Profile is the shape of a message that we make.
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// Profile is the shape of a message that we make, and that [Policy.Profile] demands.
 type Profile struct {
 	Name      string
 	Detached  bool
@@ -42,4 +48,40 @@ func ProfileByName(name string) *Profile {
 		}
 	}
 	return nil
+}
+
+// expect holds a signature against the profile: where its content is, that it names its certificate, that it has a time-stamp
+// that counts, that it is countersigned. More than the profile asks for is no fault.
+func (p *Profile) expect(s *report.Signature, sd *signedData, si *signerInfo) {
+	s.Profile = p.Name
+	fail := func(format string, args ...any) {
+		s.Add(report.Check{Code: report.ProfileForm, Status: report.Failed, Place: si.place, Message: fmt.Sprintf(format, args...)})
+	}
+	sound := len(s.Checks)
+	attached := sd.content != nil || sd.streamed != nil
+	has := func(oids ...asn1.ObjectIdentifier) bool {
+		return slices.ContainsFunc(oids, func(oid asn1.ObjectIdentifier) bool {
+			value, _ := si.signed.value(oid)
+			return value != nil
+		})
+	}
+	if p == Countersignature {
+		if len(si.counters) == 0 {
+			fail("the signature is not countersigned")
+		}
+	} else if attached == p.Detached {
+		fail("profile %s wants the content %s", p.Name, map[bool]string{true: "beside the message", false: "in the message"}[p.Detached])
+	}
+	switch {
+	case si.signed == nil:
+		fail("profile %s wants signed attributes", p.Name)
+	case p.CAdES && p != Countersignature && !has(oidSigningCertificateV2, oidSigningCertificate):
+		fail("profile %s wants the attribute signingCertificateV2", p.Name)
+	}
+	if p.TimeStamp && !slices.ContainsFunc(s.TimeStamps, func(ts report.TimeStamp) bool { return ts.Trusted }) {
+		fail("profile %s wants a time-stamp, and there is none that counts", p.Name)
+	}
+	if len(s.Checks) == sound {
+		s.Add(report.Check{Code: report.ProfileForm, Place: si.place, Message: "the signature is as the profile wants it"})
+	}
 }

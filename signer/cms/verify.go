@@ -28,6 +28,7 @@ type Policy struct {
 	Reader       io.Reader           // instead of Content: content of any size, read to its end once
 	Digest       []byte              // instead of Content: its digest alone, wire order, made with DigestMethod
 	DigestMethod *gost.Digest        // with Digest
+	Profile      *Profile            // what every signature must be like, countersignatures not counted; nil: as it comes
 	Limits       Limits
 	// Trace, when set, receives the octets that were digested: name is "signer-0/signed-attributes" or "signer-0/content".
 	// It must not change or keep them.
@@ -87,7 +88,11 @@ func verify(sd *signedData, policy Policy) (*report.Report, error) {
 	}
 	for i := range sd.signers {
 		si := &sd.signers[i]
-		r.Signatures = append(r.Signatures, v.signer(si, &v.content).Signature)
+		s := v.signer(si, &v.content).Signature
+		if policy.Profile != nil {
+			policy.Profile.expect(&s, sd, si)
+		}
+		r.Signatures = append(r.Signatures, s)
 		r.Signatures = append(r.Signatures, v.countersignatures(si)...)
 	}
 	return r, nil

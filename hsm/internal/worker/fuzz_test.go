@@ -148,7 +148,7 @@ func FuzzControl(f *testing.F) {
 		defer ours.close()
 		w := &Worker{
 			o: Options{CallTime: time.Minute}, control: ours, lost: make(chan struct{}), gone: make(chan struct{}),
-			answer: make(chan message, 1), process: &process{kill: func() {}}, area: &area{closed: true},
+			answer: make(chan message, 1), drained: make(chan struct{}), process: &process{kill: func() {}}, area: &area{closed: true},
 		}
 		w.vacant.L = &w.mutex
 		close(w.gone)

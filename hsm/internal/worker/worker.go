@@ -85,14 +85,15 @@ type Worker struct {
 	shared  []sharedPIN
 	files   map[string]file // with PINs, that the child may read
 
-	tick   atomic.Int64 // of the watch
-	dead   atomic.Bool
-	lost   chan struct{}
-	gone   chan struct{} // the process has been reaped
-	once   sync.Once
-	reason atomic.Pointer[error]
-	answer chan message // to what the handshake asks
-	alive  atomic.Int64 // tick of the last sign of life
+	tick    atomic.Int64 // of the watch
+	dead    atomic.Bool
+	lost    chan struct{}
+	gone    chan struct{} // the process has been reaped
+	drained chan struct{} // the control socket has ended
+	once    sync.Once
+	reason  atomic.Pointer[error]
+	answer  chan message // to what the handshake asks
+	alive   atomic.Int64 // tick of the last sign of life
 
 	places []*place
 	mutex  sync.Mutex
@@ -118,7 +119,8 @@ func start(ctx context.Context, o Options, shared []sharedPIN) (_ *Worker, err e
 	}
 	w := &Worker{
 		o: o, log: o.Log, area: a, shared: shared, files: o.pinFiles(),
-		lost: make(chan struct{}), gone: make(chan struct{}), answer: make(chan message, 1),
+		lost: make(chan struct{}), gone: make(chan struct{}),
+		drained: make(chan struct{}), answer: make(chan message, 1),
 	}
 	w.vacant.L = &w.mutex
 	for i, shared := range a.places {
@@ -195,6 +197,7 @@ func (w *Worker) ask(ctx context.Context, kind byte, question, into any) error {
 	select {
 	case m = <-w.answer:
 	case <-w.lost:
+		w.drain()
 		select {
 		case m = <-w.answer: // its last words
 		default:
@@ -227,34 +230,49 @@ func (w *Worker) cause(err error) error {
 	return err
 }
 
+var errTalks = errors.New("it says more than it was asked")
+
 // listen takes what comes by the control socket, until it ends.
 func (w *Worker) listen() {
-	var signs int64
-	for {
+	err := w.hear()
+	close(w.drained)
+	if err != errTalks {
+		select {
+		case <-w.gone: // the end of the process says more
+			return
+		case <-time.After(time.Second): // a child without a socket is on its own
+		}
+		err = errors.New("its control socket has ended")
+	}
+	w.Kill(err)
+}
+
+func (w *Worker) hear() error {
+	for signs := int64(0); ; {
 		m, err := w.control.receive()
 		if err != nil {
-			select {
-			case <-w.gone: // the end of the process says more
-			case <-time.After(time.Second):
-				w.Kill(errors.New("its control socket has ended")) // a child without one is on its own
-			}
-			return
+			return err
 		}
-		switch m.kind {
-		case sayAlive:
+		if m.kind == sayAlive {
 			if signs++; signs > w.tick.Load() { // each tick asks for one
-				w.Kill(errors.New("it says more than it was asked"))
-				return
+				return errTalks
 			}
 			w.alive.Store(w.tick.Load())
-		default:
-			select {
-			case w.answer <- m:
-			default:
-				w.Kill(errors.New("it says more than it was asked"))
-				return
-			}
+			continue
 		}
+		select {
+		case w.answer <- m:
+		default:
+			return errTalks
+		}
+	}
+}
+
+// drain waits until all that a dead child has said is read. Its end of the socket may live on in a process that it forked.
+func (w *Worker) drain() {
+	select {
+	case <-w.drained:
+	case <-time.After(time.Second):
 	}
 }
 
@@ -288,6 +306,7 @@ func (w *Worker) watch() {
 func (w *Worker) reap() {
 	state := <-w.process.ended
 	w.abandon(fmt.Errorf("its process ended: %s", state))
+	w.drain()
 	w.control.close()
 	w.area.giveUp() // once more: until now the child could write there
 	close(w.gone)

@@ -26,6 +26,7 @@ type explainCmd struct {
 	Content       string    `placeholder:"FILE" help:"The content of a detached signature."`
 	Certificate   []string  `placeholder:"FILE" help:"Certificates among which that of the key that signed may be, PEM or DER."`
 	Dump          string    `placeholder:"DIR" help:"Write the octets of every step into this folder, for comparison with the other side's, and index.tsv about them."`
+	Thorough      bool      `help:"Search to the end, however long it takes."`
 	Profile       string    `placeholder:"NAME" help:"XML: the profile the signature must follow; default: as recognised."`
 	Target        string    `placeholder:"ID" help:"XML: the Id of the element that the profile must cover."`
 	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
@@ -70,8 +71,8 @@ func (c *explainCmd) Run(ctx context.Context, con *console) error {
 	}
 	var e *explain.Explanation
 	if c.Daemon {
-		if c.Dump != "" || c.Directory != "" || len(c.Anchors)+len(c.Intermediates)+len(c.SMEV) > 0 {
-			return usagef("--dump, --anchors, --intermediates, --smev and --trust-directory do not go with --daemon")
+		if c.Dump != "" || c.Thorough || c.Directory != "" || len(c.Anchors)+len(c.Intermediates)+len(c.SMEV) > 0 {
+			return usagef("--dump, --thorough, --anchors, --intermediates, --smev and --trust-directory do not go with --daemon")
 		}
 		e, err = c.ask(ctx, isXML, data, content, pristine, certificates, &files)
 	} else {
@@ -95,7 +96,7 @@ func (c *explainCmd) Run(ctx context.Context, con *console) error {
 func (c *explainCmd) here(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate) (*explain.Explanation, error) {
 	l := local{Local: true, Anchors: c.Anchors, Intermediates: c.Intermediates, SMEV: c.SMEV, Directory: c.Directory, Dump: c.Dump}
 	d := &indexedDump{dumper: l.dump()}
-	o := explain.Options{Pristine: pristine, Certificates: certificates}
+	o := explain.Options{Pristine: pristine, Certificates: certificates, Thorough: c.Thorough}
 	if c.Dump != "" {
 		o.Dump = d.save
 	}

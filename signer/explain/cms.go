@@ -34,7 +34,7 @@ func CMS(ctx context.Context, message []byte, policy cms.Policy, o Options) (*Ex
 	if err != nil {
 		return nil, err
 	}
-	e := &cmsExplainer{search: newSearch(ctx, xmltext.Limits{}), options: o, parts: parts, out: out, content: parts.Content}
+	e := &cmsExplainer{search: newSearch(ctx, xmltext.Limits{}, o), options: o, parts: parts, out: out, content: parts.Content}
 	if e.content == nil && (policy.Detached || len(policy.Content) > 0) {
 		e.content = policy.Content
 		if e.content == nil {

@@ -24,6 +24,8 @@ type Options struct {
 	Pristine []byte
 	// Certificates are some among which that of the key that signed may be.
 	Certificates []*gost.Certificate
+	// Thorough lifts the bounds of the search, but for the context's.
+	Thorough bool
 	// Dump, when set, receives octets for comparison with those of the other side: each step on the way to a digest, and the
 	// octets that match where a mistake was found. Names are paths of lower-case letters, digits, '-' and '/'.
 	Dump func(name string, octets []byte)
@@ -82,7 +84,7 @@ func XML(ctx context.Context, doc []byte, policy xmldsig.Policy, o Options) (*Ex
 		return nil, err
 	}
 	x := newIndex(doc, policy.Limits)
-	e := &xmlExplainer{search: newSearch(ctx, policy.Limits), index: x, policy: policy, options: o, out: out}
+	e := &xmlExplainer{search: newSearch(ctx, policy.Limits, o), index: x, policy: policy, options: o, out: out}
 	if certificates, err := xmldsig.Certificates(doc, policy.Limits); err == nil {
 		e.message = certificates
 	}

@@ -74,6 +74,9 @@ func TestBounds(t *testing.T) {
 	} else {
 		t.Logf("%v for %d octets", took, len(doc))
 	}
+	if !newSearch(t.Context(), noLimits, Options{Thorough: true}).spend(1<<40) || newSearch(t.Context(), noLimits, Options{}).spend(1<<40) {
+		t.Error("a thorough search has bounds, or another has none")
+	}
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	e, err := XML(over, doc, xmldsig.Policy{}, Options{})

@@ -9,7 +9,7 @@ import (
 )
 
 // maxElements bounds the elements that are kept of a document; of a longer one, only the beginning has names.
-const maxElements = 1 << 16
+const maxElements = 1 << 18
 
 // index is where the elements of a document are.
 type index struct {

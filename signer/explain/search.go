@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/epov-signer/epov/canon"
@@ -27,8 +28,12 @@ type search struct {
 	exhausted     bool  // of the present part
 }
 
-func newSearch(ctx context.Context, limits xmltext.Limits) *search {
-	return &search{ctx: ctx, limits: limits, octets: maxOctets, verifications: maxVerifications}
+func newSearch(ctx context.Context, limits xmltext.Limits, o Options) *search {
+	s := &search{ctx: ctx, limits: limits, octets: maxOctets, verifications: maxVerifications}
+	if o.Thorough {
+		s.octets, s.verifications = math.MaxInt64, math.MaxInt
+	}
+	return s
 }
 
 // next begins another part of the work.

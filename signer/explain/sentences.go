@@ -10,8 +10,8 @@ var Mistakes = []MistakeInfo{
 	{Exhausted,
 		Sentence{"the search ended before all known mistakes were tried: the message is too large",
 			"поиск прерван до перебора всех известных ошибок: сообщение слишком велико"},
-		Sentence{"try again with a smaller message that fails in the same way",
-			"повторите на сообщении меньшего размера с той же ошибкой"}},
+		Sentence{"let the search take longer (--thorough, without a daemon), or try a smaller message that fails in the same way",
+			"разрешите более долгий поиск (--thorough, без службы) или повторите на сообщении меньшего размера с той же ошибкой"}},
 
 	{ContentEdited,
 		Sentence{"the content was edited after it was signed",

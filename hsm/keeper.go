@@ -12,10 +12,11 @@ import (
 
 const (
 	firstPause   = 50 * time.Millisecond  // between two tries to get a token back
-	lastPause    = 400 * time.Millisecond // to which they grow: a token that is plugged in again serves within a second
+	lastPause    = 300 * time.Millisecond // to which they grow: a token that is plugged in again serves within a second
 	askPause     = 15 * time.Second       // while the PIN waits for an operator
 	settingPause = 2 * time.Second        // while the configuration contradicts what is there
-	absence      = 3 * time.Second        // after which a module is restarted in case it no longer sees what is there
+	absence      = 3 * time.Second        // after which a module is restarted in case it no longer sees what is there; it doubles
+	lastAbsence  = 5 * time.Minute        // up to this
 	tickTime     = 100 * time.Millisecond // of housekeeping
 	trimTime     = time.Minute            // after which an idle session is closed
 	loginTime    = 10 * time.Second       // the least that a login may take
@@ -67,8 +68,7 @@ func (l *lane) lost() <-chan struct{} {
 // recover climbs the ladder until the token is ready, or the lane is stopped.
 func (l *lane) recover() {
 	begun := time.Now()
-	gap := firstPause
-	restarted := begun
+	wait := pauses{gap: firstPause, absence: absence, restarted: begun}
 	for {
 		l.mutex.Lock()
 		what := l.wanted
@@ -92,19 +92,26 @@ func (l *lane) recover() {
 			l.settle()
 			return
 		}
-		wait := l.afterwards(what, err, &gap, &restarted)
-		if wait == 0 {
+		pause := l.afterwards(what, err, &wait)
+		if pause == 0 {
 			continue
 		}
 		l.settle()
-		if !l.pass(wait) {
+		if !l.pass(pause) {
 			return
 		}
 	}
 }
 
+// pauses are those of one absence.
+type pauses struct {
+	gap       time.Duration // between two tries
+	absence   time.Duration // after which the module is restarted
+	restarted time.Time
+}
+
 // afterwards decides what follows a remedy that failed: the next one at once (0), or a pause.
-func (l *lane) afterwards(what remedy, err error, gap *time.Duration, restarted *time.Time) time.Duration {
+func (l *lane) afterwards(what remedy, err error, p *pauses) time.Duration {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	soon, early := errors.AsType[errSoon](err)
@@ -120,20 +127,23 @@ func (l *lane) afterwards(what remedy, err error, gap *time.Duration, restarted 
 	}
 	// A token that is not there comes back by being plugged in, not by harder means. What is broken gets them at once.
 	absent := o.kind == Config || o.kind == Ambiguous || early || missing(err)
-	if what < restart && !absent && (l.vendor == nil || l.vendor.Reinitialise) && !errors.Is(err, errHung) {
-		l.wanted = max(what+1, restart)
+	if !absent && !errors.Is(err, errHung) {
 		if what == logIn {
 			l.wanted = reopen
+			return 0
 		}
-		return 0
+		if what == reopen && l.restartable() {
+			l.wanted = restart
+			return 0
+		}
 	}
 	if early && l.reason != nil {
 		err = l.reason // what led to the start before is more telling
 	}
 	l.become(Absent, err)
 	l.wanted = reopen
-	wait := *gap + rand.N(*gap/4+1)
-	*gap = min(*gap*2, lastPause)
+	wait := p.gap + rand.N(p.gap/4+1)
+	p.gap = min(p.gap*2, lastPause)
 	if o.kind == Config || o.kind == Ambiguous {
 		wait = settingPause
 	}
@@ -142,11 +152,17 @@ func (l *lane) afterwards(what remedy, err error, gap *time.Duration, restarted 
 	}
 	if o.remedy == restart {
 		l.wanted = restart
-	} else if time.Since(*restarted) > absence && l.alone() && (l.vendor == nil || l.vendor.Reinitialise) {
-		l.wanted, *restarted = restart, time.Now()
+	} else if time.Since(p.restarted) > p.absence && l.alone() && l.restartable() {
+		l.wanted, p.restarted = restart, time.Now()
+		p.absence = min(2*p.absence, lastAbsence)
 	}
 	l.next = time.Now().Add(wait)
 	return wait
+}
+
+// restartable tells whether a new start of the module is a remedy. A process of its own can always be replaced.
+func (l *lane) restartable() bool {
+	return l.cfg.Isolation != InProcess || l.vendor == nil || l.vendor.Reinitialise
 }
 
 // missing tells that a token is not there, as far as its module knows.

@@ -122,7 +122,8 @@ func (r *ring) settled(old *ring, now time.Time) error {
 			err = errors.New("no token has proved it yet")
 		}
 		if c := k.Certificate(); err == nil && c != nil && (now.Before(c.NotBefore) || now.After(c.NotAfter)) {
-			err = fmt.Errorf("its certificate is valid from %s to %s", c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339))
+			err = fmt.Errorf("its certificate is valid from %s to %s", c.NotBefore.UTC().Format(time.RFC3339),
+				c.NotAfter.UTC().Format(time.RFC3339))
 		}
 		if err != nil {
 			return fmt.Errorf("%s would become the primary version and does not sign: %w", k.name, err)

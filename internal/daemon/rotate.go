@@ -41,7 +41,8 @@ func Rotate(file string, log *slog.Logger) (_ *Rotation, err error) {
 		return nil, err
 	}
 	if c.states == "" {
-		return nil, &ConfigError{File: file, Findings: []Finding{{Path: "key_states", Message: "is missing: it names the file in which the states of key versions are kept"}}}
+		return nil, &ConfigError{File: file, Findings: []Finding{{Path: "key_states",
+			Message: "is missing: it names the file in which the states of key versions are kept"}}}
 	}
 	r := &Rotation{config: c, log: log, Warn: func(string, ...any) {}}
 	// To hold a lock it takes no right to write: root and the service's user may take turns.
@@ -115,7 +116,8 @@ func (r *Rotation) Stage(ctx context.Context, name signer.KeyName, s Staging) er
 		return err
 	}
 	if k.certificate.NotBefore.After(r.now()) {
-		r.Warn("the certificate begins at %s; before that the version cannot be activated", k.certificate.NotBefore.UTC().Format(time.RFC3339))
+		r.Warn("the certificate begins at %s; before that the version cannot be activated",
+			k.certificate.NotBefore.UTC().Format(time.RFC3339))
 	}
 	return r.states.write(r.config.states)
 }

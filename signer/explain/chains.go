@@ -62,17 +62,21 @@ func (r *referenceSearch) chains(src source) []source {
 			}
 		}
 	}
-	for i, t := range src.chain {
-		add(slices.Delete(slices.Clone(src.chain), i, i+1), TransformSkipped, t.URI)
-	}
-	if len(src.chain) > 1 {
-		add(nil, TransformSkipped, "all of them")
-	}
 	stated := func(uri string) bool {
 		return slices.ContainsFunc(src.chain, func(t canon.Transform) bool { return t.URI == uri })
 	}
 	if !stated(canon.EnvelopedURI) {
 		add(slices.Insert(slices.Clone(src.chain), 0, canon.Transform{URI: canon.EnvelopedURI}), TransformAdded, canon.EnvelopedURI)
+	}
+	if all := (canon.Transform{URI: canon.XPathURI, OmitSignatures: true}); !slices.ContainsFunc(src.chain, func(t canon.Transform) bool { return t.OmitSignatures }) {
+		chain := slices.DeleteFunc(slices.Clone(src.chain), func(t canon.Transform) bool { return t.URI == canon.EnvelopedURI })
+		add(slices.Insert(chain, 0, all), SignatureLater, "")
+	}
+	for i, t := range src.chain {
+		add(slices.Delete(slices.Clone(src.chain), i, i+1), TransformSkipped, t.URI)
+	}
+	if len(src.chain) > 1 {
+		add(nil, TransformSkipped, "all of them")
 	}
 	if !stated(canon.SMEVURI) {
 		add(append(slices.Clone(src.chain), canon.Transform{URI: canon.SMEVURI}), TransformAdded, canon.SMEVURI)

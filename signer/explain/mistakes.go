@@ -30,6 +30,7 @@ const (
 	ContentEscaping     Mistake = "content.escaping"
 	NamespacesMoved     Mistake = "namespaces.moved"
 	SignatureBlanks     Mistake = "signature.blanks"
+	SignatureLater      Mistake = "signature.later"
 	TargetOther         Mistake = "target.other"
 	TargetDuplicate     Mistake = "target.duplicate"
 	TargetIDAdded       Mistake = "target.id-added"

@@ -332,3 +332,17 @@ func TestDigestChangedAfterSigning(t *testing.T) {
 		t.Fatalf("%+v", e.Findings)
 	}
 }
+
+// A second signature in what the first covers breaks it, unless both leave all signatures out.
+func TestSignatureLater(t *testing.T) {
+	id := newIdentity(t, gost.GOST2012_256, "tc26-256-B")
+	f := forge{doc: `<a Id="d"><b>1</b>@SIG@</a>`, uri: "#d", transforms: enveloped, digested: `<a Id="d"><b>1</b></a>`, signer: id}
+	first := string(f.make(t))
+	f.doc = strings.Replace(first, "</a>", "@SIG@</a>", 1)
+	f.digested = canonical(t, first, "--exc-c14n")
+	e := explainXML(t, f.make(t), Options{})
+	f0 := expectMistakes(t, e, 0, SignatureLater)
+	if f0.Signature != 0 {
+		t.Errorf("%+v", f0)
+	}
+}

@@ -30,6 +30,7 @@ type stand struct {
 
 	released, begun atomic.Int32
 	host            atomic.Pointer[inProcess]
+	slow            time.Duration // to load
 }
 
 // logBuffer is a log that goroutines share.

@@ -79,12 +79,32 @@ func (l *library) take(ctx context.Context) error {
 
 func (l *library) give() { l.turn <- struct{}{} }
 
-// instance gives the living instance, and starts one where there is none.
+// instance gives the living instance, and starts one where there is none. Loading cannot be ended either: when it hangs, the
+// turn stays taken until it returns.
 func (l *library) instance(ctx context.Context) (*instance, error) {
 	if err := l.take(ctx); err != nil {
 		return nil, err
 	}
-	defer l.give()
+	type result struct {
+		i   *instance
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer l.give()
+		i, err := l.start(ctx)
+		done <- result{i, err}
+	}()
+	select {
+	case r := <-done:
+		return r.i, r.err
+	case <-ctx.Done():
+		return nil, &Error{Kind: Away, Op: "load the module", Err: errHung}
+	}
+}
+
+// start is called with the turn.
+func (l *library) start(ctx context.Context) (*instance, error) {
 	if i := l.current; i != nil {
 		if !i.lost() {
 			return i, nil

@@ -416,3 +416,22 @@ func TestSessionLimit(t *testing.T) {
 		}
 	})
 }
+
+// A module that hangs while it is loaded holds nothing up but its own token, which serves when it is loaded after all.
+func TestLoadingHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := twoStands(t)
+		one.slow = 10 * time.Minute
+		p := startOn(t, SchedulerConfig{}, one, two)
+		if err := p.sign(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if h := p.token(0); h.State != Absent || !errors.Is(h.Err, errHung) {
+			t.Errorf("%+v", h)
+		}
+		time.Sleep(11 * time.Minute)
+		if h := p.token(0); h.State != Ready {
+			t.Errorf("%+v", h)
+		}
+	})
+}

@@ -104,8 +104,8 @@ func (s *Service) checkXML(key Key, req CheckSignRequest, usable bool, out *Read
 	var err error
 	if usable {
 		_, err = s.prepareXML(key, sign)
-	} else if err = s.fits("document", req.Document, report.XMLLimit); err == nil { // the certificate is at fault: look at the message without it
-		in.Certificate = nil
+	} else if err = s.fits("document", req.Document, report.XMLLimit); err == nil {
+		in.Certificate = nil // which is at fault: look at the message without it
 		err = p.Check(in)
 	}
 	check(err, report.TargetMissing, passed)

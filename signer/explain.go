@@ -30,7 +30,8 @@ func (s *Service) Explain(ctx context.Context, caller *Caller, req ExplainReques
 	}
 	xml := len(req.Document) > 0
 	if xml == (len(req.Message) > 0) {
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "subject"}, "one of document and message must be given, and not be empty")
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "subject"},
+			"one of document and message must be given, and not be empty")
 	}
 	if !xml && req.Profile != "" || !xml && req.Target != "" {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "profile"}, "profile and target are for XML")

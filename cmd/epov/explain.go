@@ -93,7 +93,8 @@ func (c *explainCmd) Run(ctx context.Context, con *console) error {
 }
 
 // here searches in this process.
-func (c *explainCmd) here(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate) (*explain.Explanation, error) {
+func (c *explainCmd) here(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate,
+) (*explain.Explanation, error) {
 	l := local{Local: true, Anchors: c.Anchors, Intermediates: c.Intermediates, SMEV: c.SMEV, Directory: c.Directory, Dump: c.Dump}
 	d := &indexedDump{dumper: l.dump()}
 	o := explain.Options{Pristine: pristine, Certificates: certificates, Thorough: c.Thorough}
@@ -123,7 +124,8 @@ func (c *explainCmd) here(ctx context.Context, isXML bool, data, content, pristi
 }
 
 // ask has a daemon search.
-func (c *explainCmd) ask(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate, v *verifying) (e *explain.Explanation, err error) {
+func (c *explainCmd) ask(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate,
+	v *verifying) (e *explain.Explanation, err error) {
 	req := &pb.ExplainRequest{Content: content, Pristine: pristine, Profile: c.Profile, Target: c.Target, ValidationTime: v.time()}
 	if req.Subject = (&pb.ExplainRequest_Message{Message: data}); isXML {
 		req.Subject = &pb.ExplainRequest_Document{Document: data}

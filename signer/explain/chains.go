@@ -68,7 +68,8 @@ func (r *referenceSearch) chains(src source) []source {
 	if !stated(canon.EnvelopedURI) {
 		add(slices.Insert(slices.Clone(src.chain), 0, canon.Transform{URI: canon.EnvelopedURI}), TransformAdded, canon.EnvelopedURI)
 	}
-	if all := (canon.Transform{URI: canon.XPathURI, OmitSignatures: true}); !slices.ContainsFunc(src.chain, func(t canon.Transform) bool { return t.OmitSignatures }) {
+	omits := func(t canon.Transform) bool { return t.OmitSignatures }
+	if all := (canon.Transform{URI: canon.XPathURI, OmitSignatures: true}); !slices.ContainsFunc(src.chain, omits) {
 		chain := slices.DeleteFunc(slices.Clone(src.chain), func(t canon.Transform) bool { return t.URI == canon.EnvelopedURI })
 		add(slices.Insert(chain, 0, all), SignatureLater, "")
 	}
@@ -91,7 +92,8 @@ func (r *referenceSearch) chains(src source) []source {
 			add(slices.Insert(chain, at, canon.Transform{URI: uri}), TransformAdded, uri)
 		}
 	}
-	if known := slices.DeleteFunc(slices.Clone(src.chain), func(t canon.Transform) bool { return !canon.Known(t.URI) }); len(known) < len(src.chain) {
+	unknown := func(t canon.Transform) bool { return !canon.Known(t.URI) }
+	if known := slices.DeleteFunc(slices.Clone(src.chain), unknown); len(known) < len(src.chain) {
 		add(known, TransformSkipped, "those that are not known here")
 	}
 	return out

@@ -129,7 +129,9 @@ func (e *xmlExplainer) variations(octets []byte, depth int, mistakes []Mistake, 
 		if m == ContentIndented || m == ContentUnindented {
 			m = SignedInfoIndented
 		}
-		out = append(out, toVerify{octets: changed, mistakes: append(slices.Clone(mistakes), m), what: append(slices.Clone(what), edit.what)})
+		out = append(out, toVerify{
+			octets: changed, mistakes: append(slices.Clone(mistakes), m), what: append(slices.Clone(what), edit.what),
+		})
 	}
 	return out
 }
@@ -161,8 +163,9 @@ func refilled(info []byte, parts *xmldsig.Parts, digested [][]byte) [][]byte {
 
 // Identifiers of algorithms, by their tails.
 var (
-	namespaces    = []string{"urn:ietf:params:xml:ns:cpxmlsec:algorithms:", "http://www.w3.org/2001/04/xmldsig-more#"}
-	methodTails   = []string{"gostr34102001-gostr3411", "gostr34102012-gostr34112012-256", "gostr34102012-gostr34112012-512", "gostr34102012-256", "gostr34102012-512"}
+	namespaces  = []string{"urn:ietf:params:xml:ns:cpxmlsec:algorithms:", "http://www.w3.org/2001/04/xmldsig-more#"}
+	methodTails = []string{"gostr34102001-gostr3411", "gostr34102012-gostr34112012-256", "gostr34102012-gostr34112012-512",
+		"gostr34102012-256", "gostr34102012-512"}
 	digestTails   = []string{"gostr3411", "gostr34112012-256", "gostr34112012-512"}
 	otherC14NURIs = []string{canon.ExclusiveURI, canon.InclusiveURI}
 )

@@ -25,7 +25,12 @@ const (
 
 var states = [...]string{Recovering: "recovering", Ready: "ready", Absent: "away", Locked: "operator", Stopped: "closed"}
 
-func (s State) String() string { return states[s] }
+func (s State) String() string {
+	if s < 0 || int(s) >= len(states) {
+		return "unknown"
+	}
+	return states[s]
+}
 
 // lane is one token at work. It is a state machine under one mutex, with three kinds of actors: callers, who put requests
 // in; clerks, who take them and own one session each; and one keeper, who alone logs in, opens, restarts and waits for the
@@ -35,7 +40,7 @@ func (s State) String() string { return states[s] }
 //   - state == Ready: at is valid, anchor is open and logged in, and either the queue is empty or limit clerks are at work.
 //   - state != Ready: no request is given to a clerk. In Absent, Locked and Stopped the queue is empty, too, and shut says why.
 //   - A request is in exactly one place: in the queue (queued), with one clerk (w.request == r), or with its caller.
-//   - idle, the clerks at work and those that hang are all the clerks there are; len(idle)+working == alive.
+//   - len(idle)+working == alive == len(crew); clerks whose call hangs are on no list any more.
 //   - epoch grows whenever sessions or handles may have become void. A clerk closes a session of another epoch unused;
 //     a handle of another epoch is not used. Only the keeper changes at, anchor and epoch.
 type lane struct {

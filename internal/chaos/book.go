@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -156,16 +157,22 @@ func (b *book) answers() int64 {
 	return b.signed.Load() + int64(b.refused)
 }
 
-func (b *book) recovery(f *fault, took time.Duration) {
+// recovery notes how long a token took. A code that comes again and again is more than one dead session.
+func (b *book) recovery(s strike, took time.Duration) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
+	f := faults[s.fault]
+	name, class := f.name, f.class
+	if class != other && class < device && f.act == nil && !strings.Contains(strings.Join(s.lines, " "), " at=") {
+		name, class = name+", repeatedly", device
+	}
 	for i := range b.report.recoveries {
-		if r := &b.report.recoveries[i]; r.fault == f {
+		if r := &b.report.recoveries[i]; r.fault == name {
 			r.took = append(r.took, took)
 			return
 		}
 	}
-	b.report.recoveries = append(b.report.recoveries, recovery{f, []time.Duration{took}})
+	b.report.recoveries = append(b.report.recoveries, recovery{name, class, []time.Duration{took}})
 }
 
 // finish settles the figures.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -29,7 +30,8 @@ type report struct {
 }
 
 type recovery struct {
-	fault *fault
+	fault string
+	class class
 	took  []time.Duration
 }
 
@@ -73,16 +75,17 @@ func (r *report) print(w io.Writer) {
 	for _, e := range r.example {
 		line("    such as: %s", e)
 	}
-	line("  back to the next good signature        times     median    slowest   promised")
+	line("  back to the next good signature                    times     median    slowest   promised")
+	slices.SortFunc(r.recoveries, func(a, b recovery) int { return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.fault, b.fault)) })
 	for _, v := range r.recoveries {
 		slices.Sort(v.took)
 		n := len(v.took)
 		within := "-"
-		if p := promised[v.fault.class]; p > 0 {
+		if p := promised[v.class]; p > 0 {
 			late := n - len(slices.DeleteFunc(slices.Clone(v.took), func(d time.Duration) bool { return d > p }))
 			within = fmt.Sprintf("%v, later %d", p, late)
 		}
-		line("    %-36s %6d %10v %10v   %s", short(v.fault.name), n, round(v.took[n/2]), round(v.took[n-1]), within)
+		line("    %-48s %6d %10v %10v   %s", v.fault, n, round(v.took[n/2]), round(v.took[n-1]), within)
 	}
 	for _, t := range r.tries {
 		line("  token %s: %d PIN tries spent, %d logins%s", t.token, t.wrong, t.logins,
@@ -103,8 +106,6 @@ func total(counts map[hsm.Kind]int) (n int) {
 	}
 	return n
 }
-
-func short(s string) string { return s[:min(len(s), 36)] }
 
 func round(d time.Duration) time.Duration {
 	if d > 10*time.Millisecond {

@@ -234,9 +234,7 @@ func (x *exercise) strike(t *target, s strike, hold time.Duration) {
 		f.act(x, t)
 	}
 	if f.brief {
-		for end := time.Now().Add(4 * callTime); t.upset.Load() == upset && time.Now().Before(end); {
-			x.probe(t, 50*time.Millisecond) // so that there is something to strike
-		}
+		x.struck(t, upset)
 	} else {
 		time.Sleep(hold)
 	}
@@ -246,8 +244,26 @@ func (x *exercise) strike(t *target, s strike, hold time.Duration) {
 	if err != nil {
 		x.book.stray(fmt.Sprintf("token %s did not come back after %q %q: %v", t.name, f.name, s.lines, err))
 	}
-	x.book.recovery(f, took)
+	x.book.recovery(s, took)
 	x.operate(t)
+}
+
+// struck waits until a fault has struck, and sees to it that there is something to strike.
+func (x *exercise) struck(t *target, upset int64) {
+	var over atomic.Bool
+	var group sync.WaitGroup
+	group.Go(func() {
+		for !over.Load() {
+			_ = x.probe(t, 20*time.Millisecond)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	for end := time.Now().Add(4 * callTime); t.upset.Load() == upset && time.Now().Before(end); {
+		time.Sleep(200 * time.Microsecond)
+	}
+	t.set()
+	over.Store(true)
+	group.Wait()
 }
 
 // recovered waits for the next good signature of the token.
@@ -330,6 +346,8 @@ func (x *exercise) lockOut(t *target) {
 		if hsm.KindOf(x.probe(t, time.Second)) == hsm.PINRefused {
 			break
 		}
+		// A call that is under way keeps its session, and with it the login of all, a moment longer.
+		t.KillSessions()
 		if time.Now().After(end) {
 			x.book.stray("token " + t.name + " does not wait for an operator, though its PIN is refused")
 			return

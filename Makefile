@@ -15,7 +15,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -78,19 +78,26 @@ $(BIN)/staticcheck-$(STATICCHECK):
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-bench: softhsm softhsm-stock bench-gost bench-canon bench-signer ## hot paths side by side with their peers, as ratios; then every benchmark
+bench: softhsm softhsm-stock bench-gost bench-canon bench-signer bench-hsm ## hot paths side by side with their peers, as ratios; then every benchmark
 	go test -run '^$$' -bench . ./...
 
 bench-gost bench-canon bench-signer: bench-%: $(BIN)/peer $(BIN)/goxmldsig
 	@go run ./internal/bench "$(BIN)" $*
 	@[ $* != gost ] || go run -tags purego ./internal/bench "$(BIN)" gost
 
+bench-hsm: softhsm softhsm-stock $(BIN)/tokenloop ## what stands around a token: its cost, throughput, overload, recovery
+	@go run ./internal/bench "$(BIN)" hsm
+
+$(BIN)/tokenloop: internal/bench/peer/tokenloop.c softhsm/fault/pkcs11.h
+	@mkdir -p $(BIN)
+	$(CC) -O2 -Wall -o $@ $< -ldl -lpthread
+
 $(BIN)/goxmldsig: $(wildcard internal/bench/goxmldsig/*)
 	go build -C internal/bench/goxmldsig -o "$(CURDIR)/$@" .
 
 $(BIN)/peer: $(wildcard internal/bench/peer/*) | tools
 	@mkdir -p $(BIN)
-	$(CC) -O2 -Wno-deprecated-declarations -o $@ $(filter %.c,$^) $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
+	$(CC) -O2 -Wno-deprecated-declarations -o $@ $(filter-out %tokenloop.c,$(filter %.c,$^)) $$(pkg-config --cflags --libs libxml-2.0) -lcrypto
 
 proto: tools ## regenerate the gRPC code
 	@api/epovpb/generate.sh

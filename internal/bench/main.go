@@ -5,7 +5,8 @@
 //	ratio NAME VALUE (ours .., peer ..)
 //
 // VALUE above 1 means that ours is faster. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
-// compiled peers (peer/peer.c as peer, goxmldsig as goxmldsig) and a group is gost, canon or signer; all of them by default.
+// compiled peers (peer/peer.c as peer, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer or hsm; all of them by
+// default. Lines of the group hsm say in their brackets what VALUE is.
 package main
 
 import (
@@ -20,6 +21,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/epov-signer/epov/hsm"
 )
 
 const slice = 100 * time.Millisecond
@@ -36,17 +39,29 @@ type comparison struct {
 	memory  uint64 // octets that ours may take, printed as a ratio of its own; 0: not looked at
 }
 
-// groups make the comparisons of one package each.
+// groups are those of one package each.
 var groups = []struct {
 	name string
-	list func() ([]comparison, error)
+	run  func(peers string, rounds int) error
 }{
-	{"gost", gostComparisons},
-	{"canon", canonComparisons},
-	{"signer", signerComparisons},
+	{"gost", compare(gostComparisons)},
+	{"canon", compare(canonComparisons)},
+	{"signer", compare(signerComparisons)},
+	{"hsm", hsmGroup},
+}
+
+func compare(make func() ([]comparison, error)) func(peers string, rounds int) error {
+	return func(peers string, rounds int) error {
+		list, err := make()
+		if err != nil {
+			return err
+		}
+		return run(list, peers, rounds)
+	}
 }
 
 func main() {
+	hsm.WorkerMain()
 	rounds := flag.Int("rounds", 7, "rounds of each side")
 	flag.Parse()
 	if flag.NArg() < 1 {
@@ -58,11 +73,7 @@ func main() {
 		if len(wanted) > 0 && !slices.Contains(wanted, g.name) {
 			continue
 		}
-		list, err := g.list()
-		if err == nil {
-			err = run(list, flag.Arg(0), *rounds)
-		}
-		if err != nil {
+		if err := g.run(flag.Arg(0), *rounds); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/pkcs11"
+	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/softhsm"
+)
+
+const hsmKey = "EXMP01/ov/1"
+
+// hsmGroup prints its lines itself: most are no comparison of two operations.
+func hsmGroup(peers string, rounds int) error {
+	tb := &oracle.Program{}
+	defer tb.End()
+	compareCrossing(tb, rounds)
+	compareThroughput(tb, peers, rounds)
+	measureOverload(tb)
+	measureRecoveries(tb)
+	return nil
+}
+
+// plant is a scheduler on one token.
+type plant struct {
+	*hsm.Scheduler
+	key    *hsm.Key
+	public *gost.PublicKey
+	digest []byte
+}
+
+// startPlant starts one; a token other than noop's gets a key first, unless it has one.
+func startPlant(tb *oracle.Program, t *softhsm.Token, id string, cfg hsm.TokenConfig, trace *hsm.Trace) *plant {
+	ctx := context.Background()
+	cfg.Name, cfg.Module, cfg.Label, cfg.Serial = "token", t.Module, t.Label, t.Serial
+	cfg.PIN, cfg.StateDir = hsm.PINValue(hsm.NewPIN([]byte(t.PIN))), filepath.Join(tb.TempDir(), "state")
+	cfg.Sandbox.Write = []string{filepath.Dir(t.Module), filepath.Dir(t.Conf)}
+	s, err := hsm.Start(ctx, hsm.SchedulerConfig{
+		Tokens: []hsm.TokenConfig{cfg}, Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "token", ID: id}}}},
+		Canary: -1, Trace: trace,
+	}, slog.New(slog.DiscardHandler))
+	must(err)
+	p := &plant{Scheduler: s, digest: make([]byte, 32)}
+	p.key, err = s.Key("k")
+	must(err)
+	p.public = p.key.Public()
+	rand.Read(p.digest)
+	return p
+}
+
+// generate puts a key on a token.
+func generate(tb *oracle.Program, t *softhsm.Token) {
+	ctx := context.Background()
+	token, err := hsm.Open(ctx, hsm.TokenConfig{
+		Module: t.Module, Serial: t.Serial, PIN: hsm.PINValue(hsm.NewPIN([]byte(t.PIN))), StateDir: filepath.Join(tb.TempDir(), "state"),
+	}, slog.New(slog.DiscardHandler))
+	must(err)
+	_, err = token.GenerateKey(ctx, hsmKey, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
+	must(err)
+	must(token.Close(ctx))
+}
+
+func (p *plant) sign(ctx context.Context) ([]byte, error) {
+	return p.Submit(ctx, p.key, p.digest, hsm.Flow{Client: "bench", Weight: 1})
+}
+
+func (p *plant) close() { must(p.Scheduler.Close(context.Background())) }
+
+// compareCrossing sets what Submit costs over the module's own time beside the way into the module and back that others
+// take. The module is one that takes next to no time. The cost of verification is measured in turns and taken off.
+func compareCrossing(tb *oracle.Program, rounds int) {
+	soft := softhsm.NewNoop(tb)
+	inside := startPlant(tb, soft, softhsm.NoopKey, hsm.TokenConfig{Isolation: hsm.InProcess}, nil)
+	defer inside.close()
+	outside := startPlant(tb, softhsm.NewNoop(tb), softhsm.NoopKey, hsm.TokenConfig{Isolation: hsm.Separate}, nil)
+	defer outside.close()
+	sign := func(p *plant) func() {
+		return func() {
+			_, err := p.sign(context.Background())
+			must(err)
+		}
+	}
+	signature, err := inside.sign(context.Background())
+	must(err)
+	prepared := gost.Prepare(inside.public)
+	verify := func() { must(prepared.Verify(inside.digest, signature)) }
+	peer := miekgLoop(softhsm.NewNoop(tb))
+
+	var ours, theirs, separate []float64
+	const calls = 2000
+	cost := func(op func()) float64 {
+		start := spentWithChildren()
+		for range calls {
+			op()
+		}
+		return float64(spentWithChildren()-start) / calls
+	}
+	for range 7 * rounds { // short turns, so that both sides of a difference meet the same neighbours
+		v := cost(verify)
+		in := cost(sign(inside))
+		ours = append(ours, in-v)
+		theirs = append(theirs, cost(peer))
+		separate = append(separate, (cost(sign(outside))-in)/1e3)
+	}
+	a, b := median(ours), median(theirs)
+	fmt.Printf("ratio hsm/crossing %.2f (ours %s, peer %s)\n", b/a, perOperation(a), perOperation(b))
+	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, over that in process)\n", median(separate))
+}
+
+// miekgLoop is C_SignInit and C_Sign through miekg/pkcs11.
+func miekgLoop(t *softhsm.Token) func() {
+	ctx := pkcs11.New(t.Module)
+	must(ctx.Initialize())
+	slots, err := ctx.GetSlotList(true)
+	must(err)
+	session, err := ctx.OpenSession(slots[0], pkcs11.CKF_SERIAL_SESSION)
+	must(err)
+	must(ctx.Login(session, pkcs11.CKU_USER, t.PIN))
+	must(ctx.FindObjectsInit(session, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, pkcs11.CKO_PRIVATE_KEY)}))
+	found, _, err := ctx.FindObjects(session, 1)
+	must(err)
+	must(ctx.FindObjectsFinal(session))
+	mechanism, digest := []*pkcs11.Mechanism{pkcs11.NewMechanism(pkcs11.CKM_GOSTR3410, nil)}, make([]byte, 32)
+	return func() {
+		must(ctx.SignInit(session, mechanism, found[0]))
+		_, err := ctx.Sign(session, digest)
+		must(err)
+	}
+}
+
+// spentWithChildren is the processor time of this process and its children that live.
+func spentWithChildren() time.Duration {
+	sum := spent()
+	for _, pid := range children() {
+		// The clock of another process: CPUCLOCK_SCHED of its number, as clock_getcpuclockid makes it.
+		var t unix.Timespec
+		if unix.ClockGettime(int32(^pid<<3|2), &t) == nil {
+			sum += time.Duration(t.Nano())
+		}
+	}
+	return sum
+}
+
+func children() (list []int) {
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	must(err)
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // a thread may have ended
+		for _, field := range strings.Fields(string(text)) {
+			pid, err := strconv.Atoi(field)
+			must(err)
+			list = append(list, pid)
+		}
+	}
+	return list
+}
+
+// compareThroughput has as many sessions sign as fast as they can, through Submit with its verification and in a bare loop in
+// C. The figure is that of SoftHSM as others have it; with our patches a signature takes so little that its verification on
+// the same processors shows.
+func compareThroughput(tb *oracle.Program, peers string, rounds int) {
+	sessions := 2 * runtime.GOMAXPROCS(0)
+	for _, v := range []struct {
+		name  string
+		token *softhsm.Token
+	}{{"hsm/submit-softhsm", softhsm.NewStock(tb)}, {"hsm/submit-softhsm-patched", softhsm.New(tb)}} {
+		must(os.Setenv("SOFTHSM2_CONF", v.token.Conf))
+		generate(tb, v.token)
+		peer, err := startLoop(filepath.Join(peers, "tokenloop"), v.token, sessions)
+		must(err)
+		p := startPlant(tb, v.token, hsmKey, hsm.TokenConfig{Isolation: hsm.InProcess, Sessions: sessions}, nil)
+		var ours, theirs, ratios []float64
+		for range 2 * rounds {
+			a, b := p.throughput(2*sessions, 4*slice), peer.throughput(4*slice)
+			ours, theirs, ratios = append(ours, a), append(theirs, b), append(ratios, a/b)
+		}
+		p.close()
+		peer.end()
+		fmt.Printf("ratio %s %.2f (ours %.0f/s, peer %.0f/s, %d sessions)\n", v.name, median(ratios), median(ours), median(theirs), sessions)
+	}
+}
+
+// throughput is signatures a second.
+func (p *plant) throughput(callers int, d time.Duration) float64 {
+	var n atomic.Int64
+	var group sync.WaitGroup
+	begun := time.Now()
+	for range callers {
+		group.Go(func() {
+			for time.Since(begun) < d {
+				_, err := p.sign(context.Background())
+				must(err)
+				n.Add(1)
+			}
+		})
+	}
+	group.Wait()
+	return float64(n.Load()) / time.Since(begun).Seconds()
+}
+
+// loop is peer/tokenloop.c at work.
+type loop struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startLoop(program string, t *softhsm.Token, threads int) (*loop, error) {
+	cmd := exec.Command(program, t.Module, t.Label, t.PIN, strconv.Itoa(threads))
+	cmd.Stderr = os.Stderr
+	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+t.Conf)
+	in, err := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	return &loop{cmd, in, bufio.NewReader(out)}, errors.Join(err, err2, cmd.Start())
+}
+
+func (l *loop) throughput(d time.Duration) float64 {
+	_, err := fmt.Fprintln(l.in, d.Milliseconds())
+	must(err)
+	line, err := l.out.ReadString('\n')
+	must(err)
+	rate, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
+	must(err)
+	return rate
+}
+
+func (l *loop) end() {
+	must(l.in.Close())
+	must(l.cmd.Wait())
+}
+
+// percentile of durations; 0 when there are none.
+func percentile(v []time.Duration, p float64) time.Duration {
+	if len(v) == 0 {
+		return 0
+	}
+	slices.Sort(v)
+	return v[min(int(p*float64(len(v))), len(v)-1)]
+}

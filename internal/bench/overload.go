@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/softhsm"
+)
+
+// A token as slow as hardware: each signature takes so long, in so many sessions at once. Callers wait a few times as long.
+const (
+	tokenTime  = 20 * time.Millisecond
+	tokenWidth = 8
+	callerTime = 10 * tokenTime
+)
+
+// outcome is what came of a load.
+type outcome struct {
+	offered, good float64       // a second; good in time
+	p99           time.Duration // of those
+	refused       time.Duration // the median time in which others were told no
+}
+
+// measureOverload finds the knee, the highest load of which 99 in 100 are signed in time, and doubles it.
+func measureOverload(tb *oracle.Program) {
+	slow := softhsm.NewFaulty(tb)
+	generate(tb, slow.Token)
+	slow.Set(fmt.Sprintf("call C_Sign delay=%v", tokenTime))
+	p := startPlant(tb, slow.Token, hsmKey, hsm.TokenConfig{Isolation: hsm.InProcess, Sessions: tokenWidth}, nil)
+	defer p.close()
+	p.load(100, time.Second) // opens the sessions
+	most := p.throughput(2*tokenWidth, 2*time.Second)
+	var knee outcome
+	for _, share := range []float64{0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1} {
+		if o := p.load(share*most, 3*time.Second); o.good >= 0.99*o.offered {
+			knee = o
+		}
+	}
+	over := p.load(2*knee.offered, 6*time.Second)
+	fmt.Printf("ratio hsm/overload-goodput %.3f (twice the knee %.0f/s, the knee %.0f/s; at most %.0f/s)\n",
+		over.good/knee.good, over.good, knee.good, most)
+	fmt.Printf("ratio hsm/overload-p99 %.2f (twice the knee %v, the knee %v; a token of %v, callers that wait %v; refused after %v)\n",
+		float64(over.p99)/float64(knee.p99), over.p99.Round(time.Millisecond), knee.p99.Round(time.Millisecond), tokenTime, callerTime,
+		over.refused.Round(time.Microsecond))
+}
+
+// load asks at a rate, whatever becomes of it.
+func (p *plant) load(rate float64, d time.Duration) outcome {
+	var mutex sync.Mutex
+	var took, refused []time.Duration
+	var group sync.WaitGroup
+	begun, asked := time.Now(), 0
+	for now := time.Duration(0); now < d; now = time.Since(begun) {
+		for ; float64(asked) < rate*now.Seconds(); asked++ {
+			group.Go(func() {
+				start := time.Now()
+				ctx, cancel := context.WithDeadline(context.Background(), start.Add(callerTime))
+				defer cancel()
+				_, err := p.sign(ctx)
+				mutex.Lock()
+				defer mutex.Unlock()
+				if one := time.Since(start); err == nil && one <= callerTime {
+					took = append(took, one)
+				} else if err != nil {
+					refused = append(refused, one)
+				}
+			})
+		}
+		time.Sleep(500 * time.Microsecond)
+	}
+	seconds := time.Since(begun).Seconds()
+	group.Wait()
+	return outcome{
+		offered: float64(asked) / seconds, good: float64(len(took)) / seconds, p99: percentile(took, 0.99), refused: percentile(refused, 0.5),
+	}
+}

@@ -15,7 +15,7 @@ import (
 const (
 	tokenTime  = 20 * time.Millisecond
 	tokenWidth = 8
-	callerTime = 10 * tokenTime
+	callerTime = 4 * tokenTime
 )
 
 // outcome is what came of a load.
@@ -33,7 +33,7 @@ func measureOverload(tb *oracle.Program) {
 	p := startPlant(tb, slow.Token, hsmKey, hsm.TokenConfig{Isolation: hsm.InProcess, Sessions: tokenWidth}, nil)
 	defer p.close()
 	p.load(100, time.Second) // opens the sessions
-	most := p.throughput(2*tokenWidth, 2*time.Second)
+	most := p.throughput(2*tokenWidth, 2*time.Second).perSecond
 	var knee outcome
 	for _, share := range []float64{0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1} {
 		if o := p.load(share*most, 3*time.Second); o.good >= 0.99*o.offered {

@@ -3,7 +3,7 @@
  *   tokenloop MODULE LABEL PIN THREADS
  *
  * makes itself ready, then for each line with a number of milliseconds on standard input signs for as long, and prints
- * signatures a second. The first private key that may sign by CKM_GOSTR3410 is used. */
+ * signatures in a second of processor time, and in one on the clock. The first private key that may sign by CKM_GOSTR3410 is used. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include "../../../softhsm/fault/pkcs11.h"
 
 static struct function_list *f;
@@ -51,9 +52,9 @@ static void *work(void *argument) {
 	return NULL;
 }
 
-static double now(void) {
+static double now(clockid_t clock) {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
@@ -104,15 +105,16 @@ int main(int argc, char **argv) {
 		double seconds = atof(line) / 1e3;
 		atomic_store(&running, 1);
 		pthread_barrier_wait(&start);
-		double began = now();
+		double began = now(CLOCK_MONOTONIC), spent = now(CLOCK_PROCESS_CPUTIME_ID);
 		nanosleep(&(struct timespec){ (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) }, NULL);
 		atomic_store(&running, 0);
 		pthread_barrier_wait(&end);
-		double took = now() - began;
+		double took = now(CLOCK_MONOTONIC) - began;
+		spent = now(CLOCK_PROCESS_CPUTIME_ID) - spent;
 		long done = 0;
 		for (int i = 0; i < threads; i++) done += workers[i].done;
-		printf("%.1f\n", (double)done / took);
+		printf("%.1f %.1f\n", (double)done / spent, (double)done / took);
 		fflush(stdout);
 	}
-	return 0;
+	_exit(0); /* the library's end is no part of it */
 }

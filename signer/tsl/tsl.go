@@ -71,7 +71,7 @@ const (
 )
 
 // Parse reads a list in one pass, with memory for what it keeps only. The signature is not looked at; see Verify. Elements
-// that are not known are passed over, since the schema grows.
+// that are not known are passed over, since the schema grows, and those with a namespace with all that is in them.
 func Parse(doc []byte) (*List, error) {
 	if len(doc) > MaxSize {
 		return nil, fmt.Errorf("tsl: %d octets exceed the limit of %d", len(doc), MaxSize)
@@ -93,6 +93,9 @@ func Parse(doc []byte) (*List, error) {
 		case xmltext.EndElement:
 			err = p.end()
 		case xmltext.Text:
+			if p.beyond > 0 {
+				continue
+			}
 			if len(p.path) > 0 && len(p.text)+len(p.tokens.Text()) > maxText {
 				err = fmt.Errorf("the value of %s has more than %d octets", p.path[len(p.path)-1], maxText)
 			}
@@ -107,7 +110,8 @@ func Parse(doc []byte) (*List, error) {
 type parser struct {
 	tokens *xmltext.Tokenizer
 	list   List
-	path   []string // local names of the open elements; "" for those with a namespace
+	path   []string // local names of the open elements
+	beyond int      // open elements from one with a namespace on: no part of the list
 	text   []byte   // of the innermost element so far
 
 	complex, class string // of the installation at hand
@@ -122,13 +126,16 @@ func (p *parser) at(names ...string) bool {
 
 func (p *parser) start() error {
 	name := p.tokens.Name()
-	local := ""
-	if len(name.Space) == 0 {
-		local = string(name.Local)
+	// The enveloped signature may stand anywhere in the list, within a value too, and does not cover itself: nothing is read
+	// from within it, and around it the list reads as if it were not there.
+	if p.beyond > 0 || len(name.Space) > 0 && len(p.path) > 0 {
+		p.beyond++
+		return nil
 	}
+	local := string(name.Local)
 	p.path, p.text = append(p.path, local), p.text[:0]
 	switch {
-	case len(p.path) == 1 && local != rootName:
+	case len(p.path) == 1 && (local != rootName || len(name.Space) > 0):
 		return fmt.Errorf("the root is no list of accredited authorities but %.64q", name.Local)
 	case len(p.path) == 2 && local == authorityName:
 		if len(p.list.Authorities) == maxAuthorities {
@@ -167,6 +174,10 @@ func (p *parser) key() *Key {
 
 // end takes the value of the element that ends.
 func (p *parser) end() error {
+	if p.beyond > 0 {
+		p.beyond--
+		return nil
+	}
 	value := strings.TrimSpace(string(p.text))
 	var err error
 	if a, k := p.authority(), p.key(); k != nil {

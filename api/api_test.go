@@ -99,7 +99,7 @@ func TestRoundTrips(t *testing.T) {
 		if err != nil {
 			t.Fatal(req, err)
 		}
-		check := &epovpb.VerifyCmsRequest{Message: cms.Message}
+		check := &epovpb.VerifyCmsRequest{Message: cms.Message, Profile: req.Profile}
 		if strings.HasSuffix(req.Profile, "detached") {
 			check.Content = []byte("content")
 			if _, ok := req.Source.(*epovpb.SignCmsRequest_Content); ok {
@@ -109,6 +109,14 @@ func TestRoundTrips(t *testing.T) {
 		verified, err := c.VerifyCms(ctx, check)
 		if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID || !verified.Report.Signatures[0].ClaimedTime.AsTime().Equal(at.AsTime()) {
 			t.Error(req, verified, err)
+		}
+		check.Profile = "cades-t-" + req.Profile[strings.LastIndexByte(req.Profile, '-')+1:]
+		if verified, err = c.VerifyCms(ctx, check); err != nil || verified.Verdict != epovpb.Verdict_VERDICT_INVALID {
+			t.Error(check.Profile, verified, err)
+		}
+		check.Profile = "nonsense"
+		if _, err = c.VerifyCms(ctx, check); status.Code(err) != codes.InvalidArgument {
+			t.Error(err)
 		}
 	}
 

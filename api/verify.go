@@ -39,6 +39,7 @@ func (s *verifyService) VerifyCms(ctx context.Context, req *epovpb.VerifyCmsRequ
 	}
 	r, err := s.signing.VerifyCMS(ctx, callerOf(ctx), signer.VerifyCMSRequest{
 		Message: req.Message, Detached: req.Content != nil, Content: req.Content, Time: at, Certificates: req.Certificates,
+		Profile: req.Profile,
 	})
 	if err != nil {
 		return nil, s.fail(ctx, err, "message")

@@ -118,7 +118,13 @@ func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRe
 	if err != nil {
 		return nil, err
 	}
-	r, err := cms.Verify(req.Message, s.cmsPolicy(req.Detached, req.Content, certificates, req.Time))
+	policy := s.cmsPolicy(req.Detached, req.Content, certificates, req.Time)
+	if req.Profile != "" {
+		if policy.Profile = cms.ProfileByName(req.Profile); policy.Profile == nil {
+			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
+		}
+	}
+	r, err := cms.Verify(req.Message, policy)
 	if err != nil {
 		return nil, asError(err)
 	}

@@ -1411,7 +1411,9 @@ type VerifyCmsRequest struct {
 	// When certificates are judged. Left out: now.
 	ValidationTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=validation_time,json=validationTime,proto3" json:"validation_time,omitempty"`
 	// Further certificates among which to look for the signers, DER. At most 64.
-	Certificates  [][]byte `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	Certificates [][]byte `protobuf:"bytes,4,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// The profile that every signature must follow, such as "cades-t-detached". Left out: as it comes.
+	Profile       string `protobuf:"bytes,5,opt,name=profile,proto3" json:"profile,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1472,6 +1474,13 @@ func (x *VerifyCmsRequest) GetCertificates() [][]byte {
 		return x.Certificates
 	}
 	return nil
+}
+
+func (x *VerifyCmsRequest) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
 }
 
 type VerifyCmsResponse struct {
@@ -3530,12 +3539,13 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x11VerifyXmlResponse\x12*\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x10.epov.v1.VerdictR\averdict\x12.\n" +
 	"\tintegrity\x18\x02 \x01(\x0e2\x10.epov.v1.VerdictR\tintegrity\x12'\n" +
-	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\"\xc0\x01\n" +
+	"\x06report\x18\x03 \x01(\v2\x0f.epov.v1.ReportR\x06report\"\xda\x01\n" +
 	"\x10VerifyCmsRequest\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\fR\amessage\x12\x1d\n" +
 	"\acontent\x18\x02 \x01(\fH\x00R\acontent\x88\x01\x01\x12C\n" +
 	"\x0fvalidation_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0evalidationTime\x12\"\n" +
-	"\fcertificates\x18\x04 \x03(\fR\fcertificatesB\n" +
+	"\fcertificates\x18\x04 \x03(\fR\fcertificates\x12\x18\n" +
+	"\aprofile\x18\x05 \x01(\tR\aprofileB\n" +
 	"\n" +
 	"\b_content\"\x98\x01\n" +
 	"\x11VerifyCmsResponse\x12*\n" +

@@ -27,7 +27,7 @@ type verifyCmd struct {
 type verifying struct {
 	connection
 	local
-	Profile       string            `placeholder:"NAME" help:"The profile the signature must follow; default: as recognised. With CMS only with --local."`
+	Profile       string            `placeholder:"NAME" help:"The profile the signature must follow; default: as recognised."`
 	Target        string            `placeholder:"ID" help:"XML: the Id of the element that profiles enveloped, xades-bes and detached must cover; default: the root."`
 	Content       string            `placeholder:"FILE" help:"The content of a detached signature."`
 	Require       []string          `placeholder:"NAME" help:"XML: a signature that must be there, by name or profile, such as PersonalSignature."`
@@ -166,9 +166,6 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	if v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
 		return usagef("--target, --require and --attachments are for XML signatures")
 	}
-	if v.Profile != "" && !v.Local {
-		return usagef("--profile with CMS goes with --local")
-	}
 	message, err := unwrapCMS(message)
 	if err != nil {
 		return err
@@ -186,7 +183,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	} else {
 		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
 			answer, err := pb.NewVerifyServiceClient(conn).VerifyCms(ctx, &pb.VerifyCmsRequest{
-				Message: message, Content: content, ValidationTime: v.time(),
+				Message: message, Content: content, ValidationTime: v.time(), Profile: v.Profile,
 			})
 			if err == nil {
 				r, err = reportOf(answer.GetReport(), answer.GetVerdict())

@@ -194,6 +194,7 @@ type OCSP struct {
 	RevokedAt              time.Time // zero: good
 	Unknown                bool
 	ThisUpdate, NextUpdate time.Time // default: a minute ago, an hour ahead
+	ProducedAt             time.Time // default: ThisUpdate
 	Nonce                  []byte
 	ByName                 bool                // responderID byName; default byKey
 	Certificates           []*gost.Certificate // sent along
@@ -222,7 +223,10 @@ func (ca *CA) NewOCSP(tb testing.TB, t OCSP) []byte {
 		} else {
 			b.AddASN1(context(2), func(b *cryptobyte.Builder) { b.AddASN1OctetString(keyID(tb, ca.Certificate.RawSubjectPublicKeyInfo)) })
 		}
-		time(b, from)
+		if t.ProducedAt.IsZero() {
+			t.ProducedAt = from
+		}
+		time(b, t.ProducedAt)
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,9 +31,13 @@ func (s *Store) fromAnswer(r Response, a *gost.OCSPAnswer, c, issuer *gost.Certi
 		f.why = fmt.Sprintf("it has a critical extension that is not understood: %v", r.UnknownCritical)
 		return f
 	}
-	responder, why := s.responder(r, issuer, now)
-	if why != "" {
-		f.why = why
+	responder, err := s.responder(r, issuer, at, now)
+	switch {
+	case err != nil:
+		f.why = err.Error()
+		return f
+	case a.ThisUpdate.After(r.ProducedAt.Add(skew)): // thisUpdate is what was known then (RFC 6960 section 2.4)
+		f.why = "it tells of a time after it was produced: producedAt " + stamp(r.ProducedAt)
 		return f
 	}
 	f.evidence.Issuer = responder.Subject.String()
@@ -49,48 +54,62 @@ func (s *Store) fromAnswer(r Response, a *gost.OCSPAnswer, c, issuer *gost.Certi
 	return f
 }
 
-// responder finds who signed the response and may: the issuer of the certificate itself, or whom the issuer has certified
-// for it (RFC 6960 section 4.2.2.2).
-func (s *Store) responder(r Response, issuer *gost.Certificate, now time.Time) (_ *gost.Certificate, why string) {
-	if r.IsBy(issuer) {
-		if err := s.keys.CheckOCSPResponse(r.OCSPResponse, issuer); err != nil {
-			return nil, err.Error()
+// responder finds who signed the response and may, and holds it against time and CRLs. When the response was produced is the
+// responder's word alone: a certificate that has ended by the moment of judgement vouches for nothing, and one that was revoked
+// is not believed whatever time it states, for who has a leaked key states any.
+func (s *Store) responder(r Response, issuer *gost.Certificate, at, now time.Time) (*gost.Certificate, error) {
+	d, err := responder(s.keys, r.OCSPResponse, issuer)
+	if err != nil || d == issuer {
+		return d, err
+	}
+	for _, t := range []time.Time{r.ProducedAt, at} {
+		if why := outside(t, d.NotBefore, d.NotAfter); why != "" && !t.Before(r.ProducedAt) {
+			return nil, errors.New("the certificate of its responder " + why + " and did not fit at " + stamp(t))
 		}
-		return issuer, ""
-	}
-	i := slices.IndexFunc(r.Certificates, r.IsBy)
-	if i < 0 {
-		return nil, "the certificate of its responder is missing"
-	}
-	d := r.Certificates[i]
-	if err := s.keys.CheckOCSPResponse(r.OCSPResponse, d); err != nil {
-		return nil, err.Error()
-	}
-	switch {
-	case !d.Issuer.Equal(issuer.Subject):
-		return nil, "its responder was not certified by the issuer of the certificate"
-	case !slices.ContainsFunc(d.ExtKeyUsage, oidOCSPSigning.Equal):
-		return nil, "the certificate of its responder is not for OCSP"
-	case d.HasKeyUsage && d.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
-		return nil, "the key usage of its responder does not allow to sign"
-	case len(d.UnknownCritical) > 0:
-		return nil, fmt.Sprintf("the certificate of its responder has a critical extension that is not understood: %v", d.UnknownCritical)
-	}
-	if why := outside(r.ProducedAt, d.NotBefore, d.NotAfter); why != "" {
-		return nil, "the certificate of its responder " + why + " and did not fit when it was produced"
 	}
 	if r.ProducedAt.After(now.Add(skew)) {
-		return nil, "is from the future: producedAt " + stamp(r.ProducedAt)
-	}
-	if err := s.keys.CheckSignature(d, issuer); err != nil {
-		return nil, err.Error()
+		return nil, errors.New("is from the future: producedAt " + stamp(r.ProducedAt))
 	}
 	if !d.OCSPNoCheck { // then a CRL may say that the responder was revoked
-		for _, f := range s.fromLists(d, issuer, r.ProducedAt, now) {
-			if f.revoked(r.ProducedAt) {
-				return nil, "its responder was revoked"
+		for _, f := range s.fromLists(d, issuer, now, now) {
+			if f.revoked(now) {
+				return nil, errors.New("its responder was revoked")
 			}
 		}
 	}
-	return d, ""
+	return d, nil
+}
+
+// CheckResponder reports why a response is not one that issuer, or whom issuer has certified for it, has signed; nil when it
+// is. Times and revocation are not looked at.
+func CheckResponder(r *gost.OCSPResponse, issuer *gost.Certificate) error {
+	_, err := responder(nil, r, issuer)
+	return err
+}
+
+// responder finds who signed the response and may: the issuer of the certificate itself, or whom the issuer has certified
+// for it (RFC 6960 section 4.2.2.2).
+func responder(keys *gost.KeyCache, r *gost.OCSPResponse, issuer *gost.Certificate) (*gost.Certificate, error) {
+	if r.IsBy(issuer) {
+		return issuer, keys.CheckOCSPResponse(r, issuer)
+	}
+	i := slices.IndexFunc(r.Certificates, r.IsBy)
+	if i < 0 {
+		return nil, errors.New("the certificate of its responder is missing")
+	}
+	d := r.Certificates[i]
+	if err := keys.CheckOCSPResponse(r, d); err != nil {
+		return nil, err
+	}
+	switch {
+	case !d.Issuer.Equal(issuer.Subject):
+		return nil, errors.New("its responder was not certified by the issuer of the certificate")
+	case !slices.ContainsFunc(d.ExtKeyUsage, oidOCSPSigning.Equal):
+		return nil, errors.New("the certificate of its responder is not for OCSP")
+	case d.HasKeyUsage && d.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
+		return nil, errors.New("the key usage of its responder does not allow to sign")
+	case len(d.UnknownCritical) > 0:
+		return nil, fmt.Errorf("the certificate of its responder has a critical extension that is not understood: %v", d.UnknownCritical)
+	}
+	return d, keys.CheckSignature(d, issuer)
 }

@@ -292,6 +292,52 @@ func TestResponses(t *testing.T) {
 	}
 }
 
+// TestBackdated: when a response was produced is its responder's own word, which a leaked key gives as it likes.
+func TestBackdated(t *testing.T) {
+	now := time.Now()
+	day := func(n int) time.Time { return now.AddDate(0, 0, n) }
+	unknown := []report.Code{report.CertRevocation}
+	for _, tc := range []struct {
+		name            string
+		ended, revoked  bool // the responder's certificate
+		noCheck         bool
+		at              int
+		produced, until int
+		this            int
+		want            []report.Code
+	}{
+		{name: "as it should be", produced: -3, this: -3, until: 1},
+		{name: "of a time after it was produced", produced: -3, this: 0, until: 1, want: unknown},
+		{name: "a certificate that has ended", ended: true, produced: -3, this: -3, until: 1, want: unknown},
+		{name: "a certificate that has ended, and a later time", ended: true, produced: -3, this: 0, until: 1, want: unknown},
+		{name: "a certificate that had not ended then", ended: true, produced: -3, this: -3, until: 1, at: -2},
+		{name: "a revoked one", revoked: true, produced: -3, this: -3, until: 1, want: unknown},
+		{name: "a revoked one that is not to be asked about", revoked: true, noCheck: true, produced: -3, this: -3, until: 1},
+		{name: "a revoked one, about the past", revoked: true, produced: -3, this: -3, until: 1, at: -2, want: unknown},
+	} {
+		w := newWorld(t, testpki.Template{NotBefore: day(-30)})
+		template := testpki.Template{CommonName: "OCSP", NotBefore: day(-30), Extensions: []gost.Extension{purposes(ocspSigning), testpki.DistributionPoints(url)}}
+		if tc.ended {
+			template.NotAfter = day(-1)
+		}
+		if tc.noCheck {
+			template.Extensions = append(template.Extensions, gost.Extension{OID: []int{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: []byte{5, 0}})
+		}
+		key, c := w.root.NewSigner(t, gost.GOST2012_256, params, template)
+		if tc.revoked { // in a list that does not tell of the signer
+			w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url, 0)},
+				Revoked: []testpki.Revocation{{Serial: c.Serial, At: day(-1), Reason: 1}}})
+		}
+		w.responses = []trust.Response{response(t, "ocsp", (&testpki.CA{Key: key, Certificate: c}).NewOCSP(t, testpki.OCSP{
+			Issuer: w.root.Certificate, Serial: w.leaf.Serial, ProducedAt: day(tc.produced), ThisUpdate: day(tc.this), NextUpdate: day(tc.until),
+			Certificates: certs(c),
+		}))}
+		if codes, messages := bad(w.judge(trust.Policy{Revocation: trust.RevocationRequired}, day(tc.at))); !slices.Equal(codes, tc.want) {
+			t.Errorf("%s: %v: %s", tc.name, codes, messages)
+		}
+	}
+}
+
 // TestMixedChain: RSA and ECDSA keys above a GOST signer, and CRLs of theirs.
 func TestMixedChain(t *testing.T) {
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -112,8 +112,13 @@ func (l *Library) readNote(path string) error {
 	if err := json.Unmarshal(text, &n); err != nil {
 		return err
 	}
-	t := &task{key: strings.Join(n.Addresses, " "), addresses: n.Addresses, tried: make(chan struct{}), asked: l.now()}
-	if path != l.cachePath(t.key, ".json") {
+	t := &task{addresses: n.Addresses, tried: make(chan struct{}), asked: l.now()}
+	if n.Issuer != nil {
+		if t.issuer, err = gost.ParseCertificate(n.Issuer); err != nil {
+			return err
+		}
+	}
+	if t.key = listKey(n.Addresses, t.issuer); path != l.cachePath(t.key, ".json") {
 		return errors.New("the note has another file's name")
 	}
 	for _, a := range n.Addresses {
@@ -126,11 +131,6 @@ func (l *Library) readNote(path string) error {
 	} else if !l.config.Fetch {
 		return nil // nobody follows distribution points any more
 	}
-	if n.Issuer != nil {
-		if t.issuer, err = gost.ParseCertificate(n.Issuer); err != nil {
-			return err
-		}
-	}
 	data, err := readBounded(l.cachePath(t.key, ".crl"))
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (l *Library) readNote(path string) error {
 	}
 	list, err := gost.ParseRevocationList(data)
 	if err == nil {
-		err = acceptable(list, t.issuer, nil)
+		err = acceptable(list, t.issuer, nil, l.now())
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Source, err)

@@ -109,10 +109,11 @@ func (l *Library) request(ctx context.Context, method, address string, body []by
 	return data, nil
 }
 
-// fetchResponse asks the responders in turn. An answer that carries a nonce must carry ours; many responders leave it out.
+// fetchResponse asks the responders in turn. An answer that carries a nonce must carry ours; many responders leave it out. It
+// takes the place of the one before only if its signer may give it and it is not older, for who sits on the way can replay.
 func (l *Library) fetchResponse(ctx context.Context, t *task) (*trust.Response, error) {
 	l.mutex.RLock()
-	issuer := t.issuer
+	issuer, old := t.issuer, t.response
 	l.mutex.RUnlock()
 	nonce := []byte(rand.Text())
 	question, err := gost.NewOCSPRequest(t.subject, issuer, nonce)
@@ -133,6 +134,10 @@ func (l *Library) fetchResponse(ctx context.Context, t *task) (*trust.Response, 
 			err = errors.New("the nonce of the answer is not that of the question")
 		case !r.Answers[0].Is(t.subject, issuer):
 			err = errors.New("the answer is about another certificate")
+		case old != nil && r.Answers[0].ThisUpdate.Before(old.Answers[0].ThisUpdate):
+			err = errors.New("the answer is older than the one that is known")
+		default:
+			err = trust.CheckResponder(r, issuer)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", strings.TrimSpace(a), err))

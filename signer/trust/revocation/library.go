@@ -238,7 +238,7 @@ func (l *Library) FetchNow(ctx context.Context) error {
 		l.do(ctx, t)
 		l.mutex.RLock()
 		if t.err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", t.key, t.err))
+			errs = append(errs, fmt.Errorf("%s: %w", t.what(), t.err))
 		}
 		l.mutex.RUnlock()
 	}

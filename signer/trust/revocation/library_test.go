@@ -250,6 +250,87 @@ func TestFetchRefuses(t *testing.T) {
 	}
 }
 
+// again makes everything that is wanted due, and fetches it.
+func again(t *testing.T, l *Library) error {
+	l.mutex.Lock()
+	for _, task := range l.tasks {
+		task.next = time.Time{}
+	}
+	l.mutex.Unlock()
+	return l.FetchNow(t.Context())
+}
+
+// TestForgets: who sits between us and a CA cannot have us forget a revocation that we know of.
+func TestForgets(t *testing.T) {
+	ca, other := newCA(t), newCA(t)
+	s := newSite(t)
+	leaf := signer(t, ca, testpki.DistributionPoints(s.URL+"/ca.crl"))
+	l := open(t, Config{Fetch: true, PrivateAddresses: true})
+	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Number: 2, Revoked: []testpki.Revocation{{Serial: leaf.Serial}}}))
+	verdict(t, l, ca, leaf)
+	if err := again(t, l); err != nil || verdict(t, l, ca, leaf) != "revoked" {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]testpki.CRL{
+		"a list of CAs":         {Extensions: []gost.Extension{testpki.IssuingPoint("", 2)}},
+		"a list of other users": {Extensions: []gost.Extension{testpki.IssuingPoint(s.URL+"/other.crl", 0)}},
+		"a delta":               {Base: 2},
+	} {
+		c.Number, c.ThisUpdate = 3, time.Now()
+		s.put("/ca.crl", ca.NewCRL(t, c))
+		if err := again(t, l); err == nil || verdict(t, l, ca, leaf) != "revoked" {
+			t.Errorf("%s: %v, %s", name, err, verdict(t, l, ca, leaf))
+		}
+	}
+	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Number: 4, ThisUpdate: time.Now()}))
+	if err := again(t, l); err != nil || verdict(t, l, ca, leaf) != "valid" {
+		t.Error(err)
+	}
+
+	// OCSP: an answer that nobody has signed, and a replayed one.
+	asked := signer(t, ca, gost.Extension{OID: []int{1, 3, 6, 1, 5, 5, 7, 1, 1}, Value: responderAt(s.URL + "/ocsp")})
+	var answer []byte
+	s.ocsp = func([]byte) []byte { return answer }
+	before := ca.NewOCSP(t, testpki.OCSP{Serial: asked.Serial, ThisUpdate: time.Now().Add(-time.Hour)})
+	answer = ca.NewOCSP(t, testpki.OCSP{Serial: asked.Serial, RevokedAt: time.Now().Add(-time.Hour)})
+	l = open(t, Config{OCSP: true, PrivateAddresses: true})
+	verdict(t, l, ca, asked)
+	if err := again(t, l); err != nil || verdict(t, l, ca, asked) != "revoked" {
+		t.Fatal(err)
+	}
+	for name, der := range map[string][]byte{
+		"by somebody else": other.NewOCSP(t, testpki.OCSP{Issuer: ca.Certificate, Serial: asked.Serial, ThisUpdate: time.Now()}),
+		"replayed":         before,
+	} {
+		answer = der
+		if err := again(t, l); err == nil || verdict(t, l, ca, asked) != "revoked" {
+			t.Errorf("%s: %v, %s", name, err, verdict(t, l, ca, asked))
+		}
+	}
+}
+
+// TestSharedAddress: a CA that names the address of another does not take the other's lists away.
+func TestSharedAddress(t *testing.T) {
+	ca, other := newCA(t), newCA(t)
+	s := newSite(t)
+	point := testpki.DistributionPoints(s.URL + "/ca.crl")
+	squatter, leaf := signer(t, other, point), signer(t, ca, point)
+	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Revoked: []testpki.Revocation{{Serial: leaf.Serial}}}))
+	cache := t.TempDir()
+	l := open(t, Config{Fetch: true, PrivateAddresses: true, Cache: cache})
+	verdict(t, l, other, squatter)
+	_ = again(t, l) // which cannot have a list of the other
+	verdict(t, l, ca, leaf)
+	_ = again(t, l)
+	if v := verdict(t, l, ca, leaf); v != "revoked" {
+		t.Error(v)
+	}
+	l = open(t, Config{Fetch: true, PrivateAddresses: true, Cache: cache})
+	if v := verdict(t, l, ca, leaf); v != "revoked" {
+		t.Errorf("from the cache: %s", v)
+	}
+}
+
 func TestAllowed(t *testing.T) {
 	for address, want := range map[string][2]bool{ // with private addresses refused, allowed
 		"8.8.8.8": {true, true}, "2a00:1450::1": {true, true}, "127.0.0.1": {false, true}, "::1": {false, true},

@@ -18,7 +18,7 @@ import (
 type task struct {
 	key       string
 	addresses []string          // tried in turn
-	issuer    *gost.Certificate // who must have signed the list or certified the responder; nil: its user will see
+	issuer    *gost.Certificate // who must have signed the list or certified the responder; nil: an address of the configuration
 	subject   *gost.Certificate // asked about by OCSP; nil: a CRL
 	fixed     bool              // from the configuration: renewed though nobody asks
 
@@ -69,7 +69,25 @@ func (l *Library) want(addresses []string, issuer *gost.Certificate) *task {
 	if len(addresses) == 0 {
 		return nil
 	}
-	return l.note(&task{key: strings.Join(addresses, " "), addresses: addresses, issuer: issuer})
+	return l.note(&task{key: listKey(addresses, issuer), addresses: addresses, issuer: issuer})
+}
+
+// listKey is the key of the task of a list. The issuer is part of it, by name and key: else a CA that names the addresses of
+// another would have the other's lists refused.
+func listKey(addresses []string, issuer *gost.Certificate) string {
+	key := strings.Join(addresses, " ")
+	if issuer != nil {
+		key += " " + digest(append([]byte(issuer.RawSubject), issuer.RawSubjectPublicKeyInfo...))
+	}
+	return key
+}
+
+// what names the task for people.
+func (t *task) what() string {
+	if t.subject != nil {
+		return t.key
+	}
+	return strings.Join(t.addresses, " ")
 }
 
 // ask notes that an OCSP response about c is wanted; nil when no responder is named.
@@ -92,7 +110,7 @@ func (l *Library) note(t *task) *task {
 	now := l.now()
 	l.mutex.RLock()
 	known := l.tasks[t.key]
-	recent := known != nil && known.issuer != nil && now.Sub(known.asked) < time.Minute
+	recent := known != nil && now.Sub(known.asked) < time.Minute
 	l.mutex.RUnlock()
 	if recent {
 		return known
@@ -110,9 +128,6 @@ func (l *Library) note(t *task) *task {
 		l.tasks[t.key] = t
 		t.tried = make(chan struct{})
 		l.nudge()
-	}
-	if known.issuer == nil {
-		known.issuer = t.issuer
 	}
 	known.asked = now
 	return known
@@ -178,7 +193,7 @@ func (l *Library) do(ctx context.Context, t *task) {
 		t.next = now.Add(backoff(t.failures))
 		t.failures++
 		if ctx.Err() == nil {
-			l.log.Warn("revocation was not fetched", "what", t.key, "failures", t.failures, "error", err)
+			l.log.Warn("revocation was not fetched", "what", t.what(), "failures", t.failures, "error", err)
 		}
 	case list != nil:
 		t.failures, t.list, t.next = 0, list, now.Add(l.renewal(now, list.ThisUpdate, list.NextUpdate))
@@ -214,7 +229,8 @@ func backoff(failures int) time.Duration {
 }
 
 // fetchList tries the addresses in turn. A list takes the place of the one before only if it is of the same issuer, signed
-// by it, and not older.
+// by it, not older, and of the same kind and scope: one that speaks of other certificates, or of changes only, would have what
+// is known of revocations forgotten.
 func (l *Library) fetchList(ctx context.Context, t *task) (*trust.List, error) {
 	l.mutex.RLock()
 	issuer, old := t.issuer, t.list
@@ -228,7 +244,7 @@ func (l *Library) fetchList(ctx context.Context, t *task) (*trust.List, error) {
 		}
 		list, err := gost.ParseRevocationList(data)
 		if err == nil {
-			err = acceptable(list, issuer, old)
+			err = acceptable(list, issuer, old, l.now())
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a, err))
@@ -244,7 +260,7 @@ func (l *Library) fetchList(ctx context.Context, t *task) (*trust.List, error) {
 	return nil, errors.Join(errs...)
 }
 
-func acceptable(list *gost.RevocationList, issuer *gost.Certificate, old *trust.List) error {
+func acceptable(list *gost.RevocationList, issuer *gost.Certificate, old *trust.List, now time.Time) error {
 	if issuer != nil {
 		if !list.Issuer.Equal(issuer.Subject) {
 			return fmt.Errorf("the CRL is of another issuer, %s", list.Issuer)
@@ -253,8 +269,14 @@ func acceptable(list *gost.RevocationList, issuer *gost.Certificate, old *trust.
 			return err
 		}
 	}
-	if old != nil && old.Issuer.Equal(list.Issuer) && list.ThisUpdate.Before(old.ThisUpdate) {
+	switch {
+	case old == nil || !old.Issuer.Equal(list.Issuer):
+	case list.ThisUpdate.Before(old.ThisUpdate):
 		return fmt.Errorf("the CRL is older than the one that is known: thisUpdate %s", list.ThisUpdate.UTC().Format(time.RFC3339))
+	case (list.BaseNumber == nil) != (old.BaseNumber == nil):
+		return errors.New("one CRL is complete and the other a delta, the one that is known and the one that is there now")
+	case !list.Scope.Equal(old.Scope) && now.Before(old.NextUpdate):
+		return errors.New("the CRL has another scope than the one that is known, which has not ended")
 	}
 	return nil
 }

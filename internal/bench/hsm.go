@@ -36,7 +36,7 @@ func hsmGroup(peers string, rounds int) error {
 	defer tb.End()
 	compareCrossing(tb, rounds)
 	compareThroughput(tb, peers, rounds)
-	measureOverload(tb)
+	measureOverload(tb, peers, rounds)
 	measureRecoveries(tb)
 	return nil
 }

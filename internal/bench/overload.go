@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -25,15 +26,26 @@ type outcome struct {
 	refused       time.Duration // the median time in which others were told no
 }
 
-// measureOverload finds the knee, the highest load of which 99 in 100 are signed in time, and doubles it.
-func measureOverload(tb *oracle.Program) {
+// measureOverload keeps such a token busy, beside a bare loop in C that does; then it finds the knee, the highest load of
+// which 99 in 100 are signed in time, and doubles it.
+func measureOverload(tb *oracle.Program, peers string, rounds int) {
 	slow := softhsm.NewFaulty(tb)
 	generate(tb, slow.Token)
 	slow.Set(fmt.Sprintf("call C_Sign delay=%v", tokenTime))
 	p := startPlant(tb, slow.Token, hsmKey, hsm.TokenConfig{Isolation: hsm.InProcess, Sessions: tokenWidth}, nil)
 	defer p.close()
 	p.load(100, time.Second) // opens the sessions
-	most := p.throughput(2*tokenWidth, 2*time.Second).perSecond
+	peer, err := startLoop(filepath.Join(peers, "tokenloop"), slow.Token, tokenWidth)
+	must(err)
+	var ours, theirs []float64
+	for range rounds {
+		ours = append(ours, p.throughput(2*tokenWidth, time.Second).perSecond)
+		theirs = append(theirs, peer.throughput(time.Second).perSecond)
+	}
+	peer.end()
+	most, bare := median(ours), median(theirs)
+	fmt.Printf("ratio hsm/submit-slow %.3f (ours %.0f/s, peer %.0f/s; a token of %v, %d sessions)\n", most/bare, most, bare, tokenTime,
+		tokenWidth)
 	var knee outcome
 	for _, share := range []float64{0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1} {
 		if o := p.load(share*most, 3*time.Second); o.good >= 0.99*o.offered {

@@ -54,7 +54,8 @@ func (e errSoon) Error() string {
 
 // newLibrary has the module loaded by load, if that is not nil, instead of by its isolation.
 func newLibrary(path string, isolation Isolation, load hostMaker, opts hostOptions) *library {
-	l := &library{path: path, load: load, opts: opts, log: opts.Log, longest: DefaultRestartPause, turn: make(chan struct{}, 1), close: func() {}}
+	l := &library{path: path, load: load, opts: opts, log: opts.Log, longest: DefaultRestartPause, turn: make(chan struct{}, 1),
+		close: func() {}}
 	switch {
 	case load != nil:
 	case isolation == InProcess:
@@ -169,7 +170,7 @@ func (l *library) pause(pauses []time.Duration) time.Duration {
 	if l.starts == 0 {
 		return 0
 	}
-	return time.Until(l.started.Add(pauses[min(l.starts, len(pauses))-1]))
+	return time.Until(l.started.Add(min(pauses[min(l.starts, len(pauses))-1], l.longest)))
 }
 
 // end lets calls under way return, or gives them up.

@@ -571,3 +571,26 @@ func TestDigestsAreChecked(t *testing.T) {
 		wantKind(t, err, Invalid)
 	}
 }
+
+// A module that dies again and again is started with growing pauses, which the configuration bounds.
+func TestRestartPause(t *testing.T) {
+	for longest, most := range map[time.Duration]time.Duration{0: 10 * time.Second, 100 * time.Millisecond: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newStand(t)
+			p := startOn(t, SchedulerConfig{RestartPause: longest}, f)
+			var slowest time.Duration
+			for range 8 {
+				f.crash()
+				begun := time.Now()
+				synctest.Wait()
+				for p.sign(t.Context()) != nil {
+					time.Sleep(time.Millisecond)
+				}
+				slowest = max(slowest, time.Since(begun))
+			}
+			if slowest > most || longest == 0 && slowest < time.Second {
+				t.Errorf("with a bound of %v it took up to %v", longest, slowest)
+			}
+		})
+	}
+}

@@ -31,8 +31,8 @@ type config struct {
 
 const (
 	callTime = 300 * time.Millisecond
-	patience = time.Minute // for a token to come back
-	rest     = 2600 * time.Millisecond
+	patience = time.Minute             // for a token to come back
+	rest     = 2600 * time.Millisecond // a process is made with a spare, and eight may be in ten seconds
 )
 
 // target is one token.
@@ -140,7 +140,7 @@ func (x *exercise) keyConfigs() (list []hsm.KeyConfig) {
 func (x *exercise) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cfg := hsm.SchedulerConfig{Keys: x.keyConfigs(), RestartPause: time.Second, Trace: &hsm.Trace{
+	cfg := hsm.SchedulerConfig{Keys: x.keyConfigs(), RestartPause: 200 * time.Millisecond, Trace: &hsm.Trace{
 		Signed: func(s hsm.Signing) {
 			if t := x.target(s.Token); s.Err == nil && t != nil {
 				t.good.Store(time.Now().UnixNano())
@@ -337,7 +337,7 @@ func (x *exercise) lockOut(t *target) {
 		must(err)
 	} else {
 		t.lines = append(t.lines, "flags 0x40000")
-		t.set()
+		t.set("call C_SignInit times=1 return=0x190") // a new start is the end of any login
 	}
 	t.KillSessions()
 	next := signalWorker(killed) // SoftHSM keeps what belongs to the PIN for as long as it is initialised
@@ -346,8 +346,6 @@ func (x *exercise) lockOut(t *target) {
 		if hsm.KindOf(x.probe(t, time.Second)) == hsm.PINRefused {
 			break
 		}
-		// A call that is under way keeps its session, and with it the login of all, a moment longer.
-		t.KillSessions()
 		if time.Now().After(end) {
 			x.book.stray("token " + t.name + " does not wait for an operator, though its PIN is refused")
 			return

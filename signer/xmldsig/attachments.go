@@ -2,9 +2,11 @@ package xmldsig
 
 import (
 	"bytes"
+	"errors"
 	"hash"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
@@ -108,22 +110,53 @@ func (o *outline) inner(n int) []byte {
 // file gets the octets of an attachment: from the message, or from who asked.
 func (e *examiner) file(header int, id string) (io.Reader, error) {
 	if e.nodes[header].sym == "b:AttachmentHeader" {
-		for n := range e.nodes {
-			if e.nodes[n].sym != "b:AttachmentContent" {
-				continue
-			}
-			ids, contents := e.named(n, "b:Id"), e.named(n, "b:Content")
-			if len(ids) != 1 || len(contents) != 1 || string(bytes.Trim(e.inner(ids[0]), blanks)) != id {
-				continue
-			}
-			if _, elsewhere := e.include(contents[0]); elsewhere {
-				break
-			}
-			octets, err := decode(e.inner(contents[0]))
+		n, err := e.content(header, id)
+		switch {
+		case err != nil:
+			return nil, err
+		case n >= 0:
+			octets, err := decode(e.inner(n))
 			return bytes.NewReader(octets), err
 		}
 	}
 	return e.policy.Attachment(id)
+}
+
+// content finds the b:Content of an attachment in the message; -1 when it is not there, or is an xop:Include. No signature of
+// the message covers it, so it must be the one that any reader finds: in its place, and the only one that could be meant.
+func (e *examiner) content(header int, id string) (int, error) {
+	found := -1
+	for n := range e.nodes {
+		if e.nodes[n].sym != "b:AttachmentContent" {
+			continue
+		}
+		ids, contents := e.named(n, "b:Id"), e.named(n, "b:Content")
+		switch {
+		case len(ids) != 1 || len(contents) != 1 || e.inner(ids[0]) == nil:
+			return -1, errors.New("an AttachmentContent of the message has not exactly one Id in plain text and one Content")
+		case string(bytes.Trim(e.inner(ids[0]), blanks)) != id:
+			continue
+		case found >= 0:
+			return -1, errors.New("the message has more than one AttachmentContent with this Id")
+		}
+		list := e.nodes[n].parent
+		if list < 0 || e.nodes[list].sym != "b:AttachmentContentList" || !e.inMessageOf(header, list) {
+			return -1, errors.New("its AttachmentContent lies where no message of SMEV has it")
+		}
+		found = contents[0]
+	}
+	if found >= 0 {
+		if _, elsewhere := e.include(found); elsewhere {
+			return -1, nil
+		}
+	}
+	return found, nil
+}
+
+// inMessageOf tells whether a list stands in the message that the header is in, beside its signed blocks.
+func (o *outline) inMessageOf(header, list int) bool {
+	message := o.nodes[list].parent
+	return message >= 0 && strings.HasPrefix(o.nodes[message].sym, "t:") && o.within(header, message)
 }
 
 // signedFile checks SignaturePKCS7, which says what digest Hash is.

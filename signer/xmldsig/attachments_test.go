@@ -148,3 +148,39 @@ func TestAttachments(t *testing.T) {
 		t.Errorf("a header in the content: %v%s", err, messages(r))
 	}
 }
+
+// TestAttachmentDecoys: of what the message holds under one Id, the reader may take another one than was checked.
+func TestAttachmentDecoys(t *testing.T) {
+	doc := string(vectors.Read(t, "smev-messages/made/smev3-send-request-attachment.xml"))
+	file := string(vectors.Read(t, "smev-messages/made/attachment.bin"))
+	uuid := cut(doc, "<b:uuid>", "</b:uuid>")
+	uuid = uuid[len("<b:uuid>") : len(uuid)-len("</b:uuid>")]
+	content := cut(doc, "<b:AttachmentContent>", "</b:AttachmentContent>")
+	space := `xmlns:b="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2"`
+	swapped := strings.Replace(content, "<b:Content>0J", "<b:Content>0K", 1)
+	if content == swapped || !strings.Contains(doc, space) {
+		t.Fatal(content, space)
+	}
+	hidden := strings.Replace(content, "<b:AttachmentContent>", "<b:AttachmentContent "+space+">", 1)
+	odd := func(id string) string { return strings.Replace(swapped, "file1", id, 1) }
+	for name, changed := range map[string]string{
+		"before the list":     strings.Replace(strings.Replace(doc, content, swapped, 1), "<S:Body", hidden+"<S:Body", 1),
+		"first in the list":   strings.Replace(doc, content, content+swapped, 1),
+		"an Id in pieces":     strings.Replace(doc, content, odd("fi<!-- -->le1")+content, 1),
+		"a reference in Id":   strings.Replace(doc, content, content+odd("fil&#101;1"), 1),
+		"an Id in CDATA":      strings.Replace(doc, content, content+odd("<![CDATA[file1]]>"), 1),
+		"two Ids":             strings.Replace(doc, content, content+strings.Replace(swapped, "<b:Id>", "<b:Id>x</b:Id><b:Id>", 1), 1),
+		"two contents":        strings.Replace(doc, content, strings.Replace(content, "</b:Content>", "</b:Content><b:Content>0K==</b:Content>", 1), 1),
+		"out of its list":     strings.Replace(strings.Replace(doc, content, "", 1), "<S:Body", hidden+"<S:Body", 1),
+		"a list elsewhere":    strings.Replace(strings.Replace(doc, content, "", 1), "<S:Body", "<b:AttachmentContentList "+space+">"+hidden+"</b:AttachmentContentList><S:Body", 1),
+		"in the other's name": strings.Replace(doc, content, content+strings.ReplaceAll(strings.Replace(swapped, "<b:AttachmentContent>", `<q:AttachmentContent xmlns:q="urn:q">`, 1), "</b:AttachmentContent>", "</q:AttachmentContent>"), 1),
+	} {
+		if changed == doc {
+			t.Fatal(name)
+		}
+		r, err := Verify([]byte(changed), Policy{Attachment: files(map[string]string{uuid: file})})
+		if (err == nil && r.Integrity() == report.Valid) != (name == "in the other's name") {
+			t.Errorf("%s: %v%s", name, err, messages(r))
+		}
+	}
+}

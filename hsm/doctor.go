@@ -228,7 +228,7 @@ func (d *doctor) moduleLoaded(subject string, all []foundToken) {
 		return
 	}
 	l := all[0].raw.Library
-	d.say("module.answers", subject, "%s %s, version %s, PKCS#11 %s: %d tokens",
+	d.say("module.answers", subject, "%s %s, version %s, PKCS#11 %s; tokens: %d",
 		l.Manufacturer, l.Description, l.Version, l.Interface, len(all))
 }
 
@@ -261,8 +261,8 @@ func cause(err error) error {
 func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenConfig) {
 	subject := "token " + t.Name
 	i := found.TokenInfo
-	seen := fmt.Sprintf("%s %s, firmware %s, serial %s, slot %d, profile %s", i.Manufacturer, i.Model, i.Firmware, i.Serial, i.Slot,
-		i.Vendor.Name)
+	seen := fmt.Sprintf("%s %s, firmware %s, serial %s, slot %d, profile %s", i.Manufacturer, i.Model, i.Firmware,
+		nameOr(i.Serial, "none"), i.Slot, i.Vendor.Name)
 	if i.Vendor == &generic {
 		d.say("token.unknown-vendor", subject, "%s", seen)
 	} else {
@@ -275,7 +275,8 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 	d.tokenClock(subject, found.raw)
 	d.mechanisms(subject, h, found)
 	ready := d.pinFlags(subject, found.raw)
-	if t.StateDir != "" && (!d.pinRecord(subject, t, i.Serial) || CheckStateDir(t.StateDir) != nil) {
+	tries := d.LogIn && !t.PIN.IsZero() && t.StateDir != ""
+	if t.StateDir != "" && (!d.pinRecord(subject, t, i.Serial, tries) || CheckStateDir(t.StateDir) != nil) {
 		ready = false
 	}
 	if !t.PIN.IsZero() && !d.pinSource(subject, i.Serial, t.PIN) {
@@ -291,8 +292,10 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 	switch {
 	case !d.LogIn:
 		d.say("pin.not-tried", subject, "private keys are invisible without a login")
-	case !ready, t.PIN.IsZero(), t.StateDir == "":
-		d.say("pin.not-tried", subject, "not tried, for what was found above or because no PIN or no state directory is given")
+	case !tries:
+		d.say("pin.not-tried", subject, "not tried: no PIN or no state directory is given")
+	case !ready:
+		d.say("pin.not-tried", subject, "not tried, for what was found above")
 	default:
 		err := h.LogIn(ctx, s, i.Slot, pin.Login{Serial: i.Serial, Source: t.PIN, StateDir: t.StateDir,
 			AllowFinalTry: t.AllowFinalTry, FlagsTrusted: i.Vendor.PINFlagsTrusted})

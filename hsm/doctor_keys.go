@@ -139,7 +139,7 @@ func (d *doctor) certificate(subject string, k ExaminedKey, public *gost.PublicK
 	c := k.Certificate
 	switch {
 	case c == nil && stored == nil:
-		d.say("key.no-certificate", subject, "neither the token nor the configuration has one")
+		d.say("key.no-certificate", subject, "neither the token nor the configuration has a certificate for it")
 		return
 	case c == nil:
 		c = stored
@@ -193,8 +193,8 @@ func (d *doctor) clock() {
 		}
 	}
 	if !behind {
-		d.say("clock.good", "clock", "%s; %d certificates and %d files are not from its future", d.Now.UTC().Format(time.RFC3339),
-			len(d.certificates), len(d.fileTimes()))
+		d.say("clock.good", "clock", "%s; no certificate (of %d) and no file (of %d) is from its future",
+			d.Now.UTC().Format(time.RFC3339), len(d.certificates), len(d.fileTimes()))
 	}
 }
 

@@ -47,8 +47,9 @@ func (d *doctor) pinFlags(subject string, raw p11.TokenInfo) bool {
 	return false
 }
 
-// pinRecord says whether the record of refused PINs allows a login, as far as that can be said without the PIN.
-func (d *doctor) pinRecord(subject string, t TokenConfig, serial string) bool {
+// pinRecord says whether the record of refused PINs allows a login, as far as that can be said without the PIN. Where one is
+// tried, it says itself whether it is among them.
+func (d *doctor) pinRecord(subject string, t TokenConfig, serial string, tries bool) bool {
 	r, err := pin.Inspect(t.StateDir, serial)
 	switch {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist):
@@ -56,8 +57,10 @@ func (d *doctor) pinRecord(subject string, t TokenConfig, serial string) bool {
 	case err != nil:
 		d.say("pin.record", subject, "%v", err)
 		return false
+	case r.Refused > 0 && tries:
 	case r.Refused > 0:
-		d.say("pin.record", subject, "the token has refused %d PINs; %s keeps them from being tried again", r.Refused, r.Path)
+		d.say("pin.record", subject, "PINs that the token has refused since the last login: %d; %s keeps them from being tried again",
+			r.Refused, r.Path)
 	case r.Attempt != nil:
 		d.say("pin.attempt", subject, "since %s, in %s", r.Attempt.Format(time.RFC3339), r.Path)
 	}
@@ -158,7 +161,7 @@ func (d *doctor) stateDir(t TokenConfig) {
 		d.say("state.unwritable", subject, "%s: %v", t.StateDir, err)
 		return
 	}
-	d.say("state.good", subject, "%s", t.StateDir)
+	d.say("state.good", subject, "%s can remember refused PINs", t.StateDir)
 }
 
 type fileTime struct {

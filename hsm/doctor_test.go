@@ -113,7 +113,7 @@ func TestDoctorOnFake(t *testing.T) {
 			f.SetFlags(0)
 			e.Tokens, e.Keys, e.Modules = nil, nil, []string{module}
 		},
-			want: []string{"fault token.uninitialised"}},
+			want: []string{"warning token.uninitialised"}},
 		{name: "absent", upset: func(f *stand, e *Examination) { e.Tokens[0].Label = "other" }, want: []string{"fault token.absent"}},
 		{name: "silent", upset: fault("GetTokenInfo", p11.TokenNotRecognized), want: []string{"warning slot.silent", "fault token.absent"}},
 		{name: "no slots", upset: fault("GetSlotList", p11.DeviceError), want: []string{"fault module.refused"}},
@@ -155,6 +155,12 @@ func TestDoctorOnFake(t *testing.T) {
 			examine(t.Context(), *e, slog.New(slog.DiscardHandler), f.load)
 			e.Tokens[0].PIN, e.LogIn = right, false
 		}, want: []string{"fault pin.record", "warning key.no-certificate"}, tries: 1},
+		{name: "corrected since", upset: func(f *stand, e *Examination) {
+			right := e.Tokens[0].PIN
+			e.Tokens[0].PIN = PINValue(NewPIN([]byte("wrong-pin")))
+			examine(t.Context(), *e, slog.New(slog.DiscardHandler), f.load)
+			e.Tokens[0].PIN = right
+		}, logIn: true, want: []string{"warning key.weak", "warning key.no-certificate"}, tries: 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newStand(t)

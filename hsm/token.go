@@ -228,14 +228,22 @@ func findToken(m p11.Module, label, serial string) (foundToken, error) {
 	if len(names) > 0 {
 		present = "the module shows " + strings.Join(names, ", ")
 	}
+	var wants []string
+	if label != "" {
+		wants = append(wants, fmt.Sprintf("label %q", label))
+	}
+	if serial != "" {
+		wants = append(wants, fmt.Sprintf("serial %q", serial))
+	}
+	wanted := strings.Join(wants, " and ")
 	switch len(fitting) {
 	case 1:
 		return fitting[0], nil
 	case 0:
 		return foundToken{}, &Error{Kind: Away, Op: "find the token",
-			Err: fmt.Errorf("no token has label %q, serial %q; %s", label, serial, present)}
+			Err: fmt.Errorf("no token has %s; %s", wanted, present)}
 	default:
 		return foundToken{}, &Error{Kind: Ambiguous, Op: "find the token",
-			Err: fmt.Errorf("several tokens have label %q, serial %q; %s: give the serial", label, serial, present)}
+			Err: fmt.Errorf("several tokens have %s; %s: give the serial", wanted, present)}
 	}
 }

@@ -177,6 +177,9 @@ func (l *library) pause(pauses []time.Duration) time.Duration {
 func (l *library) end(ctx context.Context) {
 	i := l.current
 	l.current = nil
+	if reason := i.reason(); reason != nil {
+		l.log.Warn("the module is gone", "module", l.path, "reason", reason)
+	}
 	if !i.calls.close(min(drainTime, 2*l.opts.CallTime)) {
 		i.Kill(errors.New("calls did not return"))
 	}
@@ -226,6 +229,14 @@ func (i *instance) lost() bool {
 	default:
 		return false
 	}
+}
+
+// reason says why a module is gone, where its host knows.
+func (i *instance) reason() error {
+	if h, ok := i.host.(interface{ Reason() error }); ok && i.lost() {
+		return h.Reason()
+	}
+	return nil
 }
 
 // call makes calls of the module, unless it is over.

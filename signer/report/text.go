@@ -62,7 +62,7 @@ type phrase struct {
 
 	unknown, issued, validity, profile, signedAt, anchor, untrusted, other string
 	at, expected, got, detail, fault                                       string
-	content, document, all, line, octets                                   string
+	content, document, all, value, line, octets                            string
 	signatures, checks                                                     func(n int) string
 	revoked                                                                revokedPhrase
 	unasked, unheard                                                       string // about revocation: nobody looked, nothing was found
@@ -79,7 +79,7 @@ var phrases = [...]phrase{
 		stamped: "stamped", untrusted: " (does not count: not everything about it is in order)", other: "the signature ",
 		revocation: "revocation", anchor: " (trust anchor)", unknown: "unknown", issued: "issued by ", validity: "serial %s, valid %s to %s", profile: "profile ",
 		signedAt: "signed at ", at: "at ", expected: "expected ", got: "got      ", fault: " [SMEV answers %s]",
-		content: "the content ", document: "the whole document", all: "the whole content", line: ", line %d", octets: ", %s digested",
+		content: "the content ", document: "the whole document", all: "the whole content", value: "the signature value at ", line: ", line %d", octets: ", %s digested",
 		signatures: func(n int) string { return plural(n, "signature") },
 		checks:     func(n int) string { return plural(n, "check") },
 		unasked:    "not looked at", unheard: "nothing is known of it",
@@ -94,7 +94,7 @@ var phrases = [...]phrase{
 		revocation: "отзыв", anchor: " (доверенный корень)", unknown: "неизвестен", issued: "издатель ", validity: "серийный номер %s, действует с %s по %s", profile: "профиль ",
 		signedAt: "заявленное подписантом время: ", at: "место: ", expected: "ожидалось ", got: "получено  ", detail: "подробнее: ",
 		fault:   " [ответ СМЭВ: %s]",
-		content: "содержимое ", document: "документ целиком", all: "содержимое целиком", line: ", строка %d", octets: ", хэшировано октетов: %s",
+		content: "содержимое ", document: "документ целиком", all: "содержимое целиком", value: "значение подписи ", line: ", строка %d", octets: ", хэшировано октетов: %s",
 		signatures: func(n int) string { return "подписей: " + strconv.Itoa(n) },
 		checks:     func(n int) string { return "проверок: " + strconv.Itoa(n) },
 		unasked:    "не проверялся", unheard: "сведений нет",
@@ -215,6 +215,8 @@ func (p *page) covered(c Coverage) string {
 		b.WriteString(p.say.content + c.URI)
 	case len(c.Transforms) > 0:
 		b.WriteString(p.say.document)
+	case strings.HasSuffix(c.Place.Path, "].signature"): // of a countersignature
+		b.WriteString(p.say.value + c.Place.Path)
 	default:
 		b.WriteString(p.say.all)
 	}

@@ -198,3 +198,23 @@ func TestParseLanguage(t *testing.T) {
 		t.Error("German is spoken")
 	}
 }
+
+// What a countersignature covers is another signature, not the content.
+func TestRenderCountersignature(t *testing.T) {
+	r := &Report{Format: "cms", Signatures: []Signature{{Name: "SignerInfo 1, countersignature 1",
+		Coverage: []Coverage{{Place: Place{Offset: 7, End: 71, Path: "signerInfos[0].signature"}, Octets: 64}},
+		Checks:   []Check{{Code: SignatureValue}},
+	}}}
+	for l, want := range map[Language]string{
+		English: "covers   the signature value at signerInfos[0].signature, 64 octets digested\n",
+		Russian: "охватывает   значение подписи signerInfos[0].signature, хэшировано октетов: 64\n",
+	} {
+		var b strings.Builder
+		if err := r.WriteText(&b, "m.p7s", l); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("got %s, want %s", b.String(), want)
+		}
+	}
+}

@@ -142,7 +142,7 @@ func describeTransport(s *status.Status) string {
 	case codes.DeadlineExceeded:
 		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
 	case codes.ResourceExhausted:
-		return "the message is too large: " + s.Message() + asides("epovd has limits.message_bytes; `epov sign cms --digest` sends no content")
+		return "the message is too large: " + s.Message() + asides("epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content")
 	}
 	return s.Code().String() + ": " + s.Message()
 }
@@ -211,7 +211,7 @@ func tokenHint(err error) string {
 	case hsm.Exists:
 		return "nothing was changed"
 	case hsm.Config:
-		if errors.Is(err, fs.ErrNotExist) {
+		if e, ok := errors.AsType[*hsm.Error](err); ok && e.Op == "load the module" && errors.Is(err, fs.ErrNotExist) {
 			return "--module names the vendor's PKCS#11 library"
 		}
 	}

@@ -72,7 +72,7 @@ func TestDescribe(t *testing.T) {
 			"token.away: the token is away [field document]", exitUnavailable},
 		{remote(t, codes.ResourceExhausted, "busy", &errdetails.ErrorInfo{Reason: "OVERLOAD", Domain: "epov"}), "overload: busy [field document]", exitUnavailable},
 		{remote(t, codes.ResourceExhausted, "9 vs. 5", nil),
-			"the message is too large: 9 vs. 5 [epovd has limits.message_bytes; `epov sign cms --digest` sends no content]", exitFailed},
+			"the message is too large: 9 vs. 5 [epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content]", exitFailed},
 		{remote(t, codes.DeadlineExceeded, "context deadline exceeded", nil),
 			"the daemon did not answer in time [--timeout sets how long to wait]", exitUnavailable},
 		{&hsm.Error{Kind: hsm.Away, Token: "t", Op: "sign"}, "hsm: token t: sign", exitUnavailable},

@@ -115,7 +115,7 @@ func (c *esiaSecretCmd) v2(ctx context.Context, con *console, conn *grpc.ClientC
 
 // esiaVerifyCmd verifies without a daemon.
 type esiaVerifyCmd struct {
-	local
+	here
 	V1          bool      `name:"v1" help:"The request is for /aas/oauth2/ac or /te."`
 	Certificate string    `placeholder:"FILE" help:"The client's certificate, PEM or DER; not with --v1, where it is in client_secret."`
 	Time        time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
@@ -164,7 +164,6 @@ func (c *esiaVerifyCmd) Run(con *console) error {
 
 func (c *esiaVerifyCmd) v1(con *console, r *esia.Request, secret string) error {
 	r.Generation = esia.V1
-	c.Local = true
 	policy, err := c.cmsPolicy("", c.Time)
 	if err != nil {
 		return err

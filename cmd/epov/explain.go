@@ -95,7 +95,7 @@ func (c *explainCmd) Run(ctx context.Context, con *console) error {
 // here searches in this process.
 func (c *explainCmd) here(ctx context.Context, isXML bool, data, content, pristine []byte, certificates []*gost.Certificate,
 ) (*explain.Explanation, error) {
-	l := local{Local: true, Anchors: c.Anchors, Intermediates: c.Intermediates, SMEV: c.SMEV, Directory: c.Directory, Dump: c.Dump}
+	l := here{Anchors: c.Anchors, Intermediates: c.Intermediates, SMEV: c.SMEV, Directory: c.Directory, Dump: c.Dump}
 	d := &indexedDump{dumper: l.dump()}
 	o := explain.Options{Pristine: pristine, Certificates: certificates, Thorough: c.Thorough}
 	if c.Dump != "" {

@@ -77,6 +77,9 @@ func (c *keyGenerateCmd) kind() (*gost.Algorithm, *gost.ParamSet, error) {
 	if set == nil || set.TestOnly {
 		return nil, nil, usagef("there is no parameter set %q; known: %s", params, paramSetNames())
 	}
+	if !set.UsableWith(algorithm) {
+		return nil, nil, usagef("--params %s is not for keys of --algorithm %s", set.Name, algorithm.Name)
+	}
 	return algorithm, set, nil
 }
 

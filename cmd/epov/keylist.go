@@ -30,7 +30,7 @@ func (c *keyListCmd) Run(ctx context.Context, con *console) error {
 			enc.SetEscapeHTML(false)
 			return enc.Encode(list)
 		}
-		t := newTable(con.out, "NAME", "TYPE", "PARAMETERS", "CERTIFICATE", "VALID UNTIL", "", "REMARKS")
+		t := newTable(con.out, "NAME", "TYPE", "PARAMETERS", "CERTIFICATE", "VALID UNTIL", "REMAINS", "REMARKS")
 		for _, k := range keys {
 			t.row(keyRow(k)...)
 		}

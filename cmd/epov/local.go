@@ -13,18 +13,23 @@ import (
 	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
-// local is verification within this process.
+// local is verification within this process, where a daemon could do it too.
 type local struct {
-	Local         bool     `help:"Verify here, without a daemon."`
-	Anchors       []string `placeholder:"FILE" help:"With --local: certificates to trust, PEM or DER; without any, trust is not checked."`
-	Intermediates []string `placeholder:"FILE" help:"With --local: certificates to build paths with."`
-	SMEV          []string `name:"smev" placeholder:"FILE" help:"With --local: certificates that may sign as SMEV itself, or their issuers'."`
-	Directory     string   `name:"trust-directory" placeholder:"DIR" help:"With --local: trust what epov trust import has put there."`
-	Revocation    string   `enum:",off,if-available,required" default:"" placeholder:"MODE" help:"With --local: off (the default without --crl and --fetch), if-available or required."`
-	CRL           []string `name:"crl" placeholder:"FILE" help:"With --local: CRLs, files or folders, PEM or DER."`
-	Fetch         bool     `help:"With --local: fetch CRLs and OCSP responses from the addresses in trusted certificates."`
+	Local bool `help:"Verify here, without a daemon."`
+	here  `embed:"" group:"With --local:"`
+}
+
+// here is how verification within this process is done.
+type here struct {
+	Anchors       []string `placeholder:"FILE" help:"Certificates to trust, PEM or DER; without any, trust is not checked."`
+	Intermediates []string `placeholder:"FILE" help:"Certificates to build paths with."`
+	SMEV          []string `name:"smev" placeholder:"FILE" help:"Certificates that may sign as SMEV itself, or their issuers'."`
+	Directory     string   `name:"trust-directory" placeholder:"DIR" help:"Trust what epov trust import has put there."`
+	Revocation    string   `enum:",off,if-available,required" default:"" placeholder:"MODE" help:"off (the default without --crl and --fetch), if-available or required."`
+	CRL           []string `name:"crl" placeholder:"FILE" help:"CRLs, files or folders, PEM or DER."`
+	Fetch         bool     `help:"Fetch CRLs and OCSP responses from the addresses in trusted certificates."`
 	Private       bool     `name:"private-addresses" help:"With --fetch: reach loopback and private networks too."`
-	Dump          string   `placeholder:"DIR" help:"With --local: write the octets that were digested into this folder, for checking with other tools."`
+	Dump          string   `placeholder:"DIR" help:"Write the octets that were digested into this folder, for checking with other tools."`
 }
 
 func (l *local) check() error {
@@ -37,7 +42,7 @@ func (l *local) check() error {
 }
 
 // xml verifies with a policy that lacks the profile and who is trusted.
-func (l *local) xml(doc []byte, policy xmldsig.Policy, profile string) (*report.Report, error) {
+func (l *here) xml(doc []byte, policy xmldsig.Policy, profile string) (*report.Report, error) {
 	var err error
 	if policy.Trust, err = l.store(); err != nil {
 		return nil, err
@@ -56,7 +61,7 @@ func (l *local) xml(doc []byte, policy xmldsig.Policy, profile string) (*report.
 	return r, errors.Join(err, dump.err)
 }
 
-func (l *local) cms(message, content []byte, profile string, at time.Time) (*report.Report, error) {
+func (l *here) cms(message, content []byte, profile string, at time.Time) (*report.Report, error) {
 	policy, err := l.cmsPolicy(profile, at)
 	if err != nil {
 		return nil, err
@@ -68,7 +73,7 @@ func (l *local) cms(message, content []byte, profile string, at time.Time) (*rep
 }
 
 // cmsPolicy insists on a profile unless that is "".
-func (l *local) cmsPolicy(profile string, at time.Time) (cms.Policy, error) {
+func (l *here) cmsPolicy(profile string, at time.Time) (cms.Policy, error) {
 	store, err := l.store()
 	policy := cms.Policy{Trust: store, Time: at}
 	if profile != "" && err == nil {
@@ -81,7 +86,7 @@ func (l *local) cmsPolicy(profile string, at time.Time) (cms.Policy, error) {
 
 // cmsFiles verifies a message and content of any size; content "" is none. ok is false when the message is not BER, or when
 // octets are to be written down, which takes them into memory.
-func (l *local) cmsFiles(message, content, profile string, at time.Time) (r *report.Report, ok bool, err error) {
+func (l *here) cmsFiles(message, content, profile string, at time.Time) (r *report.Report, ok bool, err error) {
 	if l.Dump != "" || message == "-" || content == "-" {
 		return nil, false, nil
 	}
@@ -132,7 +137,7 @@ type dumper struct {
 	err error
 }
 
-func (l *local) dump() *dumper { return &dumper{dir: l.Dump} }
+func (l *here) dump() *dumper { return &dumper{dir: l.Dump} }
 
 // trace returns nil when nothing is to be dumped.
 func (d *dumper) trace() func(string, []byte) {

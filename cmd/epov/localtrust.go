@@ -16,7 +16,7 @@ import (
 const patience = 30 * time.Second
 
 // store decides about signers; nil without anchors and directory: then trust is reported as not checked.
-func (l *local) store() (*trust.Store, error) {
+func (l *here) store() (*trust.Store, error) {
 	var c trust.Certificates
 	var err error
 	if c.Anchors, err = readCertificates(l.Anchors); err != nil {
@@ -45,7 +45,7 @@ func (l *local) store() (*trust.Store, error) {
 }
 
 // node decides who may sign as SMEV itself.
-func (l *local) node() (*trust.Store, error) {
+func (l *here) node() (*trust.Store, error) {
 	var c trust.Certificates
 	var err error
 	if c.Anchors, err = readCertificates(l.SMEV); err != nil {
@@ -60,7 +60,7 @@ func (l *local) node() (*trust.Store, error) {
 	return l.storeOf(c, nil)
 }
 
-func (l *local) storeOf(c trust.Certificates, addresses map[string][]string) (*trust.Store, error) {
+func (l *here) storeOf(c trust.Certificates, addresses map[string][]string) (*trust.Store, error) {
 	config := trust.Config{Certificates: c}
 	if config.Policy.Revocation = l.mode(); config.Policy.Revocation != trust.RevocationOff {
 		library, err := l.library()
@@ -74,7 +74,7 @@ func (l *local) storeOf(c trust.Certificates, addresses map[string][]string) (*t
 }
 
 // mode: whoever gives CRLs wants them looked at.
-func (l *local) mode() trust.Mode {
+func (l *here) mode() trust.Mode {
 	switch {
 	case l.Revocation == "required":
 		return trust.RevocationRequired
@@ -84,7 +84,7 @@ func (l *local) mode() trust.Mode {
 	return trust.RevocationOff
 }
 
-func (l *local) library() (*revocation.Library, error) {
+func (l *here) library() (*revocation.Library, error) {
 	config := revocation.Config{
 		Fetch: l.Fetch, OCSP: l.Fetch, PrivateAddresses: l.Private, Wait: patience, Timeout: patience,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),

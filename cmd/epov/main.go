@@ -36,7 +36,7 @@ Exit codes: 0 done (verify: valid), 1 failed (verify: not valid), 2 wrong comman
 type cli struct {
 	Token   tokenCmd   `cmd:"" help:"Look at tokens and initialise them."`
 	PIN     pinCmd     `cmd:"" name:"pin" help:"Change a token's PIN, or seal it to this machine's TPM."`
-	Key     keyCmd     `cmd:"" help:"Generate and list keys on a token."`
+	Key     keyCmd     `cmd:"" help:"Generate, list and import keys on a token; stage, activate and retire their versions."`
 	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
 	Cert    certCmd    `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
 	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`

@@ -39,7 +39,7 @@ func (c *pinChangeCmd) Run(ctx context.Context, con *console) error {
 	}
 	fmt.Fprintf(con.out, "changed the user PIN of token %s, serial %s\n", printable(info.Label), printable(info.Serial))
 	if c.PINFile != "" {
-		fmt.Fprintf(con.out, "%s still holds the old one: replace it\n", printable(c.PINFile))
+		fmt.Fprintf(con.out, "The file %s still holds the old PIN: replace it\n", printable(c.PINFile))
 	}
 	_, err = fmt.Fprintln(con.out, "Give a running daemon the new one before its next start or login: write its PIN file or credential anew, or seal the PIN anew with `epov pin seal`")
 	return err

@@ -72,7 +72,7 @@ func TestPINCommands(t *testing.T) {
 	}
 
 	s.run(1, "outside the token's", "pin change", "--pin-file", old, "--new-pin-file", s.file("short", "1"))
-	s.run(0, "old one: replace it", "pin change", "--pin-file", old, "--new-pin-file", next)
+	s.run(0, "still holds the old PIN: replace it", "pin change", "--pin-file", old, "--new-pin-file", next)
 	s.run(1, "CKR_PIN_INCORRECT", "key list", "--pin-file", old)
 	s.run(0, "NAME", "key list", "--pin-file", next)
 	// The right PIN cleared the record of the old one, which may be the right one again.

@@ -14,7 +14,7 @@ import (
 type signCmd struct {
 	SMEV3 signSMEV3Cmd `cmd:"" name:"smev3" help:"Sign a SMEV 3 message: the caller's signature (EP-OV), or PersonalSignature."`
 	SMEV2 signSMEV2Cmd `cmd:"" name:"smev2" help:"Sign a SMEV 2 message: WS-Security over its Body (EP-OV), or AppData (EP-SP)."`
-	XML   signXMLCmd   `cmd:"" name:"xml" help:"Sign an XML document with plain XMLDSig or XAdES-BES."`
+	XML   signXMLCmd   `cmd:"" name:"xml" help:"Sign an XML document with plain XMLDSig, XAdES-BES or XAdES-T."`
 	CMS   signCMSCmd   `cmd:"" name:"cms" help:"Sign any file with CMS (PKCS#7), CAdES-BES or CAdES-T."`
 
 	Countersign signCountersignCmd `cmd:"" help:"Countersign the signature of a CMS message."`

@@ -90,6 +90,17 @@ type tokenCmd struct {
 
 type tokenListCmd struct {
 	Module string `required:"" placeholder:"FILE" help:"The PKCS#11 library."`
+	JSON   bool   `name:"json" help:"Write JSON."`
+}
+
+// jsonToken is a token for machines. Field names are a contract: fields may be added, none is renamed.
+type jsonToken struct {
+	Label  string   `json:"label"`
+	Serial string   `json:"serial"`
+	Model  string   `json:"model"`
+	Slot   uint     `json:"slot"` // may be another at the next start
+	Signs  []string `json:"signs"`
+	State  string   `json:"state"`
 }
 
 func (c *tokenListCmd) Run(con *console) error {
@@ -97,15 +108,24 @@ func (c *tokenListCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
+	if c.JSON {
+		list := make([]jsonToken, len(tokens))
+		for n, i := range tokens {
+			list[n] = jsonToken{i.Label, i.Serial, tokenModel(i), i.Slot, tokenSigns(i), tokenState(i)}
+		}
+		return writeJSON(con, list)
+	}
 	t := newTable(con.out, "LABEL", "SERIAL", "MODEL", "SLOT", "SIGNS", "STATE")
 	for _, i := range tokens {
-		t.row(i.Label, i.Serial, strings.TrimSpace(i.Manufacturer+" "+i.Model), fmt.Sprint(i.Slot), tokenSigns(i), tokenState(i))
+		t.row(i.Label, i.Serial, tokenModel(i), fmt.Sprint(i.Slot), strings.Join(tokenSigns(i), ","), tokenState(i))
 	}
 	return t.flush()
 }
 
-func tokenSigns(i hsm.TokenInfo) string {
-	var out []string
+func tokenModel(i hsm.TokenInfo) string { return strings.TrimSpace(i.Manufacturer + " " + i.Model) }
+
+func tokenSigns(i hsm.TokenInfo) []string {
+	out := []string{}
 	for _, m := range []struct {
 		has  bool
 		name string
@@ -114,7 +134,7 @@ func tokenSigns(i hsm.TokenInfo) string {
 			out = append(out, m.name)
 		}
 	}
-	return strings.Join(out, ",")
+	return out
 }
 
 func tokenState(i hsm.TokenInfo) string {

@@ -27,7 +27,7 @@ type trustCmd struct {
 
 // inDirectory names the folder that epovd has in trust.directory.
 type inDirectory struct {
-	Directory string `default:"/var/lib/epovd/trust" placeholder:"DIR" help:"The trust directory, which epovd has in trust.directory."`
+	Directory string `default:"/var/lib/epovd/trust" placeholder:"DIR" help:"The trust directory, which epovd has in trust.directory. Default: /var/lib/epovd/trust."`
 }
 
 func (d *inDirectory) open() *directory.Directory { return directory.At(d.Directory) }
@@ -216,7 +216,13 @@ type trustRemoveCmd struct {
 	Name string `arg:"" help:"The source."`
 }
 
-func (c *trustRemoveCmd) Run() error { return c.open().Remove(c.Name) }
+func (c *trustRemoveCmd) Run(con *console) error {
+	if err := c.open().Remove(c.Name); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(con.out, "removed %s\n", printable(c.Name))
+	return err
+}
 
 type trustListCmd struct {
 	inDirectory

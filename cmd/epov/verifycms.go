@@ -11,7 +11,7 @@ import (
 
 // verifyAttachmentCmd verifies the two fields of a RefAttachmentHeader.
 type verifyAttachmentCmd struct {
-	local
+	here
 	Hash          string    `required:"" placeholder:"BASE64" help:"Hash of the header."`
 	Signature     string    `required:"" placeholder:"FILE" help:"SignaturePKCS7 of the header: base64, PEM or DER."`
 	Time          time.Time `placeholder:"RFC3339" help:"When to judge certificates; default: now."`
@@ -21,7 +21,6 @@ type verifyAttachmentCmd struct {
 }
 
 func (c *verifyAttachmentCmd) Run(con *console) error {
-	c.Local = true
 	hash, err := base64.StdEncoding.DecodeString(c.Hash)
 	if err != nil {
 		return usagef("--hash is not base64")
@@ -56,7 +55,7 @@ func (c *verifyAttachmentCmd) Run(con *console) error {
 
 // verifyTimestampCmd verifies a token of its own; those in signatures are verified with them.
 type verifyTimestampCmd struct {
-	local
+	here
 	Content       string    `required:"" placeholder:"FILE" help:"What the time-stamp is about."`
 	Time          time.Time `placeholder:"RFC3339" help:"When to judge the authority's certificate; default: now."`
 	IntegrityOnly bool      `help:"Succeed if the token is whole, whoever made it: trust does not count."`
@@ -65,7 +64,6 @@ type verifyTimestampCmd struct {
 }
 
 func (c *verifyTimestampCmd) Run(con *console) error {
-	c.Local = true
 	token, err := con.read(c.File)
 	if err != nil {
 		return err

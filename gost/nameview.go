@@ -4,6 +4,7 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"slices"
+	"strings"
 )
 
 // Attribute is one attribute of a name, for people.
@@ -63,4 +64,31 @@ func (n Name) Within(base Name) bool {
 		return false
 	}
 	return slices.Equal(comparable4514(have[:len(want)]), comparable4514(want))
+}
+
+// Settled reports whether Within and MatchesString see all that RFC 5280 section 7.1 takes for equal: every value is a string
+// in an encoding that is certain, of letters that Unicode has no other way to write (RFC 4518 section 2.3 normalizes; here
+// nothing does).
+func (n Name) Settled() bool {
+	rdns, err := n.decode()
+	if err != nil {
+		return false
+	}
+	for _, r := range rdns {
+		for _, v := range r {
+			if text, ok := v.string(); !ok || strings.ContainsFunc(text, unsettled) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// unsettled: all but printable ASCII, the letters of Latin-1 and Russian ones, and quotation marks and dashes.
+func unsettled(r rune) bool {
+	switch {
+	case ' ' <= r && r <= '~', 0xC0 <= r && r <= 0xFF && r != 0xDF, 0x400 <= r && r <= 0x45F:
+		return false
+	}
+	return !strings.ContainsRune("«»–—„“”", r)
 }

@@ -226,3 +226,43 @@ func TestKeyPeriodLongAgo(t *testing.T) {
 		}
 	}
 }
+
+// TestExcludedSpellings: another spelling of an excluded name is no way around the constraint.
+func TestExcludedSpellings(t *testing.T) {
+	root := testpki.NewCA(t, gost.GOST2012_256, params)
+	for _, tc := range []struct {
+		excluded, subject, name string
+		ok                      bool
+	}{
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=ООО «Мёд»,C=RU", "", true},
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=ооо  «йод»,C=RU", "", false},
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=ООО «И\u0306од»,C=RU", "", false},     // decomposed
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=ООО «Й\u00ADод»,C=RU", "", false},     // a soft hyphen
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=ООО «Й\u200Bод»,C=RU", "", false},     // a space of no width
+		{"name:O=ООО «Йод»,C=RU", "CN=x,O=#1407CECECE20C9CEC4,C=RU", "", false}, // TeletexString of who knows what
+		{"name:O=Example,C=RU", "CN=x,O=Ｅxample,C=RU", "", false},               // full width
+		{"email:bad.ru", "", "email:a@good.ru", true},
+		{"email:bad.ru", "", "email:a@bad.ru", false},
+		{"email:bad.ru", "", "email:a@bad.ru.", false},
+		{"email:bad.ru", "", "email:a@bad.ru ", false},
+		{"email:xn--d1abbgf6aiiy.xn--p1ai", "", "email:a@президент.рф", false},
+		{"email:bad.ru", "CN=x,1.2.840.113549.1.9.1=#040861406261642E7275,C=RU", "", false},
+		{"DNS:bad.ru", "", "DNS:bad.ru.", false},
+		{"DNS:bad.ru", "", "DNS:bad\x00.ru", false},
+		{"URI:bad.ru", "", "URI:http://bad.ru./", false},
+		{"URI:bad.ru", "", "URI:http://b%61d.ru/", false},
+		{"URI:bad.ru", "", "URI:http://good.ru/", true},
+		{"IP:\x0a\x00\x00\x00\xff\x00\x00\x00", "", "IP:\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x0a\x01\x02\x03", false},
+	} {
+		ca := root.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{Extensions: []gost.Extension{constraints(t, nil, []string{tc.excluded})}})
+		template := testpki.Template{Subject: tc.subject}
+		if tc.name != "" {
+			template.Extensions = []gost.Extension{alternatives(t, tc.name)}
+		}
+		_, leaf := ca.NewSigner(t, gost.GOST2012_256, params, template)
+		j := trust.New(certs(root.Certificate), nil).Check(leaf, certs(ca.Certificate), time.Now())
+		if message, status := pathMessage(t, j.Checks); (status == report.Passed) != tc.ok {
+			t.Errorf("excluded %q, %q %q: %s", tc.excluded, tc.subject, tc.name, message)
+		}
+	}
+}

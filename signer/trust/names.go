@@ -3,6 +3,7 @@ package trust
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -50,6 +51,9 @@ func permitted(n gost.GeneralName, c *gost.NameConstraints) error {
 		if x.Kind != n.Kind {
 			continue
 		}
+		if !comparable(n) || n.Kind == gost.DirectoryName && !gost.Name(x.Value).Settled() {
+			return fmt.Errorf("%s cannot be held against those excluded", n)
+		}
 		if in, err := within(n, x); err != nil {
 			return err
 		} else if in {
@@ -72,6 +76,36 @@ func permitted(n gost.GeneralName, c *gost.NameConstraints) error {
 		return fmt.Errorf("%s is not among those permitted", n)
 	}
 	return nil
+}
+
+// comparable reports whether it is certain which subtrees a name is in. What is permitted must be matched; what is excluded
+// must not, so that a spelling which we do not follow and others do would be a way around it.
+func comparable(n gost.GeneralName) bool {
+	value := string(n.Value)
+	switch n.Kind {
+	case gost.DirectoryName:
+		return gost.Name(n.Value).Settled()
+	case gost.DNSName:
+		return plainHost(value)
+	case gost.EmailName:
+		at := strings.LastIndexByte(value, '@')
+		return at >= 0 && plainHost(value[at+1:])
+	case gost.URIName:
+		u, err := url.Parse(value)
+		return err == nil && plainHost(u.Hostname())
+	case gost.IPName:
+		a, ok := netip.AddrFromSlice(n.Value)
+		return ok && !a.Is4In6()
+	}
+	return true
+}
+
+// plainHost reports whether a host is written as RFC 5280 section 7 wants it: in ASCII, without the dot of the root.
+func plainHost(host string) bool {
+	odd := func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.*", r))
+	}
+	return host != "" && !strings.HasSuffix(host, ".") && !strings.ContainsFunc(host, odd)
 }
 
 // within reports whether a name lies in a subtree of its kind. Kinds that are not understood are an error, as the standard

@@ -16,13 +16,14 @@ type TimeStamp struct {
 	Trusted   bool          // every check about it passed, so its time counts
 }
 
-// StampedTime is the earliest time at which a trusted time-stamp has seen the signature, otherwise the given one: the moment
-// at which the signer's certificate is to be judged.
+// StampedTime is the earliest time at which a trusted time-stamp is certain to have seen the signature, otherwise the given
+// one: the moment at which the signer's certificate is to be judged. The token was made at the latest at the time stated and
+// its accuracy (RFC 3161 section 2.4.2).
 func (s *Signature) StampedTime(otherwise time.Time) time.Time {
-	at, found := otherwise, false
+	at := otherwise
 	for _, ts := range s.TimeStamps {
-		if ts.Trusted && (!found || ts.Time.Before(at)) {
-			at, found = ts.Time, true
+		if latest := ts.Time.Add(ts.Accuracy); ts.Trusted && latest.Before(at) {
+			at = latest
 		}
 	}
 	return at

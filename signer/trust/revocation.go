@@ -144,6 +144,9 @@ func (s *Store) fromLists(c, issuer *gost.Certificate, at, now time.Time) []find
 	lists := s.revocations.Lists(c, issuer)
 	for _, l := range lists {
 		if l.BaseNumber != nil {
+			if f := s.fromDelta(l, c, issuer, at, now); f.listed {
+				out = append(out, f)
+			}
 			continue
 		}
 		f := s.fromList(l, c, issuer, at, now)
@@ -232,6 +235,19 @@ func (s *Store) withDelta(f finding, delta, base List, c, issuer *gost.Certifica
 		f.Revoked, f.listed = r, r.Reason != gost.ReasonRemoveFromCRL
 	}
 	s.settle(&f, delta, c, at, now)
+	return f
+}
+
+// fromDelta is what a delta says without a base that fits: nothing of who is good, but whom it calls
+// revoked is.
+func (s *Store) fromDelta(delta List, c, issuer *gost.Certificate, at, now time.Time) (f finding) {
+	if s.acceptable(delta, c, issuer) == "" {
+		f.evidence = evidenceOf(delta, "delta-crl")
+		f.Revoked, f.listed = delta.Find(c.Serial)
+		if f.listed = f.listed && f.Reason != gost.ReasonRemoveFromCRL; f.listed {
+			s.settle(&f, delta, c, at, now)
+		}
+	}
 	return f
 }
 

@@ -155,6 +155,14 @@ func TestLists(t *testing.T) {
 			w.crl(testpki.CRL{Number: 1, ThisUpdate: ago(2 * time.Hour)})
 			w.crl(testpki.CRL{Base: 1, Number: 2, Revoked: entry(w, nil)})
 		}, policy: required, want: revoked},
+		{name: "a delta of a later base revokes", know: func(w *world) {
+			w.crl(testpki.CRL{Number: 1, ThisUpdate: ago(2 * time.Hour)})
+			w.crl(testpki.CRL{Base: 2, Number: 3, Revoked: entry(w, nil)})
+		}, policy: required, want: revoked},
+		{name: "a delta of a later base holds", know: func(w *world) {
+			w.crl(testpki.CRL{Number: 1, ThisUpdate: ago(2 * time.Hour)})
+			w.crl(testpki.CRL{Base: 2, Number: 3, Revoked: entry(w, func(r *testpki.Revocation) { r.Reason = 6 })})
+		}, policy: required, want: revoked},
 		{name: "a delta keeps an old base fresh", know: func(w *world) {
 			w.crl(testpki.CRL{Number: 1, ThisUpdate: ago(48 * time.Hour), NextUpdate: ago(time.Hour)})
 			w.crl(testpki.CRL{Base: 1, Number: 2})

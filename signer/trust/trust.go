@@ -179,13 +179,13 @@ func (s *Store) Judge(q Question) Judgement {
 	if s != nil {
 		policy = s.policy
 	}
-	j := Judgement{Checks: []report.Check{
+	j := Judgement{Checks: append(make([]report.Check, 0, 8),
 		checkKey(leaf, q.Purpose),
 		checkTime(leaf, at),
 		checkUsage(leaf, q.Purpose, policy.Purposes),
 		checkKeyPeriod(leaf, at),
 		checkExtensions(leaf),
-	}}
+	)}
 	path, check := s.checkPath(q)
 	j.Path, j.Checks = path, append(j.Checks, check)
 	j.Evidence = s.evidence(leaf, path, at)

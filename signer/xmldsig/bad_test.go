@@ -136,6 +136,9 @@ func TestCompleteRefuses(t *testing.T) {
 	if _, err := prepared.Complete(good); err != nil {
 		t.Error(err)
 	}
+	if out, err := prepared.Complete(good); out != nil || code(err) != report.RequestInvalid {
+		t.Errorf("a second time: %q, %v", out, err)
+	}
 }
 
 // TestTruncated: no prefix of a signed message panics or passes.

@@ -157,7 +157,11 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 			if !n.filled && len(bytes.Trim(text, blanks)) > 0 {
 				n.filled = true
 			}
-			if textual[n.sym] {
+			switch {
+			case !textual[n.sym]:
+			case len(n.text) == 0 && t.Shape() == xmltext.Plain: // which is part of the document
+				n.text = text[:len(text):len(text)]
+			default:
 				n.text = append(n.text, text...)
 			}
 		}

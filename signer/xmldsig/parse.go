@@ -239,8 +239,21 @@ func (o *outline) chain(s *signature, r *reference, target int) (chain []canon.T
 	return chain, nil
 }
 
+// visible tells text of ASCII without controls, which most names are.
+func visible(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
 // quote shows an identifier from the document, cut to a length that fits a message.
 func quote(s string) string {
+	if len(s) <= 120 && visible(s) {
+		return s
+	}
 	if len(s) > 120 {
 		s = s[:120] + "…"
 	} else if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == utf8.RuneError }) {

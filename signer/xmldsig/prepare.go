@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/epov-signer/epov/canon"
@@ -33,10 +34,11 @@ type Input struct {
 	Limits xmltext.Limits
 }
 
-// Prepared is a signature that awaits its value. Immutable, safe for concurrent use.
+// Prepared is a signature that awaits its value. Safe for concurrent use.
 type Prepared struct {
 	doc    []byte // the signed document, blank where the value goes
-	value  int    // offset of the blank
+	given  atomic.Bool
+	value  int // offset of the blank
 	key    *gost.PublicKey
 	keys   *gost.KeyCache
 	digest []byte
@@ -51,7 +53,8 @@ func (p *Prepared) Digest() []byte { return slices.Clone(p.digest) }
 
 // Complete checks the value (s ‖ r) with the certificate's key and returns the signed document: the caller's octets plus
 // insertions. The one exception is an empty-element tag that must take the signature in: its "/>" becomes a pair of tags.
-// The error is a *report.Error.
+// The document is handed over and not kept: after a value that fits, every further call is RequestInvalid. The error is a
+// *report.Error.
 func (p *Prepared) Complete(signature []byte) ([]byte, error) {
 	if err := p.keys.Verify(p.key, p.digest, signature); err != nil {
 		message := "the value does not verify with the key in the certificate"
@@ -60,7 +63,11 @@ func (p *Prepared) Complete(signature []byte) ([]byte, error) {
 		}
 		return nil, &report.Error{Code: report.SignatureValue, Message: message}
 	}
-	doc := slices.Clone(p.doc)
+	if p.given.Swap(true) {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "the signature has been completed before")
+	}
+	doc := p.doc
+	p.doc = nil
 	base64.StdEncoding.Encode(doc[p.value:], signature)
 	return doc, nil
 }
@@ -110,8 +117,7 @@ type edit struct {
 	at, skip int
 	text     string
 	scope    int  // 1 + the element whose content gets a new namespace in scope, 0 for none
-	lead     int  // octets of text before the Signature
-	carries  bool // text holds the Signature
+	carries  bool // the Signature follows text
 }
 
 func (pl *plan) make(p *Profile, o *outline, in *Input) error {
@@ -329,30 +335,34 @@ func (pl *plan) wrap(start, end string) {
 // digest writes the document with blanks, fills in the digests and digests SignedInfo.
 func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits) (*Prepared, error) {
 	w := pl.draft.write()
-	place := pl.at
-	place.lead, place.carries = len(place.text), true
-	place.text += string(w.head)
+	defer w.release()
+	place, after := pl.at, pl.after
+	place.carries = true
 	edits := pl.edits
-	if w.tail == nil {
-		place.text += pl.after
-	} else {
-		edits = append(edits, edit{at: pl.closing, text: string(w.tail)})
+	if w.tail != "" {
+		edits, after = append(edits, edit{at: pl.closing, text: w.tail}), ""
 	}
 	edits = append(edits, place)
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.at - b.at })
+	grows := func(e *edit) int {
+		if e.carries {
+			return len(e.text) + len(w.head) + len(after) - e.skip
+		}
+		return len(e.text) - e.skip
+	}
 
 	size := len(source)
-	for _, e := range edits {
-		size += len(e.text) - e.skip
+	for i := range edits {
+		size += grows(&edits[i])
 	}
 	doc := make([]byte, 0, size)
 	from, signature := 0, -1
 	for _, e := range edits {
-		doc = append(doc, source[from:e.at]...)
+		doc = append(append(doc, source[from:e.at]...), e.text...)
 		if e.carries {
-			signature = len(doc) + e.lead
+			signature = len(doc)
+			doc = append(append(doc, w.head...), after...)
 		}
-		doc = append(doc, e.text...)
 		from = e.at + e.skip
 	}
 	doc = append(doc, source[from:]...)
@@ -369,9 +379,9 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 			from, node.Element = signature, w.properties // as for SignedInfo
 		case !r.whole:
 			node.Element = r.target
-			for _, e := range edits {
-				if e.at <= r.target {
-					node.Element += len(e.text) - e.skip
+			for i := range edits {
+				if edits[i].at <= r.target {
+					node.Element += grows(&edits[i])
 				}
 			}
 		}

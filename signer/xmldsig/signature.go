@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strings"
+	"sync"
 
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/gost"
@@ -33,28 +34,41 @@ type draftReference struct {
 
 // written is the text of a draft with the offsets of what is filled in or canonicalized later.
 type written struct {
-	head, tail []byte // around the content of an Object; tail is empty without one
+	head       []byte // before the content of an Object; the whole text without one
+	tail       string // after it; empty without one
 	signedInfo int
 	digests    []int
 	value      int
 	object     int
 	properties int
+	buffer     *bytes.Buffer
+}
+
+// texts are buffers of drafts: what is written is soon copied into the document.
+var texts = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// release gives the text back.
+func (w *written) release() {
+	if w.buffer.Cap() <= 64<<10 {
+		texts.Put(w.buffer)
+	}
 }
 
 func (d *draft) write() *written {
-	w := &written{}
-	var b bytes.Buffer
+	b := texts.Get().(*bytes.Buffer)
+	b.Reset()
+	w := &written{buffer: b}
 	b.Grow(2048 + len(d.properties) + base64.StdEncoding.EncodedLen(len(d.certificate)))
 	b.WriteString(`<ds:Signature xmlns:ds="` + nsDS + `"`)
-	attributeIf(&b, "Id", d.id)
+	attributeIf(b, "Id", d.id)
 	b.WriteString(`>`)
 	w.signedInfo = b.Len()
 	b.WriteString(`<ds:SignedInfo><ds:CanonicalizationMethod Algorithm="` + canon.ExclusiveURI + `"/>` +
 		`<ds:SignatureMethod Algorithm="` + d.algorithm.URI + `"/>`)
 	for _, r := range d.references {
 		b.WriteString(`<ds:Reference`)
-		attributeIf(&b, "Id", r.id)
-		attributeIf(&b, "Type", r.typ)
+		attributeIf(b, "Id", r.id)
+		attributeIf(b, "Type", r.typ)
 		b.WriteString(` URI="` + escape(r.uri) + `">`)
 		if len(r.transforms) > 0 {
 			b.WriteString(`<ds:Transforms>`)
@@ -69,12 +83,12 @@ func (d *draft) write() *written {
 		}
 		b.WriteString(`<ds:DigestMethod Algorithm="` + d.algorithm.Digest.URI + `"/><ds:DigestValue>`)
 		w.digests = append(w.digests, b.Len())
-		blank(&b, d.algorithm.Digest.Size)
+		blank(b, d.algorithm.Digest.Size)
 		b.WriteString(`</ds:DigestValue></ds:Reference>`)
 	}
 	b.WriteString(`</ds:SignedInfo><ds:SignatureValue>`)
 	w.value = b.Len()
-	blank(&b, d.algorithm.SignatureSize())
+	blank(b, d.algorithm.SignatureSize())
 	b.WriteString(`</ds:SignatureValue><ds:KeyInfo>`)
 	if d.tokenID != "" {
 		p := colon(d.prefixWSSE)
@@ -98,7 +112,7 @@ func (d *draft) write() *written {
 	}
 	w.object = b.Len()
 	b.WriteString(`<ds:Object Id="` + escape(d.objectID) + `">`)
-	w.head, w.tail = b.Bytes(), []byte(`</ds:Object></ds:Signature>`)
+	w.head, w.tail = b.Bytes(), `</ds:Object></ds:Signature>`
 	return w
 }
 

@@ -136,7 +136,7 @@ func (x *examination) add(c report.Check) { x.out.Add(c) }
 // read takes one ds:Signature apart and asks for the digests that it needs.
 func (e *examiner) read(index, n int) *examination {
 	x := &examination{node: n, rule: e.ruleOf(e.nodes[n].parent), profile: e.policy.Profile}
-	x.out = report.Signature{Name: "ds:Signature", Place: e.place(n), Checks: make([]report.Check, 0, 24)}
+	x.out = report.Signature{Name: "ds:Signature", Place: e.place(n), Checks: make([]report.Check, 0, 16)}
 	if x.rule != nil {
 		x.out.Name, x.profile = x.rule.name, x.rule.profile
 		x.out.Profile = x.profile.Name

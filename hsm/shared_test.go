@@ -34,7 +34,7 @@ func TestTwoTokensOfOneModule(t *testing.T) {
 			trace := &hsm.Trace{State: func(_ string, s hsm.State, _ error) {
 				if begun.Load() && s == hsm.Recovering {
 					lost.Add(1)
-					go faulty.Set() // the module would do the same after its start
+					faulty.Set() // the module would do the same after its start
 				}
 			}}
 			cfg := hsm.SchedulerConfig{Trace: trace}

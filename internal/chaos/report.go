@@ -55,6 +55,8 @@ func (r *report) faults() (list []string) {
 	fault(len(r.leaks) > 0, "left behind: %v", r.leaks)
 	fault(r.strays > 0, "%d things that must not happen", r.strays)
 	fault(r.signed == 0, "nothing was signed")
+	unhelped := total(r.needless) - r.needless[hsm.Busy] - r.needless[hsm.Expired] // those two are about time, which others take
+	fault(unhelped > 0, "%d requests refused that the other token could have signed", unhelped)
 	for _, t := range r.tries {
 		// What is wrong is tried once; where the token only says that it is locked, not at all.
 		most := map[bool]int{true: 1}[t.locked && r.isolation == hsm.Separate]

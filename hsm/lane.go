@@ -117,8 +117,11 @@ func (l *lane) fail(op string, err error, kind Kind) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		kind = Expired
 	}
-	return &Error{Kind: kind, Token: l.name, Op: op, Err: err}
+	return &Error{Kind: kind, Token: l.name, Op: op, Err: err, RetryAfter: retryAfter[kind]}
 }
+
+// retryAfter is when a caller may ask again where nothing more is known.
+var retryAfter = map[Kind]time.Duration{Busy: ago, Away: retryAway}
 
 // ago is the least time for which a caller is told to wait.
 const ago = 10 * time.Millisecond

@@ -67,6 +67,9 @@ func TestRemedies(t *testing.T) {
 				}
 				if test.fails {
 					wantKind(t, err, test.kind)
+					if e := err.(*Error); (e.Kind == Busy || e.Kind == Away) && e.RetryAfter == 0 {
+						t.Errorf("not told when to ask again: %v", err)
+					}
 				} else if err != nil {
 					t.Fatal(err)
 				}

@@ -161,7 +161,7 @@ func soak(t *testing.T, r *rand.Rand, two bool) {
 			t.Errorf("afterwards: %v", err)
 		}
 	}
-	if signed < asked/4 {
+	if signed < 100 { // refusals are quick: how many there are says how long a module was at rest between two starts
 		t.Errorf("%d of %d signed, %v", signed, asked, kinds)
 	}
 	t.Logf("%d of %d signed, %v", signed, asked, kinds)

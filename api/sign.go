@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -36,6 +37,9 @@ func (s *signService) SignCms(ctx context.Context, req *epovpb.SignCmsRequest) (
 		return nil, s.fail(ctx, err, "")
 	}
 	in := signer.SignCMSRequest{Key: req.Key, Profile: req.Profile, Time: at}
+	for _, n := range req.Countersigned {
+		in.Countersigned = append(in.Countersigned, int(min(n, math.MaxInt32)))
+	}
 	switch source := req.Source.(type) {
 	case *epovpb.SignCmsRequest_Content:
 		in.Content = source.Content

@@ -29,6 +29,10 @@ type SignCMSRequest struct {
 	Content  []byte
 	Digest   []byte    // of the content with the key's hash, wire order
 	Time     time.Time // signingTime; zero: now
+
+	// Countersigned is for the profile countersignature: which signature, numbered from 1, then which of its countersignatures;
+	// empty: the only signature there is.
+	Countersigned []int
 }
 
 // SignDigestRequest asks for a bare signature over a digest.
@@ -111,6 +115,13 @@ func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
 		}
 	}
 	in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
+	if len(req.Countersigned) > 0 && p != cms.Countersignature {
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "countersigned"},
+			"profile %s countersigns nothing", p.Name)
+	}
+	for _, n := range req.Countersigned {
+		in.Signer = append(in.Signer, n-1)
+	}
 	if req.ByDigest {
 		if !p.Detached {
 			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "content_digest"},

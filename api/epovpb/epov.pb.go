@@ -703,7 +703,7 @@ type SignCmsRequest struct {
 	//	cades-bes-attached    with signing-certificate-v2, content included
 	//	cades-t-detached      as cades-bes-detached, with a time-stamp of the signature
 	//	cades-t-attached      as cades-bes-attached, with a time-stamp of the signature
-	//	countersignature      the content is a CMS message with one signer, who is countersigned
+	//	countersignature      the content is a CMS message, one of whose signatures is countersigned
 	Profile string `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`
 	// What is signed. Required, and said in so many words: bytes are never taken for a digest because of their length.
 	//
@@ -713,7 +713,10 @@ type SignCmsRequest struct {
 	//	*SignCmsRequest_ContentDigest
 	Source isSignCmsRequest_Source `protobuf_oneof:"source"`
 	// The signingTime attribute. Left out: now.
-	SigningTime   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=signing_time,json=signingTime,proto3" json:"signing_time,omitempty"`
+	SigningTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=signing_time,json=signingTime,proto3" json:"signing_time,omitempty"`
+	// For the profile countersignature: which signature is countersigned, numbered from 1 as in reports; further numbers go on to
+	// its countersignatures, so 2, 1 is the first countersignature of SignerInfo 2. Left out: the only signature there is.
+	Countersigned []uint32 `protobuf:"varint,6,rep,packed,name=countersigned,proto3" json:"countersigned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -790,6 +793,13 @@ func (x *SignCmsRequest) GetContentDigest() []byte {
 func (x *SignCmsRequest) GetSigningTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.SigningTime
+	}
+	return nil
+}
+
+func (x *SignCmsRequest) GetCountersigned() []uint32 {
+	if x != nil {
+		return x.Countersigned
 	}
 	return nil
 }
@@ -3487,13 +3497,14 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x0fSignXmlResponse\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x127\n" +
-	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\"\xca\x01\n" +
+	"\x17certificate_fingerprint\x18\x03 \x01(\tR\x16certificateFingerprint\"\xf0\x01\n" +
 	"\x0eSignCmsRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
 	"\aprofile\x18\x02 \x01(\tR\aprofile\x12\x1a\n" +
 	"\acontent\x18\x03 \x01(\fH\x00R\acontent\x12'\n" +
 	"\x0econtent_digest\x18\x04 \x01(\fH\x00R\rcontentDigest\x12=\n" +
-	"\fsigning_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vsigningTimeB\b\n" +
+	"\fsigning_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vsigningTime\x12$\n" +
+	"\rcountersigned\x18\x06 \x03(\rR\rcountersignedB\b\n" +
 	"\x06source\"v\n" +
 	"\x0fSignCmsResponse\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\fR\amessage\x12\x10\n" +

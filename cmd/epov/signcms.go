@@ -154,7 +154,8 @@ func (s *signing) digest(ctx context.Context, con *console, conn *grpc.ClientCon
 // signCountersignCmd takes the message as its file.
 type signCountersignCmd struct {
 	signing
-	PEM bool `name:"pem" help:"Write PEM."`
+	Signature []uint32 `placeholder:"N,..." help:"Which signature, by its number in epov verify; 2,1 is the first countersignature of SignerInfo 2. Default: the only one."`
+	PEM       bool     `name:"pem" help:"Write PEM."`
 }
 
 func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
@@ -172,6 +173,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 		}
 		answer, err := pb.NewSignServiceClient(conn).SignCms(ctx, &pb.SignCmsRequest{
 			Key: key, Profile: cms.Countersignature.Name, SigningTime: c.time(), Source: &pb.SignCmsRequest_Content{Content: data},
+			Countersigned: c.Signature,
 		})
 		if err != nil {
 			return err

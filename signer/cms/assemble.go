@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/asn1"
 	"slices"
+	"strconv"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -192,7 +194,7 @@ func (sd *signedData) signerAt(path []int) (*signerInfo, error) {
 	var found *signerInfo
 	for _, i := range path {
 		if i < 0 || i >= len(list) {
-			return nil, report.Errorf(report.RequestInvalid, report.Place{}, "the message has no signature %v", path)
+			return nil, report.Errorf(report.RequestInvalid, report.Place{}, "the message has no signature %s", numbered(path))
 		}
 		found = &list[i]
 		list = found.counters
@@ -201,6 +203,15 @@ func (sd *signedData) signerAt(path []int) (*signerInfo, error) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "no signature is named")
 	}
 	return found, nil
+}
+
+// numbered writes the way to a signature as reports number them, from 1: "2, countersignature 1".
+func numbered(path []int) string {
+	words := make([]string, len(path))
+	for n, i := range path {
+		words[n] = strconv.Itoa(i + 1)
+	}
+	return strings.Join(words, ", countersignature ")
 }
 
 // addUnsigned adds an unsigned attribute to a signer or countersignature.

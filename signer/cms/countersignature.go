@@ -80,7 +80,7 @@ func prepareCountersignature(in Input) (*Prepared, error) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "countersignatures nest at most %d deep", maxCounterDepth)
 	case len(path) == 0 && len(sd.signers) != 1:
 		return nil, report.Errorf(report.RequestInvalid, report.Place{},
-			"the message has %d signatures, and which one to countersign is not said", len(sd.signers))
+			"the message has %d signatures: say which one to countersign", len(sd.signers))
 	case len(path) == 0:
 		path = []int{0}
 	}

@@ -30,6 +30,7 @@ type Policy struct {
 	DigestMethod *gost.Digest        // with Digest
 	Profile      *Profile            // what every signature must be like, countersignatures not counted; nil: as it comes
 	Limits       Limits
+	Work         *trust.Work // shared with the rest of what this message is part of; nil: it stands alone
 	// Trace, when set, receives the octets that were digested: name is "signer-0/signed-attributes" or "signer-0/content".
 	// It must not change or keep them.
 	Trace func(name string, octets []byte)
@@ -103,6 +104,9 @@ func newVerifier(sd *signedData, policy Policy) *verifier {
 	if v.policy.Time.IsZero() {
 		v.policy.Time = time.Now()
 	}
+	if v.policy.Work == nil {
+		v.policy.Work = new(trust.Work)
+	}
 	v.known = slices.Concat(policy.Certificates, sd.certificates)
 	return v
 }
@@ -126,7 +130,7 @@ func (v *verifier) checkTrust(c *gost.Certificate, at time.Time) trust.Judgement
 	m := moment{c, at}
 	t, ok := v.trusted[m]
 	if !ok {
-		q := trust.Question{Certificate: c, Extra: v.known, Time: at}
+		q := trust.Question{Certificate: c, Extra: v.known, Time: at, Work: v.policy.Work}
 		if v.token {
 			q.Purpose = trust.TimeStamping
 		}

@@ -28,7 +28,10 @@ func (s *Store) checkPath(q Question) ([]*gost.Certificate, report.Check) {
 	}
 	search := &search{
 		store: s, set: s.set.Load(), extra: q.Extra[:min(len(q.Extra), maxExtra)], at: q.Time, budget: maxSignatures,
-		accredited: s.policy.Accredited && q.Purpose == Documents,
+		accredited: s.policy.Accredited && q.Purpose == Documents, work: q.Work,
+	}
+	if search.work == nil {
+		search.work = new(Work)
 	}
 	path := search.extend([]*gost.Certificate{q.Certificate})
 	if path == nil {
@@ -51,6 +54,7 @@ type search struct {
 	extra  []*gost.Certificate
 	at     time.Time
 	budget int // signatures that may still be verified
+	work   *Work
 
 	accredited bool // the issuer of the first certificate must be
 
@@ -91,7 +95,7 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 			return nil
 		}
 		s.budget--
-		if err := s.set.check(last.Fingerprint(), issuer, func() error { return s.store.keys.CheckSignature(last, issuer) }); err != nil {
+		if err := s.set.check(last.Fingerprint(), issuer, func() error { return s.verify(last, issuer) }); err != nil {
 			s.fail(len(path), 1, fmt.Sprintf("%s, issued by %s: %v", title(path), issuer.Subject, err))
 			continue
 		}
@@ -111,6 +115,13 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 		s.fail(len(path), 0, fmt.Sprintf("the issuer of %s is not known: %s", title(path), last.Issuer))
 	}
 	return nil
+}
+
+func (s *search) verify(c, issuer *gost.Certificate) error {
+	if s.work.verified++; s.work.verified > maxWork {
+		return fmt.Errorf("not looked at: %d signatures of certificates were verified for this message", maxWork)
+	}
+	return s.store.keys.CheckSignature(c, issuer)
 }
 
 // name is the subject of a certificate, from memory where it is known.

@@ -156,7 +156,15 @@ type Question struct {
 	Purpose     Purpose
 	Extra       []*gost.Certificate // further ones to build the path from, such as those of the message
 	Time        time.Time           // when the certificate was used: of a trusted time-stamp, or now
+	Work        *Work               // of the message that asks; nil: each question is bounded alone
 }
+
+// Work bounds what all questions about one message may cost together: a hostile message has many signers and time-stamps, each
+// with certificates that look like a path and are none. Not safe for concurrent use.
+type Work struct{ verified int }
+
+// maxWork is so many signatures of certificates verified for one message; those that are remembered do not count.
+const maxWork = 1024
 
 // Judgement is what a store has to say about a certificate.
 type Judgement struct {

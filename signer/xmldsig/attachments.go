@@ -171,7 +171,7 @@ func (e *examiner) signedFile(id string, n int, want []byte, file io.Reader) {
 		e.report.Add(failed(e.fail(report.CMSSyntax, n, "SignaturePKCS7 is not base64")))
 		return
 	}
-	policy := cms.Policy{Trust: e.policy.Trust, Keys: e.policy.Keys, Time: e.policy.Time, Reader: file}
+	policy := cms.Policy{Trust: e.policy.Trust, Keys: e.policy.Keys, Time: e.policy.Time, Reader: file, Work: &e.trusting}
 	verify := cms.Verify
 	if want != nil {
 		verify = func(message []byte, policy cms.Policy) (*report.Report, error) {

@@ -140,7 +140,7 @@ func (e *examiner) timeStamp(x *examination, p int) {
 		x.add(failed(asError(err)))
 		return
 	}
-	policy := cms.Policy{Trust: e.policy.Trust, Keys: e.policy.Keys, Time: e.policy.Time, Certificates: x.extra}
+	policy := cms.Policy{Trust: e.policy.Trust, Keys: e.policy.Keys, Time: e.policy.Time, Certificates: x.extra, Work: &e.trusting}
 	for _, n := range e.named(p, "xades:EncapsulatedTimeStamp") {
 		token, err := decode(e.nodes[n].text)
 		encoding, _ := e.nodes[n].attr("", "Encoding")

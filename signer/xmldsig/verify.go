@@ -66,6 +66,7 @@ type examiner struct {
 	asked    []*digestion
 	digested int   // references
 	work     int64 // octets read and written for digests
+	trusting trust.Work
 }
 
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
@@ -253,7 +254,7 @@ func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates [
 	if node && e.policy.Node != nil {
 		store = e.policy.Node
 	}
-	judgement := store.Check(leaf, x.extra, at)
+	judgement := store.Judge(trust.Question{Certificate: leaf, Extra: x.extra, Time: at, Work: &e.trusting})
 	x.out.Checks = append(x.out.Checks, judgement.Checks...)
 	x.out.Evidence = judgement.Evidence
 	if node && e.policy.Node == nil {

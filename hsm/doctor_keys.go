@@ -160,15 +160,15 @@ func (d *doctor) certificate(subject string, k ExaminedKey, public *gost.PublicK
 	until := c.NotAfter.UTC().Format(time.DateOnly)
 	switch {
 	case d.Now.After(c.NotAfter):
-		d.say("certificate.over", subject, "since %s", until)
+		d.say("certificate.over", subject, "its certificate is over since %s", until)
 	case d.Now.Before(c.NotBefore):
-		d.say("certificate.not-begun", subject, "it begins at %s", c.NotBefore.UTC().Format(time.RFC3339))
+		d.say("certificate.not-begun", subject, "its certificate begins at %s", c.NotBefore.UTC().Format(time.RFC3339))
 	case !c.PrivateKeyNotAfter.IsZero() && d.Now.After(c.PrivateKeyNotAfter):
 		d.say("certificate.key-over", subject, "the key may sign until %s", c.PrivateKeyNotAfter.UTC().Format(time.DateOnly))
 	case days < 30:
-		d.say("certificate.ends-soon", subject, "%d days left, until %s", days, until)
+		d.say("certificate.ends-soon", subject, "its certificate has %d days left, until %s", days, until)
 	case c.HasKeyUsage && c.KeyUsage&(gost.UsageDigitalSignature|gost.UsageContentCommitment) == 0:
-		d.say("certificate.usage", subject, "it is for %s", c.KeyUsage)
+		d.say("certificate.usage", subject, "its certificate is for %s", c.KeyUsage)
 	default:
 		d.say("certificate.good", subject, "%s, %d days left, until %s", c.Subject, days, until)
 	}

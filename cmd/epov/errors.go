@@ -138,7 +138,8 @@ func describeTransport(s *status.Status) string {
 			// The refusal of a client certificate follows the handshake (TLS 1.3), and may be overtaken by the end.
 			help = "the daemon ended the connection: is --tls-cert of an authority that it knows? Its log may say more"
 		}
-		return "the daemon cannot be reached: " + s.Message() + asides(help)
+		why := strings.TrimSuffix(strings.TrimPrefix(s.Message(), `connection error: desc = "transport: `), `"`)
+		return "the daemon cannot be reached: " + why + asides(help)
 	case codes.DeadlineExceeded:
 		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
 	case codes.ResourceExhausted:

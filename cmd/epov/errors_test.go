@@ -65,6 +65,9 @@ func TestDescribe(t *testing.T) {
 			"target.missing: no block to sign (line 3, column 5, /a/b) [field document; SMEV answers IncorrectSignatureTarget]", exitFailed},
 		{fmt.Errorf("run: %w", remote(t, codes.Unavailable, "connection refused", nil)),
 			"the daemon cannot be reached: connection refused [is epovd running, and is --address right?]", exitUnavailable},
+		{remote(t, codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`, nil),
+			"the daemon cannot be reached: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused " +
+				"[is epovd running, and is --address right?]", exitUnavailable},
 		{remote(t, codes.Unavailable, "write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe", nil),
 			"the daemon cannot be reached: write tcp 127.0.0.1:1->127.0.0.1:2: write: broken pipe " +
 				"[the daemon ended the connection: is --tls-cert of an authority that it knows? Its log may say more]", exitUnavailable},

@@ -101,7 +101,8 @@ func serve(config *daemon.Config, stderr *os.File) int {
 		log.Error("configuration and machine do not fit each other", "error", err)
 		return exitConfig
 	case daemon.NeedsOperator(err):
-		log.Error("a PIN needs an operator", "error", err)
+		log.Error("a PIN needs an operator", "error", err,
+			"next", "correct the PIN in its source, then start the service: the same one is not sent again; `epov doctor` says more")
 		return exitPIN
 	case errors.Is(err, context.Canceled):
 		log.Info("stopped before it served")

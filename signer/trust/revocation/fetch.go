@@ -58,6 +58,9 @@ var special = []netip.Prefix{
 // allowed decides on the address that is about to be dialled, after all names were resolved.
 func allowed(a netip.Addr, private bool) error {
 	a = a.Unmap().WithZone("")
+	if from, ok := embedded(a); ok && from.IsLinkLocalUnicast() {
+		return fmt.Errorf("%v, which is %v, is never fetched from", a, from)
+	}
 	switch {
 	case a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified():
 		return fmt.Errorf("%v is never fetched from", a)
@@ -72,6 +75,18 @@ func allowed(a netip.Addr, private bool) error {
 		}
 	}
 	return nil
+}
+
+// embedded is the IPv4 address that a translator (RFC 6052 section 2.1) or a tunnel (RFC 3056 section 2) reaches by an IPv6 one.
+func embedded(a netip.Addr) (netip.Addr, bool) {
+	octets := a.As16()
+	switch {
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(a):
+		return netip.AddrFrom4([4]byte(octets[12:])), true
+	case netip.MustParsePrefix("2002::/16").Contains(a):
+		return netip.AddrFrom4([4]byte(octets[2:6])), true
+	}
+	return netip.Addr{}, false
 }
 
 // get fetches at most limit octets.

@@ -70,6 +70,7 @@ type Library struct {
 	log    *slog.Logger
 	now    func() time.Time
 	wake   chan struct{} // there may be something to fetch
+	fixed  []*task       // of the configuration
 
 	mutex sync.RWMutex
 	files map[string]file         // CRLs from files, by path
@@ -106,7 +107,10 @@ func Open(c Config) (*Library, error) {
 		if err := CheckAddress(a); err != nil {
 			return nil, err
 		}
-		l.tasks[a] = &task{key: a, addresses: []string{a}, fixed: true, tried: make(chan struct{})}
+		if l.tasks[a] == nil {
+			l.tasks[a] = &task{key: a, addresses: []string{a}, fixed: true, tried: make(chan struct{})}
+			l.fixed = append(l.fixed, l.tasks[a])
+		}
 	}
 	l.index()
 	return l, nil
@@ -114,6 +118,7 @@ func Open(c Config) (*Library, error) {
 
 // Lists implements trust.Revocations.
 func (l *Library) Lists(c, issuer *gost.Certificate) []trust.List {
+	l.vouch(issuer)
 	lists := l.known(c)
 	if !l.config.Fetch {
 		return lists

@@ -309,6 +309,35 @@ func TestForgets(t *testing.T) {
 	}
 }
 
+// TestConfiguredAddress: nothing but its use tells who signs the list at an address of the configuration; after that nobody
+// else's takes its place until it has ended.
+func TestConfiguredAddress(t *testing.T) {
+	ca, other := newCA(t), newCA(t) // of one name
+	s := newSite(t)
+	leaf := signer(t, ca)
+	now := time.Now()
+	config := Config{Addresses: []string{s.URL + "/ca.crl"}, PrivateAddresses: true, Cache: t.TempDir(), Now: func() time.Time { return now }}
+	l := open(t, config)
+	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Revoked: []testpki.Revocation{{Serial: leaf.Serial}}}))
+	if err := again(t, l); err != nil || verdict(t, l, ca, leaf) != "revoked" {
+		t.Fatal(err)
+	}
+	s.put("/ca.crl", other.NewCRL(t, testpki.CRL{ThisUpdate: time.Now()}))
+	if err := again(t, l); err == nil || verdict(t, l, ca, leaf) != "revoked" {
+		t.Errorf("a stranger's list: %v, %s", err, verdict(t, l, ca, leaf))
+	}
+	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Number: 2, ThisUpdate: time.Now(), Revoked: []testpki.Revocation{{Serial: leaf.Serial}}}))
+	if err := again(t, l); err != nil || verdict(t, open(t, config), ca, leaf) != "revoked" {
+		t.Errorf("a younger list, from the cache: %v", err)
+	}
+	now = now.AddDate(0, 0, 2) // the CA has another key now
+	stranger := signer(t, other)
+	s.put("/ca.crl", other.NewCRL(t, testpki.CRL{ThisUpdate: time.Now().Add(time.Second), Revoked: []testpki.Revocation{{Serial: stranger.Serial}}}))
+	if err := again(t, l); err != nil || verdict(t, l, other, stranger) != "revoked" {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // TestSharedAddress: a CA that names the address of another does not take the other's lists away.
 func TestSharedAddress(t *testing.T) {
 	ca, other := newCA(t), newCA(t)
@@ -338,6 +367,7 @@ func TestAllowed(t *testing.T) {
 		"100.64.0.1": {false, true}, "169.254.169.254": {false, false}, "fe80::1%eth0": {false, false}, "::ffff:127.0.0.1": {false, true},
 		"::ffff:169.254.169.254": {false, false}, "0.0.0.0": {false, false}, "224.0.0.1": {false, false}, "64:ff9b::7f00:1": {false, true},
 		"2002:7f00:1::": {false, true}, "::": {false, false},
+		"64:ff9b::a9fe:a9fe": {false, false}, "2002:a9fe:a9fe::": {false, false},
 	} {
 		for i, private := range []bool{false, true} {
 			if err := allowed(netip.MustParseAddr(address), private); (err == nil) != want[i] {

@@ -31,6 +31,7 @@ type task struct {
 	err      error // of the last attempt
 	list     *trust.List
 	response *trust.Response
+	signer   *gost.Certificate // of an address of the configuration: who signed the list, once a question about it has told
 }
 
 // CheckAddress refuses addresses that are never fetched: other schemes than HTTP and HTTPS, credentials, no host.
@@ -133,6 +134,23 @@ func (l *Library) note(t *task) *task {
 	return known
 }
 
+// vouch notes who has signed lists from addresses of the configuration, which nothing else tells: from then on no stranger's
+// list takes their place.
+func (l *Library) vouch(issuer *gost.Certificate) {
+	for _, t := range l.fixed {
+		l.mutex.RLock()
+		list, open := t.list, t.signer == nil
+		l.mutex.RUnlock()
+		if open && list != nil && list.Issuer.Equal(issuer.Subject) && list.CheckSignatureFrom(issuer) == nil {
+			l.mutex.Lock()
+			if t.list == list {
+				t.signer = issuer
+			}
+			l.mutex.Unlock()
+		}
+	}
+}
+
 // unasked reports whether nobody has asked for the task in a long while.
 func (t *task) unasked(now time.Time) bool {
 	limit := longIdle
@@ -196,6 +214,9 @@ func (l *Library) do(ctx context.Context, t *task) {
 			l.log.Warn("revocation was not fetched", "what", t.what(), "failures", t.failures, "error", err)
 		}
 	case list != nil:
+		if t.list != nil && list.Fingerprint != t.list.Fingerprint && t.signer != nil && list.CheckSignatureFrom(t.signer) != nil {
+			t.signer = nil
+		}
 		t.failures, t.list, t.next = 0, list, now.Add(l.renewal(now, list.ThisUpdate, list.NextUpdate))
 		l.index()
 		l.log.Info("a CRL was fetched", "source", list.Source, "entries", list.Len(), "this_update", list.ThisUpdate, "next_update", list.NextUpdate)
@@ -234,6 +255,9 @@ func backoff(failures int) time.Duration {
 func (l *Library) fetchList(ctx context.Context, t *task) (*trust.List, error) {
 	l.mutex.RLock()
 	issuer, old := t.issuer, t.list
+	if t.signer != nil && old != nil && l.now().Before(old.NextUpdate) {
+		issuer = t.signer // until the list ends: then its CA may have another key
+	}
 	l.mutex.RUnlock()
 	var errs []error
 	for _, a := range t.addresses {
@@ -252,7 +276,7 @@ func (l *Library) fetchList(ctx context.Context, t *task) (*trust.List, error) {
 		}
 		if old != nil && old.Fingerprint == list.Fingerprint {
 			list = old.RevocationList // one copy is enough
-		} else if err := l.save(t, a, issuer, data); err != nil {
+		} else if err := l.save(t, a, t.issuer, data); err != nil {
 			l.log.Error("a CRL cannot be kept on disk", "source", a, "error", err)
 		}
 		return &trust.List{RevocationList: list, Source: a}, nil

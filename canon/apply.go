@@ -86,7 +86,7 @@ func ApplyAll(doc []byte, jobs []Job, limits xmltext.Limits) []error {
 	for left > 0 {
 		kind, err := tok.Next()
 		for i, p := range running {
-			if p == nil {
+			if p == nil || err == nil && kind != xmltext.EOF && p.c14n.before() {
 				continue
 			}
 			done, stepErr := false, err

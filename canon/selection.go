@@ -28,6 +28,12 @@ type progress struct {
 	met      int  // how many of the enveloped were met
 }
 
+// before reports whether the current token comes before the apex and does not matter. An element that no token starts with is
+// told at the end of the document.
+func (c *canonicalizer) before() bool {
+	return c.apex == 0 && !c.Whole && !c.filters && !c.inherits && c.tok.Span().Start < c.Element
+}
+
 // step takes the current token; done says that all that is selected has been seen and written.
 func (c *canonicalizer) step(kind xmltext.Kind) (done bool, err error) {
 	if c.skipping > 0 {

@@ -53,7 +53,7 @@ internal/swtpm         : internal/oracle
 internal/vectors       :
 internal/testpki       : gost
 internal/chaos         : gost hsm internal/oracle softhsm
-internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm
+internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm
 internal               :
 `
 

@@ -81,6 +81,7 @@ func serve(config *daemon.Config, stderr *os.File) int {
 	signal.Notify(hangup, syscall.SIGHUP)
 	log := config.Logger(stderr)
 	log.Info("starting", "version", buildVersion())
+	daemon.SpareCollector()
 	d, err := daemon.Start(ctx, config, log)
 	if err == nil {
 		context.AfterFunc(ctx, stop) // a second signal ends the process at once

@@ -1,6 +1,6 @@
 // Command bench compares this project's hot paths with the best peers that run on the same machine, in one run: our code
-// and the peer take turns for a number of rounds, processor time is counted, medians are compared. It prints one line per
-// operation:
+// and the peer take turns for a number of rounds, processor time is counted, that of collecting garbage included, medians are
+// compared. Garbage is collected as in epovd. It prints one line per operation:
 //
 //	ratio NAME VALUE (ours .., peer ..)
 //
@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/daemon"
 )
 
 const slice = 100 * time.Millisecond
@@ -69,6 +70,7 @@ func main() {
 		os.Exit(2)
 	}
 	wanted := flag.Args()[1:]
+	daemon.SpareCollector() // as the service does
 	for _, g := range groups {
 		if len(wanted) > 0 && !slices.Contains(wanted, g.name) {
 			continue

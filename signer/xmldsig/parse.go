@@ -62,7 +62,7 @@ type transform struct {
 // parse reads a ds:Signature; the error says what is not as XMLDSig section 4 demands.
 func (o *outline) parse(n int) (*signature, *report.Error) {
 	s := &signature{node: n, keyInfo: -1}
-	signature := reader{o: o, node: n, kids: o.children(n)}
+	signature := o.reader(n)
 	s.signedInfo = signature.one("ds:SignedInfo")
 	s.value = signature.one("ds:SignatureValue")
 	if signature.next() == "ds:KeyInfo" {
@@ -75,7 +75,7 @@ func (o *outline) parse(n int) (*signature, *report.Error) {
 		return nil, err
 	}
 
-	info := reader{o: o, node: s.signedInfo, kids: o.children(s.signedInfo)}
+	info := o.reader(s.signedInfo)
 	c14n := info.one("ds:CanonicalizationMethod")
 	method := info.one("ds:SignatureMethod")
 	var refs []int
@@ -108,10 +108,10 @@ func (o *outline) parseReference(n int) (reference, *report.Error) {
 	r := reference{node: n}
 	r.uri, r.hasURI = o.nodes[n].attr("", "URI")
 	r.typ, _ = o.nodes[n].attr("", "Type")
-	in := reader{o: o, node: n, kids: o.children(n)}
+	in := o.reader(n)
 	if in.next() == "ds:Transforms" {
 		list := in.one("ds:Transforms")
-		each := reader{o: o, node: list, kids: o.children(list)}
+		each := o.reader(list)
 		for each.next() == "ds:Transform" {
 			r.transforms = append(r.transforms, o.parseTransform(each.one("ds:Transform")))
 		}
@@ -166,8 +166,14 @@ var expressionOf = map[string]string{"ds:XPath": canon.XPathURI, "xf:XPath": can
 type reader struct {
 	o    *outline
 	node int
-	kids []int
+	kids []int // yet to come
+	all  int
 	err  *report.Error
+}
+
+func (o *outline) reader(n int) reader {
+	kids := o.children(n)
+	return reader{o: o, node: n, kids: kids, all: len(kids)}
 }
 
 // next is the name of the child that comes next; empty when there is none.
@@ -194,7 +200,7 @@ func (r *reader) one(sym string) int {
 // end says what was wrong: a mistake before, children left over, or children or text that nobody knows.
 func (r *reader) end() *report.Error {
 	n := &r.o.nodes[r.node]
-	if r.err == nil && (len(r.kids) > 0 || n.children != len(r.o.children(r.node)) || n.filled) {
+	if r.err == nil && (len(r.kids) > 0 || n.children != r.all || n.filled) {
 		r.err = r.o.fail(report.SignatureStructure, r.node, "%s holds something that does not belong there", n.qname)
 	}
 	return r.err

@@ -93,6 +93,17 @@ func (e *examiner) certificates(s *signature) ([]*gost.Certificate, *report.Erro
 	return out, nil
 }
 
+// smuggled refuses elements of messages in KeyInfo, which mostly nothing covers: a reader that goes by names alone would take
+// them for the signed ones.
+func (e *examiner) smuggled(s *signature, out *report.Signature) {
+	for n := s.keyInfo + 1; s.keyInfo >= 0 && n < len(e.nodes) && e.within(n, s.keyInfo); n++ {
+		if space := e.nodes[n].space; space != nsDS && space != nsWSSE && space != nsWSU && e.nodes[n].sym != "" {
+			out.Add(failed(e.fail(report.CoverageWrong, n, "KeyInfo holds %s, which belongs into no KeyInfo", e.nodes[n].local)))
+			return
+		}
+	}
+}
+
 // readCertificates reads base64 of a certificate, or of a PKIPath: SEQUENCE OF Certificate (X.509 token profile 1.1, section
 // 3.1), the signer's last.
 func (e *examiner) readCertificates(n int, path bool) ([]*gost.Certificate, *report.Error) {
@@ -100,7 +111,7 @@ func (e *examiner) readCertificates(n int, path bool) ([]*gost.Certificate, *rep
 		return nil, e.fail(report.CertSyntax, n, "the certificate cannot be read: "+format, args...)
 	}
 	der, err := decode(e.nodes[n].text)
-	if err != nil {
+	if err != nil || e.nodes[n].children > 0 {
 		return bad("the text is not base64")
 	}
 	if !path {

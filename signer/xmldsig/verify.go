@@ -230,6 +230,7 @@ func (e *examiner) judge(x *examination) {
 		}
 	}
 	e.objects(s, x.profile, x.found, out)
+	e.smuggled(s, out)
 	e.filtered(s, x.profile, x.found, out)
 	e.counter(x)
 	e.qualifying(x, leaf)

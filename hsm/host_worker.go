@@ -3,6 +3,7 @@ package hsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -35,6 +36,10 @@ func (s *workers) load(ctx context.Context, module string, o hostOptions) (host,
 	}
 	w, err := supply.Take(ctx)
 	if err != nil {
+		if _, ok := errors.AsType[p11.Error](err); ok && !o.Sandbox.Off {
+			// A module that is kept from a file or a socket of its own says nothing better than CKR_GENERAL_ERROR.
+			err = fmt.Errorf("%w (its process is confined: what else the module needs of the system has to be allowed under sandbox)", err)
+		}
 		return nil, err
 	}
 	log := o.Log

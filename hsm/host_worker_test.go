@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,23 @@ func TestWorkerHost(t *testing.T) {
 		if err := token.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A module that its sandbox keeps from its own configuration fails without a word; the error says where to look.
+func TestConfinedTooMuch(t *testing.T) {
+	soft := softhsm.New(t)
+	var made workers
+	defer made.close()
+	h, err := made.load(t.Context(), soft.Module, hostOptions{
+		Log: slog.New(slog.DiscardHandler), CallTime: time.Minute, Sandbox: Sandbox{Read: []string{filepath.Dir(soft.Module)}},
+	})
+	if err == nil {
+		_ = h.Close(t.Context())
+		t.Skip("Landlock is not to be had here")
+	}
+	if !strings.Contains(err.Error(), "under sandbox") {
+		t.Error(err)
 	}
 }
 

@@ -34,7 +34,8 @@ const hsmKey = "EXMP01/ov/1"
 func hsmGroup(peers string, rounds int) error {
 	tb := &oracle.Program{}
 	defer tb.End()
-	compareCrossing(tb, rounds)
+	compareCall(rounds)
+	compareOverhead(tb, rounds)
 	compareThroughput(tb, peers, rounds)
 	measureOverload(tb, peers, rounds)
 	measureRecoveries(tb)
@@ -86,9 +87,9 @@ func (p *plant) sign(ctx context.Context) ([]byte, error) {
 
 func (p *plant) close() { must(p.Scheduler.Close(context.Background())) }
 
-// compareCrossing sets what Submit costs over the module's own time beside the way into the module and back that others
-// take. The module is one that takes next to no time. The cost of verification is measured in turns and taken off.
-func compareCrossing(tb *oracle.Program, rounds int) {
+// compareOverhead tells what Submit costs besides the module's own time, beside nothing but the way into the module and back
+// that others take. The module is one that takes next to no time. The cost of verification is measured in turns and taken off.
+func compareOverhead(tb *oracle.Program, rounds int) {
 	soft := softhsm.NewNoop(tb)
 	inside := startPlant(tb, soft, softhsm.NoopKey, hsm.TokenConfig{Isolation: hsm.InProcess}, nil)
 	defer inside.close()
@@ -130,9 +131,9 @@ func compareCrossing(tb *oracle.Program, rounds int) {
 		separate = append(separate, (cost(many, sign(outside))-in)/1e3)
 	}
 	a, b := median(ours), median(theirs)
-	fmt.Printf("ratio hsm/crossing %.2f (ours %s, peer %s; a caller alone %s)\n", b/a, perOperation(a), perOperation(b),
-		perOperation(median(single)))
-	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, over that in process)\n", median(separate))
+	fmt.Printf("ratio hsm/submit-noop %.2f (ours %s, peer %s, which neither queues nor lets a caller go; a caller alone %s)\n",
+		b/a, perOperation(a), perOperation(b), perOperation(median(single)))
+	fmt.Printf("ratio hsm/submit-worker-us %.1f (processor time of both processes, over that in process)\n", median(separate))
 }
 
 // miekgLoop is C_SignInit and C_Sign through miekg/pkcs11.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -73,7 +74,7 @@ func anyModule(t *testing.T) string {
 	t.Helper()
 	module := softhsm.Module()
 	if module == "" {
-		t.Skip("needs any PKCS#11 library")
+		oracle.Missing(t, "a PKCS#11 library")
 	}
 	return module
 }

@@ -51,6 +51,9 @@ type KeyRef struct {
 type Flow struct {
 	Client string
 	Weight int // 1 to 4096, by the service's policy, never by the request's; less is 1
+
+	// Signing, unless it is nil, says where the time went. It is written before Submit returns and not afterwards.
+	Signing *Signing
 }
 
 // Scheduler keeps tokens at work: it signs with keys on them, opens sessions as they are needed, and puts right what can be

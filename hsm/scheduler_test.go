@@ -297,7 +297,7 @@ func TestFairness(t *testing.T) {
 		for _, c := range []struct {
 			Flow
 			callers int
-		}{{Flow{"flood", 1}, 200}, {Flow{"equal", 1}, 4}, {Flow{"high", 4}, 8}} {
+		}{{Flow{Client: "flood", Weight: 1}, 200}, {Flow{Client: "equal", Weight: 1}, 4}, {Flow{Client: "high", Weight: 4}, 8}} {
 			n := new(atomic.Int32)
 			signed[c.Client] = n
 			for range c.callers {

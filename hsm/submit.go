@@ -22,6 +22,9 @@ const maxAttempts = 2 * maxReplicas
 // modules that crash, to another token of the key if there is one, as long as ctx lasts. When ctx ends Submit returns, though a
 // call of the module may go on behind it.
 func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow) ([]byte, error) {
+	if flow.Signing != nil {
+		*flow.Signing = Signing{Key: k.name}
+	}
 	p := k.proof.Load()
 	if p == nil || k.removed.Load() {
 		return nil, k.Err()
@@ -34,21 +37,27 @@ func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow
 	}
 	r := s.requests.Get().(*request)
 	r.size, r.from = copy(r.digest[:], digest), flow
+	r.from.Signing = nil // the caller's, whom the request may outlive
 	r.taken, r.retried, r.sign, r.err = 0, false, 0, nil
 	begun := s.clock.now()
 	r.deadline = begun + s.cfg.MaxWait
 	if d, ok := ctx.Deadline(); ok {
 		r.deadline = d.Sub(s.clock.base)
 	}
-	c := carried{Signing: Signing{Key: k.name}, request: r, clock: s.clock, traced: s.cfg.Trace.Signed != nil}
+	c := carried{Signing: Signing{Key: k.name}, request: r, clock: s.clock, traced: s.cfg.Trace.Signed != nil || flow.Signing != nil}
 	signature, err := c.carry(ctx, k, begun)
 	if c.request != nil {
 		s.requests.Put(c.request)
 	}
-	if f := s.cfg.Trace.Signed; f != nil {
+	if c.traced {
 		c.Wait = max(s.clock.now()-begun-c.Sign-c.Verify, 0)
 		c.Err = err
-		f(c.Signing)
+		if flow.Signing != nil {
+			*flow.Signing = c.Signing
+		}
+		if f := s.cfg.Trace.Signed; f != nil {
+			f(c.Signing)
+		}
 	}
 	return signature, err
 }

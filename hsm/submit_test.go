@@ -39,6 +39,24 @@ func noop(tb testing.TB, i hsm.Isolation, sessions int) (*hsm.Scheduler, *hsm.Ke
 	return s, key
 }
 
+// Who asks learns where the time went, whether or not there is a signature.
+func TestSubmitTellsWhatItTook(t *testing.T) {
+	s, key := noop(t, hsm.InProcess, 1)
+	took := hsm.Signing{Token: "stale", Sign: time.Hour}
+	if _, err := s.Submit(t.Context(), key, make([]byte, 32), hsm.Flow{Signing: &took}); err != nil {
+		t.Fatal(err)
+	}
+	if took.Key != "k" || took.Token == "" || took.Token == "stale" || took.Sign <= 0 || took.Sign > time.Minute ||
+		took.Verify <= 0 || took.Wait < 0 || took.Retried || took.Err != nil {
+		t.Errorf("got %+v", took)
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Submit(over, key, make([]byte, 32), hsm.Flow{Signing: &took}); err == nil || took.Token != "" || took.Sign != 0 {
+		t.Errorf("got %v and %+v", err, took)
+	}
+}
+
 // A signature costs one allocation: its own octets.
 func TestSubmitAllocates(t *testing.T) {
 	for name, i := range isolations {
@@ -47,8 +65,9 @@ func TestSubmitAllocates(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			digest := make([]byte, 32)
+			var took hsm.Signing
 			n := testing.AllocsPerRun(1000, func() {
-				if _, err := s.Submit(ctx, key, digest, hsm.Flow{Client: "c", Weight: 1}); err != nil {
+				if _, err := s.Submit(ctx, key, digest, hsm.Flow{Client: "c", Weight: 1, Signing: &took}); err != nil {
 					t.Fatal(err)
 				}
 			})

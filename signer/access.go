@@ -99,7 +99,9 @@ type Caller struct {
 	weight int
 }
 
-func (c *Caller) flow() Flow { return Flow{Client: c.name, Weight: max(c.weight, 1)} }
+func (c *Caller) flow(took *Timings) Flow {
+	return Flow{Client: c.name, Weight: max(c.weight, 1), Took: took}
+}
 
 // Name is the client's name, empty for a nil Caller.
 func (c *Caller) Name() string {

@@ -92,6 +92,7 @@ type act struct {
 	begun   time.Time
 	digest  []byte
 	value   []byte
+	took    Timings
 }
 
 // record writes the one line that each signature and each refusal leaves.

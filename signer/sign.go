@@ -3,6 +3,7 @@ package signer
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
@@ -48,6 +49,7 @@ type Signed struct {
 	Key         string // exact version that signed
 	Fingerprint string // Streebog-256 of the certificate, hexadecimal; empty when the key has none
 	Algorithm   string // name of the gost.Algorithm
+	Timings     Timings
 }
 
 // prepared is a signature that awaits its value; xmldsig and cms both make them.
@@ -192,8 +194,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		return out, err
 	}
 	a.digest = p.Digest()
-	a.value, err = key.SignDigest(ctx, a.digest, a.caller.flow())
-	if err != nil {
+	if a.value, err = a.submit(ctx, key); err != nil {
 		return out, err
 	}
 	signed, err := p.Complete(a.value)
@@ -207,8 +208,22 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	}
 	return Signed{
 		Bytes: signed, Key: key.Name(), Fingerprint: fingerprint(key.Certificate()), Algorithm: key.Public().Algorithm.Name,
+		Timings: a.took,
 	}, nil
 }
+
+// submit has the key sign the digest, and keeps what that took.
+func (a *act) submit(ctx context.Context, key Key) ([]byte, error) {
+	took := timings.Get().(*Timings)
+	*took = Timings{}
+	value, err := key.SignDigest(ctx, a.digest, a.caller.flow(took))
+	a.took = *took
+	timings.Put(took)
+	return value, err
+}
+
+// timings saves an allocation per signature: what goes through an interface is on the heap.
+var timings = sync.Pool{New: func() any { return new(Timings) }}
 
 func (s *Service) timeOr(t time.Time) time.Time {
 	if t.IsZero() {

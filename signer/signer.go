@@ -7,6 +7,7 @@ package signer
 
 import (
 	"context"
+	"time"
 
 	"github.com/epov-signer/epov/gost"
 )
@@ -26,6 +27,19 @@ type Key interface {
 type Flow struct {
 	Client string
 	Weight int // share of a client among those that wait; see Client
+
+	// Took, unless it is nil, is where the key says what the signature took. It is written before SignDigest returns, also
+	// when that fails after a token was asked, and not afterwards.
+	Took *Timings
+}
+
+// Timings say what a signature took besides preparing and completing the message.
+type Timings struct {
+	Token   string        // that had the request last; empty when none had
+	Queue   time.Duration // waiting for a session, and for tokens that were put right
+	Sign    time.Duration // on tokens
+	Verify  time.Duration // checking the signature before it left
+	Retried bool          // more than one try was needed
 }
 
 // Availability is what a [Key] may also say: nil when it would sign now, as far as is known without asking its token, else a

@@ -25,7 +25,8 @@ type softKey struct {
 	fail  error // what the token says instead of signing
 	away  error // what is known of it
 	count int
-	flow  Flow // of the last signature
+	flow  Flow    // of the last signature
+	took  Timings // what it says that each took
 }
 
 func (k *softKey) Name() string                   { return k.name }
@@ -34,7 +35,11 @@ func (k *softKey) Certificate() *gost.Certificate { return k.cert }
 func (k *softKey) Chain() []*gost.Certificate     { return nil }
 func (k *softKey) Available() error               { return k.away }
 func (k *softKey) SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error) {
+	if flow.Took != nil {
+		*flow.Took = k.took
+	}
 	k.flow = flow
+	k.flow.Took = nil // the service's
 	k.count++
 	if k.fail != nil {
 		return nil, k.fail
@@ -201,7 +206,16 @@ func TestSignAndVerify(t *testing.T) {
 	if err != nil || out.Fingerprint != "" || out.Algorithm != "gost2012-256" {
 		t.Fatal(out, err)
 	}
+	if out.Timings != (Timings{}) {
+		t.Errorf("timings %+v of a key that says none", out.Timings)
+	}
 	key, _ := w.ring.Key(out.Key)
+	took := Timings{Token: "main", Queue: 1, Sign: 2, Verify: 3, Retried: true}
+	key.(*softKey).took = took
+	out, err = w.SignDigest(ctx, w.admin, SignDigestRequest{Key: "keys/EXMP01/bare", Digest: h.Sum(nil), DigestAlgorithm: "streebog256"})
+	if err != nil || out.Timings != took {
+		t.Errorf("timings %+v, error %v", out.Timings, err)
+	}
 	if err := key.Public().Verify(h.Sum(nil), out.Bytes); err != nil {
 		t.Error(err)
 	}

@@ -94,12 +94,21 @@ func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) (
 	if err := k.fits(); err != nil {
 		return nil, err
 	}
-	signature, err := k.tokens.Submit(ctx, k.hsm, digest, hsm.Flow{Client: flow.Client, Weight: flow.Weight})
+	took := signings.Get().(*hsm.Signing)
+	signature, err := k.tokens.Submit(ctx, k.hsm, digest, hsm.Flow{Client: flow.Client, Weight: flow.Weight, Signing: took})
+	if flow.Took != nil {
+		*flow.Took = signer.Timings{Token: took.Token, Queue: took.Wait, Sign: took.Sign, Verify: took.Verify, Retried: took.Retried}
+	}
+	took.Err = nil // holds on to nothing
+	signings.Put(took)
 	if err != nil {
 		return nil, translate(err)
 	}
 	return signature, nil
 }
+
+// signings saves an allocation per signature.
+var signings = sync.Pool{New: func() any { return new(hsm.Signing) }}
 
 // Available implements signer.Availability.
 func (k *key) Available() error {

@@ -38,6 +38,7 @@ type Config struct {
 	Limits Limits
 	// TimeStamps gives the time-stamps of profiles that have one; nil: these profiles are refused.
 	TimeStamps TimeStamper
+	Trace      *Trace           // may be nil
 	Logger     *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
 	Now        func() time.Time // nil: time.Now
 }
@@ -50,6 +51,7 @@ type Service struct {
 	smev    *trust.Store
 	signers *gost.KeyCache
 	stamps  TimeStamper
+	trace   Trace
 	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
@@ -67,6 +69,9 @@ func New(c Config) (*Service, error) {
 	}
 	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
 		stamps: c.TimeStamps, limits: c.Limits, log: c.Logger, now: c.Now}
+	if c.Trace != nil {
+		s.trace = *c.Trace
+	}
 	s.explaining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
@@ -93,6 +98,7 @@ type act struct {
 	digest  []byte
 	value   []byte
 	took    Timings
+	passed  Signing // moments of it
 }
 
 // record writes the one line that each signature and each refusal leaves.

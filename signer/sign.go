@@ -174,6 +174,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	a.begun = s.now()
 	defer func() {
 		s.record(ctx, a, err)
+		s.tellTrace(ctx, a, err)
 		if err != nil {
 			out, err = Signed{}, asError(err)
 		}
@@ -194,7 +195,10 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		return out, err
 	}
 	a.digest = p.Digest()
-	if a.value, err = a.submit(ctx, key); err != nil {
+	s.mark(&a.passed.Prepared)
+	a.value, err = a.submit(ctx, key)
+	s.mark(&a.passed.Signed)
+	if err != nil {
 		return out, err
 	}
 	signed, err := p.Complete(a.value)
@@ -206,6 +210,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 			return out, err
 		}
 	}
+	s.mark(&a.passed.Completed)
 	return Signed{
 		Bytes: signed, Key: key.Name(), Fingerprint: fingerprint(key.Certificate()), Algorithm: key.Public().Algorithm.Name,
 		Timings: a.took,

@@ -78,7 +78,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
-	d.listener, err = net.Listen("tcp", c.listen)
+	d.listener, err = open(ctx, apiListener, c.listen)
 	if err != nil {
 		return nil, err
 	}

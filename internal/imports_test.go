@@ -38,7 +38,8 @@ signer                 : canon/xmltext gost signer/explain signer/report signer/
 hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
-hsm/internal/worker    : hsm/internal/p11 hsm/internal/pin
+internal/sandbox       :
+hsm/internal/worker    : hsm/internal/p11 hsm/internal/pin internal/sandbox
 hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm hsm/internal/worker
 softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm

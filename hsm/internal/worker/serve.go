@@ -16,6 +16,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/internal/sandbox"
 )
 
 // ready says that this program's children can be workers.
@@ -55,7 +56,7 @@ func serve(pins string) int {
 	if err != nil {
 		return exitConfused
 	}
-	closeFrom(firstPIN + n)
+	sandbox.CloseFrom(firstPIN + n)
 	// A service manager that stops all processes of the service at once shall not take the module from under calls at work.
 	signal.Ignore(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
 	_ = unix.SetNonblock(controlDescriptor, true)
@@ -100,31 +101,13 @@ func (c *child) obey(m message, hidden bool) (code int, over bool) {
 	return exitConfused, !ok
 }
 
-// hide keeps the process from dumping core and from being traced, for a start.
+// hide gives the process its name, and keeps it from dumping core and from being traced, for a start.
 func hide() bool {
 	if name := []byte("epov-module\x00"); unix.Gettid() == unix.Getpid() { // else it is called exe
 		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
 	}
-	_ = unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
-	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.Umask(0o077)
-	core := unix.Rlimit{Cur: 1}
-	err := unix.Getrlimit(unix.RLIMIT_CORE, &core)
-	dumpable, wrong := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	return err == nil && core.Cur == 0 && wrong == nil && dumpable == 0
-}
-
-// closeFrom closes what the parent, or its own parent, left open by mistake. The Go runtime has its own descriptors by now,
-// of no type of file.
-func closeFrom(first int) {
-	const most = 4096
-	for fd := first; fd < most; fd++ {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT != 0 {
-			_ = unix.Close(fd)
-		}
-	}
-	_ = unix.CloseRange(most, 1<<31-1, 0)
+	return sandbox.Hide()
 }
 
 func (c *child) answer(kind byte, err error, body any) bool {
@@ -155,13 +138,13 @@ func (c *child) hello(m message, hidden bool) bool {
 	// Threads that come back from the kernel shall find a processor of the Go scheduler free; they hold none in the module.
 	runtime.GOMAXPROCS(min(max(h.Places, 2), 16))
 	c.area, c.path, c.options = a, h.Module, p11.Options{Serial: h.Serial}
-	report := Report{Hidden: hidden, NoPrivileges: unprivileged()}
+	report := Report{Hidden: hidden, NoPrivileges: sandbox.NoCapabilities() && sandbox.NoNewPrivileges()}
 	if err := pin.CheckMemory(); err != nil {
 		report.Memory = err.Error()
 	}
 	report.Filter = "not wanted"
 	if !h.Sandbox.Off {
-		if err := filterCalls(h.Sandbox); err != nil {
+		if err := sandbox.Denying(h.Sandbox.Families).Install(); err != nil {
 			report.Filter = err.Error()
 		} else {
 			report.Filter, report.Seccomp = "", true
@@ -171,17 +154,6 @@ func (c *child) hello(m message, hidden bool) bool {
 		return c.answer(m.kind, err, nil)
 	}
 	return c.answer(m.kind, nil, welcome{version, report})
-}
-
-// unprivileged reports whether the process has no capabilities and can gain none.
-func unprivileged() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	if unix.Capget(&header, &sets[0]) != nil || sets != [2]unix.CapUserData{} {
-		return false
-	}
-	set, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	return err == nil && set == 1
 }
 
 func (c *child) initialise() (err error) {

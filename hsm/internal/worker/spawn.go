@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/epov-signer/epov/internal/sandbox"
 )
 
 // marker is the name by which a process knows that it is a worker; no shell calls a program so by accident.
@@ -123,30 +125,18 @@ func environment() []string {
 	return kept
 }
 
-// confineThread takes from the calling thread, and from its later children, what a worker does not need.
+// confineThread takes from the calling thread, and from its later children, what a worker does not need. It gives the ABI of
+// Landlock that does so, 0: none.
 func confineThread(o Options) (landlock int, err error) {
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return 0, fmt.Errorf("no new privileges: %w", err)
-	}
-	if err := dropCapabilities(); err != nil {
-		return 0, fmt.Errorf("capabilities: %w", err)
+	if err := sandbox.GiveUpPrivileges(); err != nil {
+		return 0, err
 	}
 	if o.Sandbox.Off {
 		return 0, nil
 	}
-	return restrictFiles(o)
-}
-
-// dropCapabilities empties all sets. With no new privileges an exec by root does not bring them back.
-func dropCapabilities() error {
-	if unprivileged() { // a service manager's filter of system calls may forbid what follows
-		return nil
+	domain, err := o.domain()
+	if err != nil {
+		return 0, err
 	}
-	_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) // kernels before 4.3 know none
-	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
-		_ = unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0) // takes a capability; the sets below are what counts
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var none [2]unix.CapUserData
-	return unix.Capset(&header, &none[0])
+	return domain.Enter()
 }

@@ -1,4 +1,4 @@
-package worker
+package sandbox
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 
 // run is the kernel's machine, as far as the filter uses it: seccomp_data is number, architecture, two words of the
 // instruction pointer, and the arguments in halves.
-func run(t *testing.T, program []unix.SockFilter, arch, number uint32, arguments ...uint64) uint32 {
+func run(t *testing.T, program Filter, arch, number uint32, arguments ...uint64) uint32 {
 	t.Helper()
 	data := make([]uint32, 16)
 	data[0], data[1] = number, arch
@@ -44,8 +44,8 @@ func run(t *testing.T, program []unix.SockFilter, arch, number uint32, arguments
 	return 0
 }
 
-func TestFilter(t *testing.T) {
-	none, all := filter(Sandbox{}), filter(Sandbox{Families: []string{"unix", "inet", "inet6", "netlink"}})
+func TestDenying(t *testing.T) {
+	none, all := Denying(nil), Denying([]string{"unix", "inet", "inet6", "netlink"})
 	if len(all) > unix.BPF_MAXINSNS {
 		t.Error("the program is too long:", len(all))
 	}
@@ -56,7 +56,7 @@ func TestFilter(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		what      string
-		program   []unix.SockFilter
+		program   Filter
 		arch      uint32
 		number    uint32
 		arguments []uint64

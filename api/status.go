@@ -32,6 +32,10 @@ var table = map[report.Code]kind{
 	report.CertSyntax: {code: codes.InvalidArgument}, // of a certificate in the request
 
 	report.RequestInvalid:       {code: codes.InvalidArgument},
+	report.RequestIDReused:      {code: codes.AlreadyExists},
+	report.RequestChecksum:      {code: codes.InvalidArgument},
+	report.RequestLimit:         {code: codes.InvalidArgument},
+	report.MethodUnknown:        {code: codes.Unimplemented},
 	report.TargetMissing:        {code: codes.InvalidArgument},
 	report.TargetAmbiguous:      {code: codes.InvalidArgument},
 	report.AlreadySigned:        {code: codes.InvalidArgument},
@@ -45,6 +49,9 @@ var table = map[report.Code]kind{
 	report.TokenPIN:             {code: codes.FailedPrecondition},
 	report.TokenFault:           {code: codes.Internal},
 	report.Overload:             {code: codes.ResourceExhausted, retry: 200 * time.Millisecond},
+	report.QuotaExceeded:        {code: codes.ResourceExhausted, retry: time.Second},
+	report.AuditUnavailable:     {code: codes.Unavailable, retry: time.Second},
+	report.Draining:             {code: codes.Unavailable, retry: 200 * time.Millisecond},
 	report.Deadline:             {code: codes.DeadlineExceeded},
 	report.Internal:             {code: codes.Internal},
 }

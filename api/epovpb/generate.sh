@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Generates the Go code of epov.proto. With --check it changes nothing and fails when the committed code is not current.
+# Generates the Go code of the .proto files beside it. With --check it changes nothing and fails when the committed code is not current.
 set -euo pipefail
 
 protoc_gen_go=v1.36.12
@@ -40,19 +40,28 @@ work=$(mktemp -d "$build/proto.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 (cd "$root" && go run "$here/descriptors.go") >"$work/wellknown.pb"
+files=()
+for f in "$here"/*.proto; do files+=("epov/v1/${f##*/}"); done
 protoc --descriptor_set_in="$work/wellknown.pb" --proto_path=epov/v1="$here" \
 	--plugin="$bin/protoc-gen-go" --go_out="$work" --go_opt=paths=source_relative \
 	--plugin="$bin/protoc-gen-go-grpc" --go-grpc_out="$work" --go-grpc_opt=paths=source_relative \
-	epov/v1/epov.proto
+	"${files[@]}"
 
 # The header names the compiler's version, which differs between systems that generate the same code.
 sed -i '/^\/\/ 	*protoc  *v/d; /^\/\/ - protoc  *v/d' "$work"/epov/v1/*.pb.go
 
-for name in epov.pb.go epov_grpc.pb.go; do
-	if [[ -z $check ]]; then
-		install -m 0644 "$work/epov/v1/$name" "$here/$name"
-	elif ! diff -u "$here/$name" "$work/epov/v1/$name"; then
-		echo "${0##*/}: $name is not current: run make proto and commit the result" >&2
-		exit 1
-	fi
-done
+fail() {
+	echo "${0##*/}: $1 is not current: run make proto and commit the result" >&2
+	exit 1
+}
+if [[ -n $check ]]; then
+	for f in "$work"/epov/v1/*.pb.go; do
+		diff -u "$here/${f##*/}" "$f" || fail "${f##*/}"
+	done
+	for f in "$here"/*.pb.go; do
+		[[ -e $work/epov/v1/${f##*/} ]] || fail "${f##*/}"
+	done
+else
+	rm -f "$here"/*.pb.go
+	install -m 0644 "$work"/epov/v1/*.pb.go "$here/"
+fi

@@ -85,21 +85,28 @@ const (
 
 // Asking for a signature.
 const (
-	RequestInvalid  Code = "request.invalid"  // a field is missing, malformed or contradicts another
-	TargetMissing   Code = "target.missing"   // the element to sign is not there
-	TargetAmbiguous Code = "target.ambiguous" // more than one element could be meant
-	AlreadySigned   Code = "target.signed"    // the place for the signature is taken
-	AccessDenied    Code = "access.denied"    // this caller may not do this with this key
-	KeyUnknown      Code = "key.unknown"      // no such key
-	KeyUnusable     Code = "key.unusable"     // the key exists but must not sign: no certificate, out of service, wrong algorithm
-	KeyStaged       Code = "key.staged"       // the version signs once it is activated
-	KeyRetired      Code = "key.retired"      // the version signs no more
-	TokenAway       Code = "token.away"       // the token cannot be reached now; a retry may help
-	TokenPIN        Code = "token.pin"        // the token waits for an operator because of its PIN
-	TokenFault      Code = "token.fault"      // the token answered with a wrong signature or an error
-	Overload        Code = "overload"         // more work than sessions; a retry may help
-	Deadline        Code = "deadline"         // the caller's time ran out
-	Internal        Code = "internal"         // a fault of the service itself
+	RequestInvalid   Code = "request.invalid"   // a field is missing, malformed or contradicts another
+	RequestIDReused  Code = "request.id-reused" // the request_id belongs to another request
+	RequestChecksum  Code = "request.checksum"  // the payload is not what its checksum says
+	RequestLimit     Code = "request.limit"     // larger than the service takes
+	MethodUnknown    Code = "method.unknown"    // no such method
+	TargetMissing    Code = "target.missing"    // the element to sign is not there
+	TargetAmbiguous  Code = "target.ambiguous"  // more than one element could be meant
+	AlreadySigned    Code = "target.signed"     // the place for the signature is taken
+	AccessDenied     Code = "access.denied"     // this caller may not do this with this key
+	KeyUnknown       Code = "key.unknown"       // no such key
+	KeyUnusable      Code = "key.unusable"      // the key exists but must not sign: no certificate, out of service, wrong algorithm
+	KeyStaged        Code = "key.staged"        // the version signs once it is activated
+	KeyRetired       Code = "key.retired"       // the version signs no more
+	TokenAway        Code = "token.away"        // the token cannot be reached now; a retry may help
+	TokenPIN         Code = "token.pin"         // the token waits for an operator because of its PIN
+	TokenFault       Code = "token.fault"       // the token answered with a wrong signature or an error
+	Overload         Code = "overload"          // more work than sessions; a retry may help
+	QuotaExceeded    Code = "quota.exceeded"    // a limit of the caller is reached, which Place.Path names; a retry may help
+	AuditUnavailable Code = "audit.unavailable" // the audit log takes no records, so nothing is signed; a retry may help
+	Draining         Code = "service.draining"  // the service is stopping; a retry elsewhere helps
+	Deadline         Code = "deadline"          // the caller's time ran out
+	Internal         Code = "internal"          // a fault of the service itself
 )
 
 // Info says what a code means, for people and for SMEV.

@@ -219,6 +219,7 @@ type Error struct {
 	Place   Place
 	Message string // one English sentence without a final period; never payload, never a secret
 	Err     error  // cause, may be nil
+	Key     string // key or key version that it is about, by its name; empty: none in particular
 
 	// RetryAfter is when asking again has some hope, where that is known; else 0.
 	RetryAfter time.Duration

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
@@ -78,8 +78,8 @@ func (c *checkCmd) ask(ctx context.Context, data []byte, r *readiness) error {
 	if !c.Time.IsZero() {
 		req.SigningTime = timestamppb.New(c.Time)
 	}
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
-		answer, err := pb.NewSignServiceClient(conn).CheckSign(ctx, req)
+	return c.call(ctx, func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+		answer, err := service.Sign.CheckSign(ctx, req)
 		if err != nil {
 			return err
 		}

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +11,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
+
+	"github.com/epov-signer/epov/api/client"
 )
 
 // connection says how to reach a daemon. Flags win over the client configuration file.
@@ -90,41 +88,33 @@ func override(target *string, value string) {
 	}
 }
 
-// dial prepares a connection with mutual TLS; the first call makes it.
-func (cfg *clientConfig) dial() (*grpc.ClientConn, error) {
-	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-	if err != nil {
-		return nil, usagef("the client certificate: %w", err)
-	}
-	ca, err := os.ReadFile(cfg.TLS.CA)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(ca) {
-		return nil, usagef("%s holds no PEM certificate", cfg.TLS.CA)
-	}
-	creds := credentials.NewTLS(&tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: cfg.TLS.ServerName,
+// dial prepares a connection with mutual TLS; the first call makes it. Nothing is tried twice: the exit code says when trying
+// again may help.
+func (cfg *clientConfig) dial() (*client.Client, error) {
+	service, err := client.Dial(client.Config{
+		Addresses: []string{cfg.Address}, TLS: client.Files(cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.CA).WithServerName(cfg.TLS.ServerName),
+		Health: client.NoHealth, Attempts: 1, MessageBytes: maxInput,
 	})
-	return grpc.NewClient(cfg.Address, grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxInput), grpc.MaxCallSendMsgSize(maxInput)))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return service, nil
 }
 
 // call connects, lets f make its calls within the timeout, and disconnects.
-func (c *connection) call(ctx context.Context, f func(context.Context, *grpc.ClientConn, *clientConfig) error) error {
+func (c *connection) call(ctx context.Context, f func(context.Context, *client.Client, *clientConfig) error) error {
 	cfg, err := c.settle()
 	if err != nil {
 		return err
 	}
-	conn, err := cfg.dial()
+	service, err := cfg.dial()
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer service.Close()
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	return f(ctx, conn, cfg)
+	return f(ctx, service, cfg)
 }
 
 // signingKey picks the key to sign with.

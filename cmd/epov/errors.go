@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
+	"github.com/epov-signer/epov/api/client"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -35,8 +34,8 @@ func exitCode(err error) int {
 	if errors.As(err, &coded) {
 		return codeExit(coded.Code)
 	}
-	if s := statusOf(err); s != nil {
-		return statusExit(s)
+	if call := client.AsError(err); call != nil {
+		return callExit(call)
 	}
 	switch hsm.KindOf(err) {
 	case hsm.Away, hsm.Busy, hsm.Expired:
@@ -45,23 +44,12 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// statusOf finds the status that a call ended with; nil when err comes from elsewhere.
-func statusOf(err error) *status.Status {
-	var remote interface{ GRPCStatus() *status.Status }
-	if errors.As(err, &remote) {
-		return remote.GRPCStatus()
+// callExit goes by the reason that the daemon gave; without one the call did not get as far as the daemon, or too far for it.
+func callExit(e *client.Error) int {
+	if e.ReasonName != "" {
+		return codeExit(codeOfReason(e.ReasonName))
 	}
-	return nil
-}
-
-// statusExit goes by the reason that the daemon gave; without one the call did not get as far as the daemon, or too far for it.
-func statusExit(s *status.Status) int {
-	for _, d := range s.Details() {
-		if info, ok := d.(*errdetails.ErrorInfo); ok {
-			return codeExit(codeOfReason(info.GetReason()))
-		}
-	}
-	if s.Code() == codes.Unavailable || s.Code() == codes.DeadlineExceeded {
+	if e.Code == codes.Unavailable || e.Code == codes.DeadlineExceeded {
 		return exitUnavailable
 	}
 	return exitFailed
@@ -87,65 +75,58 @@ func describe(err error) string {
 	if errors.As(err, &coded) {
 		return printable(err.Error() + asides(faultAside(coded.Code), hint(coded.Code)))
 	}
-	if s := statusOf(err); s != nil {
-		return printable(describeStatus(s))
+	if call := client.AsError(err); call != nil {
+		return printable(describeCall(call))
 	}
 	return printable(err.Error() + asides(tokenHint(err)))
 }
 
-// describeStatus reads the details that the daemon attaches to its errors; see "Errors" in epov.proto.
-func describeStatus(s *status.Status) string {
-	var info *errdetails.ErrorInfo
+// describeCall tells what the daemon says of an error; see "Errors" in epov.proto.
+func describeCall(e *client.Error) string {
+	if e.ReasonName == "" {
+		return describeTransport(e)
+	}
 	var more []string
-	for _, d := range s.Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			info = d
-		case *errdetails.BadRequest:
-			for _, v := range d.GetFieldViolations() {
-				more = append(more, "field "+v.GetField())
-			}
-		case *errdetails.RetryInfo:
-			more = append(more, "try again after "+d.GetRetryDelay().AsDuration().String())
-		}
+	if e.Field != "" {
+		more = append(more, "field "+e.Field)
 	}
-	if info == nil {
-		return describeTransport(s)
+	if e.RetryAfter > 0 {
+		more = append(more, "try again after "+e.RetryAfter.String())
 	}
-	code := codeOfReason(info.GetReason())
-	line := s.Message()
+	code := codeOfReason(e.ReasonName)
+	line := e.Message
 	if !strings.Contains(line, string(code)) {
 		line = string(code) + ": " + line
 	}
-	if p := placeOf(info.GetMetadata()); p != "" && !strings.Contains(line, p) {
+	if p := placeOf(e.Place); p != "" && !strings.Contains(line, p) {
 		line += " (" + p + ")"
 	}
-	if f := info.GetMetadata()["smev_fault"]; f != "" {
-		more = append(more, "SMEV answers "+f)
+	if e.SMEVFault != "" {
+		more = append(more, "SMEV answers "+e.SMEVFault)
 	}
 	return line + asides(append(more, hint(code))...)
 }
 
 // describeTransport speaks of calls that gRPC itself ended.
-func describeTransport(s *status.Status) string {
-	switch s.Code() {
+func describeTransport(e *client.Error) string {
+	switch e.Code {
 	case codes.Unavailable:
 		help := "is epovd running, and is --address right?"
-		switch m := s.Message(); {
+		switch m := e.Message; {
 		case strings.Contains(m, "tls: "):
 			help = "is --tls-ca the authority of the daemon's certificate, and --tls-cert of an authority that the daemon knows?"
 		case strings.Contains(m, "broken pipe"), strings.Contains(m, "connection reset"), strings.Contains(m, "EOF"):
 			// The refusal of a client certificate follows the handshake (TLS 1.3), and may be overtaken by the end.
 			help = "the daemon ended the connection: is --tls-cert of an authority that it knows? Its log may say more"
 		}
-		why := strings.TrimSuffix(strings.TrimPrefix(s.Message(), `connection error: desc = "transport: `), `"`)
+		why := strings.TrimSuffix(strings.TrimPrefix(e.Message, `connection error: desc = "transport: `), `"`)
 		return "the daemon cannot be reached: " + why + asides(help)
 	case codes.DeadlineExceeded:
 		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
 	case codes.ResourceExhausted:
-		return "the message is too large: " + s.Message() + asides("epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content")
+		return "the message is too large: " + e.Message + asides("epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content")
 	}
-	return s.Code().String() + ": " + s.Message()
+	return e.Code.String() + ": " + e.Message
 }
 
 // codeOfReason undoes the spelling of ErrorReason: upper case, with underscores.
@@ -158,18 +139,15 @@ func codeOfReason(reason string) report.Code {
 	return report.Code(strings.ToLower(reason))
 }
 
-func placeOf(metadata map[string]string) string {
+func placeOf(p client.Place) string {
 	var parts []string
-	for _, name := range []string{"line", "column"} {
-		if v := metadata[name]; v != "" {
-			parts = append(parts, name+" "+v)
-		}
+	if p.Line > 0 {
+		parts = append(parts, fmt.Sprintf("line %d, column %d", p.Line, p.Column))
+	} else if p.Offset > 0 {
+		parts = append(parts, fmt.Sprintf("offset %d", p.Offset))
 	}
-	if len(parts) == 0 && metadata["offset"] != "" {
-		parts = append(parts, "offset "+metadata["offset"])
-	}
-	if v := metadata["path"]; v != "" {
-		parts = append(parts, v)
+	if p.Path != "" {
+		parts = append(parts, p.Path)
 	}
 	return strings.Join(parts, ", ")
 }

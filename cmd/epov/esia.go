@@ -6,8 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
@@ -56,16 +55,16 @@ func (c *esiaSecretCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		key, err := cfg.signingKey(c.Key)
 		if err != nil {
 			return err
 		}
 		var p esia.Parameters
 		if c.V1 {
-			p, err = c.v1(ctx, con, conn, key, r)
+			p, err = c.v1(ctx, con, service, key, r)
 		} else {
-			p, err = c.v2(ctx, con, conn, key, r)
+			p, err = c.v2(ctx, con, service, key, r)
 		}
 		if err != nil {
 			return err
@@ -78,8 +77,8 @@ func (c *esiaSecretCmd) Run(ctx context.Context, con *console) error {
 	})
 }
 
-func (c *esiaSecretCmd) v1(ctx context.Context, con *console, conn *grpc.ClientConn, key string, r *esia.Request) (esia.Parameters, error) {
-	answer, err := pb.NewSignServiceClient(conn).SignCms(ctx, &pb.SignCmsRequest{
+func (c *esiaSecretCmd) v1(ctx context.Context, con *console, service *client.Client, key string, r *esia.Request) (esia.Parameters, error) {
+	answer, err := service.SignCMS(ctx, &pb.SignCmsRequest{
 		Key: key, Profile: "pkcs7-detached", Source: &pb.SignCmsRequest_Content{Content: r.Text()},
 	})
 	if err != nil {
@@ -90,8 +89,8 @@ func (c *esiaSecretCmd) v1(ctx context.Context, con *console, conn *grpc.ClientC
 }
 
 // v2 signs with the key version whose certificate it puts beside the signature.
-func (c *esiaSecretCmd) v2(ctx context.Context, con *console, conn *grpc.ClientConn, key string, r *esia.Request) (esia.Parameters, error) {
-	info, err := pb.NewKeyServiceClient(conn).GetKey(ctx, &pb.GetKeyRequest{Key: key})
+func (c *esiaSecretCmd) v2(ctx context.Context, con *console, service *client.Client, key string, r *esia.Request) (esia.Parameters, error) {
+	info, err := service.Keys.GetKey(ctx, &pb.GetKeyRequest{Key: key})
 	if err != nil {
 		return esia.Parameters{}, err
 	}
@@ -103,7 +102,7 @@ func (c *esiaSecretCmd) v2(ctx context.Context, con *console, conn *grpc.ClientC
 	if algorithm == nil {
 		return esia.Parameters{}, errors.New("the key has an algorithm that this program does not know: " + info.GetKey().GetAlgorithm())
 	}
-	answer, err := pb.NewSignServiceClient(conn).SignDigest(ctx, &pb.SignDigestRequest{
+	answer, err := service.SignDigest(ctx, &pb.SignDigestRequest{
 		Key: info.GetKey().GetName(), Digest: r.Digest(algorithm), DigestAlgorithm: algorithm.Digest.Name,
 	})
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
@@ -133,8 +132,8 @@ func (c *explainCmd) ask(ctx context.Context, isXML bool, data, content, pristin
 	for _, cert := range certificates {
 		req.Certificates = append(req.Certificates, cert.Raw)
 	}
-	err = c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
-		answer, err := pb.NewVerifyServiceClient(conn).Explain(ctx, req)
+	err = c.call(ctx, func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+		answer, err := service.Verify.Explain(ctx, req)
 		if err != nil {
 			return err
 		}

@@ -7,8 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"google.golang.org/grpc"
-
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 )
@@ -18,8 +17,8 @@ type keysCmd struct {
 }
 
 func (c *keysCmd) Run(ctx context.Context, con *console) error {
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
-		answer, err := pb.NewKeyServiceClient(conn).ListKeys(ctx, &pb.ListKeysRequest{})
+	return c.call(ctx, func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+		answer, err := service.Keys.ListKeys(ctx, &pb.ListKeysRequest{})
 		if err != nil {
 			return err
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 )
@@ -78,12 +78,12 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 	if err != nil {
 		return err
 	}
-	return s.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+	return s.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		key, err := cfg.signingKey(s.Key)
 		if err != nil {
 			return err
 		}
-		answer, err := pb.NewSignServiceClient(conn).SignXml(ctx, &pb.SignXmlRequest{
+		answer, err := service.SignXML(ctx, &pb.SignXmlRequest{
 			Key: key, Profile: profile, Document: doc, Target: target, SigningTime: s.time(),
 		})
 		if err != nil {

@@ -9,8 +9,7 @@ import (
 	"io"
 	"os"
 
-	"google.golang.org/grpc"
-
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/signer/cms"
 )
@@ -46,8 +45,8 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 	if c.Digest && c.Attached && (c.File == "-" || c.PEM || c.AddTo != "") {
 		return usagef("--digest with --attached needs a file, which is read twice, and goes neither with --pem nor with --add-to")
 	}
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
-		answer, err := c.sign(ctx, con, conn, cfg)
+	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+		answer, err := c.sign(ctx, con, service, cfg)
 		if err != nil {
 			return err
 		}
@@ -59,21 +58,21 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 	})
 }
 
-func (c *signCMSCmd) sign(ctx context.Context, con *console, conn *grpc.ClientConn, cfg *clientConfig) (*pb.SignCmsResponse, error) {
+func (c *signCMSCmd) sign(ctx context.Context, con *console, service *client.Client, cfg *clientConfig) (*pb.SignCmsResponse, error) {
 	key, err := cfg.signingKey(c.Key)
 	if err != nil {
 		return nil, err
 	}
 	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time()}
 	if c.Digest {
-		err = c.digest(ctx, con, conn, req)
+		err = c.digest(ctx, con, service, req)
 	} else {
 		err = c.content(con, req)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return pb.NewSignServiceClient(conn).SignCms(ctx, req)
+	return service.SignCMS(ctx, req)
 }
 
 // save writes the message, with others' signatures or the content where that is asked for.
@@ -128,8 +127,8 @@ func (s *signing) content(con *console, req *pb.SignCmsRequest) error {
 }
 
 // digest hashes the file with the hash of the key's algorithm and pins the request to the key version it asked about.
-func (s *signing) digest(ctx context.Context, con *console, conn *grpc.ClientConn, req *pb.SignCmsRequest) error {
-	answer, err := pb.NewKeyServiceClient(conn).GetKey(ctx, &pb.GetKeyRequest{Key: req.Key})
+func (s *signing) digest(ctx context.Context, con *console, service *client.Client, req *pb.SignCmsRequest) error {
+	answer, err := service.Keys.GetKey(ctx, &pb.GetKeyRequest{Key: req.Key})
 	if err != nil {
 		return err
 	}
@@ -166,12 +165,12 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 	if data, err = unwrapCMS(data); err != nil {
 		return err
 	}
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
+	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		key, err := cfg.signingKey(c.Key)
 		if err != nil {
 			return err
 		}
-		answer, err := pb.NewSignServiceClient(conn).SignCms(ctx, &pb.SignCmsRequest{
+		answer, err := service.SignCMS(ctx, &pb.SignCmsRequest{
 			Key: key, Profile: cms.Countersignature.Name, SigningTime: c.time(), Source: &pb.SignCmsRequest_Content{Content: data},
 			Countersigned: c.Signature,
 		})
@@ -194,8 +193,8 @@ type signAttachmentCmd struct {
 
 func (c *signAttachmentCmd) Run(ctx context.Context, con *console) error {
 	sign := signCMSCmd{signing: c.signing, Digest: c.Digest}
-	return c.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, cfg *clientConfig) error {
-		answer, err := sign.sign(ctx, con, conn, cfg)
+	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+		answer, err := sign.sign(ctx, con, service, cfg)
 		if err != nil {
 			return err
 		}

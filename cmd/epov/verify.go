@@ -6,9 +6,9 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/xmldsig"
@@ -117,8 +117,8 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 			Target: v.Target, Time: v.Time, Content: content, Require: v.Require, Attachment: opener(files),
 		}, v.Profile)
 	} else {
-		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
-			answer, err := pb.NewVerifyServiceClient(conn).VerifyXml(ctx, &pb.VerifyXmlRequest{
+		err = v.call(ctx, func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+			answer, err := service.Verify.VerifyXml(ctx, &pb.VerifyXmlRequest{
 				Document: doc, Profile: v.Profile, Target: v.Target, Content: content, ValidationTime: v.time(),
 				Require: v.Require, Attachments: files,
 			})
@@ -181,8 +181,8 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	if v.Local {
 		r, err = v.local.cms(message, content, v.Profile, v.Time)
 	} else {
-		err = v.call(ctx, func(ctx context.Context, conn *grpc.ClientConn, _ *clientConfig) error {
-			answer, err := pb.NewVerifyServiceClient(conn).VerifyCms(ctx, &pb.VerifyCmsRequest{
+		err = v.call(ctx, func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+			answer, err := service.Verify.VerifyCms(ctx, &pb.VerifyCmsRequest{
 				Message: message, Content: content, ValidationTime: v.time(), Profile: v.Profile,
 			})
 			if err == nil {

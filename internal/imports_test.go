@@ -34,7 +34,8 @@ signer/xmldsig         : canon canon/xmltext gost signer/cms signer/report signe
 signer/esia            : gost signer/cms signer/report
 signer/tsp             : gost signer/cms signer/report signer/trust
 signer/explain         : canon canon/xmltext gost signer/cms signer/report signer/xmldsig
-signer                 : canon/xmltext gost signer/explain signer/report signer/trust signer/trust/lint signer/xmldsig signer/cms
+signer/audit           :
+signer                 : canon/xmltext gost signer/audit signer/explain signer/report signer/trust signer/trust/lint signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm

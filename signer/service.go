@@ -11,6 +11,7 @@ import (
 
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/trust"
@@ -38,9 +39,11 @@ type Config struct {
 	Limits Limits
 	// TimeStamps gives the time-stamps of profiles that have one; nil: these profiles are refused.
 	TimeStamps TimeStamper
-	Trace      *Trace           // may be nil
-	Logger     *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
-	Now        func() time.Time // nil: time.Now
+	Trace      *Trace // may be nil
+	// Audit takes a record of each signature before it is released, and of each refusal of a recognised caller; nil: no log.
+	Audit  Auditor
+	Logger *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
+	Now    func() time.Time // nil: time.Now
 }
 
 // Service signs and verifies. Safe for concurrent use.
@@ -52,6 +55,7 @@ type Service struct {
 	signers *gost.KeyCache
 	stamps  TimeStamper
 	trace   Trace
+	audit   Auditor
 	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
@@ -68,7 +72,7 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("signer: a limit is negative")
 	}
 	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
-		stamps: c.TimeStamps, limits: c.Limits, log: c.Logger, now: c.Now}
+		stamps: c.TimeStamps, audit: c.Audit, limits: c.Limits, log: c.Logger, now: c.Now}
 	if c.Trace != nil {
 		s.trace = *c.Trace
 	}
@@ -95,10 +99,12 @@ type act struct {
 	name    string // as asked for, later the exact version
 	profile string
 	begun   time.Time
+	key     Key // nil until it is found
 	digest  []byte
 	value   []byte
 	took    Timings
 	passed  Signing // moments of it
+	entry   audit.Entry
 }
 
 // record writes the one line that each signature and each refusal leaves.
@@ -116,9 +122,10 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 		level, outcome = slog.LevelWarn, string(asError(err).Code)
 		attrs = append(attrs, slog.String("error", err.Error()))
 	} else {
-		h := gost.Streebog256.New()
-		h.Write(a.value)
-		attrs = append(attrs, slog.String("signature_streebog256", hex.EncodeToString(h.Sum(nil))))
+		attrs = append(attrs, slog.String("signature_streebog256", hashOf(a.value)))
+		if a.entry.Recorded() {
+			attrs = append(attrs, slog.Uint64("audit_index", a.entry.Index))
+		}
 	}
 	s.log.LogAttrs(ctx, level, "signature", append(attrs, slog.String("outcome", outcome))...)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/xmldsig"
@@ -50,6 +51,7 @@ type Signed struct {
 	Fingerprint string // Streebog-256 of the certificate, hexadecimal; empty when the key has none
 	Algorithm   string // name of the gost.Algorithm
 	Timings     Timings
+	Audit       audit.Entry // where the audit log has it
 }
 
 // prepared is a signature that awaits its value; xmldsig and cms both make them.
@@ -168,7 +170,7 @@ type bare []byte
 func (b bare) Digest() []byte                        { return b }
 func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
 
-// sign is the one way to a signature: access, key, prepare, token, complete, time-stamp, record.
+// sign is the one way to a signature: access, key, prepare, token, complete, time-stamp, audit record.
 func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further []Operation,
 	prepare func(Key) (prepared, error)) (out Signed, err error) {
 	a.begun = s.now()
@@ -176,6 +178,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		s.record(ctx, a, err)
 		s.tellTrace(ctx, a, err)
 		if err != nil {
+			s.tell(ctx, a, err)
 			out, err = Signed{}, asError(err)
 		}
 	}()
@@ -183,7 +186,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	if err != nil {
 		return out, err
 	}
-	a.name = key.Name()
+	a.name, a.key = key.Name(), key
 	if err := s.usable(key, needCertificate); err != nil {
 		return out, err
 	}
@@ -193,6 +196,11 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	p, err := prepare(key)
 	if err != nil {
 		return out, err
+	}
+	if s.audit != nil {
+		if err := s.audit.Ready(); err != nil {
+			return out, err
+		}
 	}
 	a.digest = p.Digest()
 	s.mark(&a.passed.Prepared)
@@ -211,9 +219,12 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		}
 	}
 	s.mark(&a.passed.Completed)
+	if err := s.keep(ctx, a); err != nil {
+		return out, err
+	}
 	return Signed{
 		Bytes: signed, Key: key.Name(), Fingerprint: fingerprint(key.Certificate()), Algorithm: key.Public().Algorithm.Name,
-		Timings: a.took,
+		Timings: a.took, Audit: a.entry,
 	}, nil
 }
 

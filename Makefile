@@ -7,6 +7,9 @@ FUZZTIME ?= 10s
 CHAOS ?= 100000
 STATICCHECK := v0.8.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
+# Packages whose tests hold vectors against the code.
+JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
+OUTCOMES := $(CURDIR)/$(BUILD)/outcomes
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
 # Go keeps its caches below it; services and containers may lack it.
@@ -15,7 +18,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -43,7 +46,7 @@ run: softhsm build ## leave the daemon running with the demonstration's configur
 	@deploy/demo/demo.sh run
 
 test: softhsm softhsm-stock vectors ## all tests, with the real token; nothing may be missing
-	EPOV_REQUIRE=1 go test ./...
+	EPOV_REQUIRE=1 $(if $(NOTED),EPOV_CONFORMANCE="$(OUTCOMES)") go test $(if $(NOTED),-count=1) ./...
 
 unit: vectors ## tests that need neither token nor tools; the others skip, and say so with go test -v
 	go test ./...
@@ -51,6 +54,15 @@ unit: vectors ## tests that need neither token nor tools; the others skip, and s
 vectors: # go test does not tell of what it skips
 	@test -d "$${EPOV_VECTORS:-../shared/vectors}" || \
 		echo "The vectors of others are absent (EPOV_VECTORS names their folder): the tests that need them are skipped."
+
+conformance: softhsm vectors ## docs/conformance.md: every vector by its outcome, as the tests say
+	@mkdir -p $(BUILD) && rm -f $(OUTCOMES)
+	EPOV_REQUIRE=1 EPOV_CONFORMANCE="$(OUTCOMES)" go test -count=1 $(JUDGING)
+	go run ./internal/conformance "$(OUTCOMES)" docs/conformance.md
+
+conformance-check: ## fails when docs/conformance.md is not what make test NOTED=1 has noted
+	@if test -d "$${EPOV_VECTORS:-../shared/vectors}"; then go run ./internal/conformance -check "$(OUTCOMES)" docs/conformance.md; \
+	else echo "docs/conformance.md is not compared: the vectors of others are absent."; fi
 
 race: softhsm softhsm-stock ## the race detector on the packages that use goroutines
 	EPOV_REQUIRE=1 go test -race -short $(CONCURRENT)

@@ -2,6 +2,7 @@ package canon
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/vectors"
 )
 
 // lint canonicalizes with libxml2.
@@ -22,6 +24,7 @@ func lint(t *testing.T, doc, mode string) string {
 	if err != nil {
 		t.Fatalf("%v\n%q", err, doc)
 	}
+	vectors.Outcome(t, "libxml2", fmt.Sprintf("%s %x", mode, sha256.Sum256([]byte(doc))), "same octets", "same octets")
 	return string(want)
 }
 

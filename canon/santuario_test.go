@@ -1,10 +1,12 @@
 package canon
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/vectors"
 )
 
 var santuarioForms = []struct {
@@ -53,6 +55,7 @@ func TestWholeDocumentsLikeSantuario(t *testing.T) {
 					if err != nil {
 						t.Fatalf("seed %d, form %d: %v\n%q", seed, test.form, err, test.doc)
 					}
+					vectors.Outcome(t, "santuario c14n", fmt.Sprintf("%d %d", test.form, seed), "same octets", "same octets")
 					got, err := apply([]byte(test.doc), Node{Whole: true, Comments: true}, Transform{URI: test.uri})
 					if err != nil || string(got) != string(want) {
 						t.Fatalf("seed %d, form %d: %v\n in %q\n got %q\nwant %q", seed, test.form, err, test.doc, got, want)

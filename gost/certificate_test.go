@@ -65,6 +65,7 @@ func TestChains(t *testing.T) {
 	}
 	for _, chain := range index.Chains {
 		t.Run(chain.Name, func(t *testing.T) {
+			vectors.Outcome(t, "chains", chain.Name, "valid", "valid")
 			issuer := readCertificate(t, chain.Chain[0])
 			if err := issuer.CheckSignatureFrom(issuer); err != nil {
 				t.Fatal(err)
@@ -232,6 +233,7 @@ func TestRFCExamples(t *testing.T) {
 		default:
 			continue
 		}
+		vectors.Outcome(t, "rfc certificates", ex.File, ex.Expect, "valid")
 		done++
 	}
 	if done != 7 {
@@ -254,6 +256,7 @@ func TestCorpusCertificates(t *testing.T) {
 				t.Errorf("%s: verifies with itself", row["id"])
 			}
 			other++
+			vectors.Outcome(t, "corpus certificates", row["id"], "policy", "read, not verified")
 			continue
 		}
 		if err != nil {
@@ -276,6 +279,7 @@ func TestCorpusCertificates(t *testing.T) {
 			}
 		}
 		verified++
+		vectors.Outcome(t, "corpus certificates", row["id"], "valid", "valid")
 	}
 	t.Logf("%d verified, %d read that nobody can check", verified, other)
 	if verified == 0 {

@@ -41,6 +41,7 @@ func TestRevocationListVectors(t *testing.T) {
 		"rfc9215/D3-512-test-crl.pem": "rfc9215/D3-512-test-cert.pem",
 	} {
 		l := readCRL(t, vectors.Read(t, "gost/certs/"+crl))
+		vectors.Outcome(t, "crls", crl, "valid", "valid")
 		c := mustCertificate(t, vectors.Read(t, "gost/certs/"+issuer))
 		if err := l.CheckSignatureFrom(c); err != nil {
 			t.Errorf("%s: %v", crl, err)
@@ -64,6 +65,7 @@ func TestRevocationListCorpus(t *testing.T) {
 		}
 		lists++
 		files := strings.Fields(row["files"])
+		vectors.Outcome(t, "corpus crls", row["id"], "valid", "valid")
 		l := readCRL(t, vectors.ReadOthers(t, "corpus/"+files[0]))
 		if !strings.Contains(row["notes"], fmt.Sprintf("%d revoked", l.Len())) {
 			t.Errorf("%s: %d entries; %s", files[0], l.Len(), row["notes"])

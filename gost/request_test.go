@@ -36,6 +36,7 @@ func TestRequests(t *testing.T) {
 			if err == nil {
 				err = r.CheckSignature()
 			}
+			vectors.Outcome(t, "requests", tc.File, tc.Expect, vectors.Verdict(err == nil))
 			if (err == nil) != (tc.Expect == "valid") {
 				t.Fatalf("%v, want %s: %s", err, tc.Expect, tc.Reason)
 			}
@@ -56,6 +57,7 @@ func TestCorpusRequests(t *testing.T) {
 		if err == nil {
 			err = r.CheckSignature()
 		}
+		vectors.Outcome(t, "corpus requests", row["id"], row["verdict"], vectors.Verdict(err == nil))
 		if (err == nil) != (row["verdict"] == "valid") {
 			t.Errorf("%s: %v, want %s", row["id"], err, row["verdict"])
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/big"
 	"testing"
 
@@ -134,6 +135,7 @@ func testSignatures(t *testing.T) {
 					t.Errorf("%d %s: %v with tables, %v without", v.ID, v.Name, again, err)
 				}
 				rows++
+				vectors.Outcome(t, "sign", fmt.Sprint(v.ID), v.Result, vectors.Verdict(err == nil))
 				if v.K != nil {
 					signer := private
 					if v.SPKI != nil {
@@ -145,6 +147,7 @@ func testSignatures(t *testing.T) {
 						t.Errorf("%d %s: signature is %x, want %x", v.ID, v.Name, got, v.Sig)
 					}
 					signed++
+					vectors.Outcome(t, "nonces", fmt.Sprint(v.ID), "same octets", "same octets")
 				}
 			}
 		})
@@ -185,9 +188,13 @@ func TestSignatureEncodings(t *testing.T) {
 		if wrong := len(v.Sig) != key.Algorithm.SignatureSize(); wrong != errors.Is(err, ErrSignatureLength) {
 			t.Errorf("%d %s: %d octets give %v", v.ID, v.Name, len(v.Sig), err)
 		}
+		vectors.Outcome(t, "encodings", fmt.Sprint(v.ID), v.Result, vectors.Verdict(err == nil))
 	}
 	t.Logf("%d rows", len(f.Encodings))
 }
+
+// keyOutcomes are the words for outcomes of the keys' vectors.
+var keyOutcomes = map[string]string{"accept": "valid", "lenient-accept": "valid", "reject": "invalid", "ambiguous": "policy"}
 
 func TestPublicKeys(t *testing.T) {
 	f := loadSign(t)
@@ -195,6 +202,7 @@ func TestPublicKeys(t *testing.T) {
 	for _, v := range f.PublicKeys {
 		key, err := ParsePublicKey(v.SPKI, testSets)
 		count[v.Expect]++
+		vectors.Outcome(t, "public keys", fmt.Sprint(v.ID), keyOutcomes[v.Expect], vectors.Verdict(err == nil))
 		switch v.Expect {
 		case "accept", "lenient-accept":
 			if err != nil {
@@ -225,10 +233,11 @@ func TestPublicKeys(t *testing.T) {
 func TestPrivateKeys(t *testing.T) {
 	f := loadSign(t)
 	count := map[string]int{}
-	for _, v := range f.PrivateKeys {
+	for i, v := range f.PrivateKeys {
 		key, err := ParsePrivateKey(v.PKCS8, testSets)
 		count[v.Expect]++
 		same := err == nil && bytes.Equal(key.public.Bytes(), v.Public)
+		vectors.Outcome(t, "private keys", fmt.Sprint(i), keyOutcomes[v.Expect], vectors.Verdict(same))
 		switch v.Expect {
 		case "accept", "lenient-accept":
 			var d fe
@@ -280,6 +289,7 @@ func TestParamSets(t *testing.T) {
 	}
 	byID := map[string]*ParamSet{}
 	for _, v := range f.Curves {
+		vectors.Outcome(t, "parameter sets", v.ID, "same octets", "same octets")
 		p := ParamSetByName(v.Name)
 		if p == nil {
 			t.Fatalf("no parameter set %s", v.Name)

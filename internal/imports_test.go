@@ -54,6 +54,7 @@ cmd/epov               : api/client api/epovpb gost hsm internal/daemon signer s
 internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :
+internal/conformance   :
 internal/testpki       : gost
 internal/chaos         : gost hsm internal/oracle softhsm
 internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm

@@ -3,6 +3,7 @@ package gostr341194
 import (
 	"bytes"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"strconv"
 	"strings"
@@ -74,6 +75,7 @@ func TestKnownAnswers(t *testing.T) {
 			t.Errorf("digest of %d octets is %x, want %x", len(msg), got, want)
 		}
 		n++
+		vectors.Outcome(t, "34.11-94", fmt.Sprint(n), "same octets", "same octets")
 	}
 	for _, group := range [][]message{f.RFC6986, f.Lengths, f.Checksum} {
 		for _, m := range group {

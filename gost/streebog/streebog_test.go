@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"strconv"
 	"strings"
@@ -95,6 +96,7 @@ func TestKnownAnswers(t *testing.T) {
 					}
 				}
 				n++
+				vectors.Outcome(t, "streebog", fmt.Sprint(n), "same octets", "same octets")
 			}
 		}
 		t.Logf("%d messages, two digests each, alone and side by side", n)

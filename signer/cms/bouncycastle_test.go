@@ -11,6 +11,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/internal/vectors"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/trust"
 )
@@ -59,6 +60,8 @@ func TestBouncyCastle(t *testing.T) {
 		if got := oracle.BouncyCastle(t, oracle.BouncyCastleMessage, message, content); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %s", name, got)
 		}
+		outcome := vectors.Verdict(strings.HasPrefix(want, "valid"))
+		vectors.Outcome(t, "bouncy castle", name, outcome, outcome)
 	}
 	const one = "valid signers=1 countersignatures=0 timestamps=0"
 	for _, profile := range messageProfiles {

@@ -89,6 +89,7 @@ func TestTokens(t *testing.T) {
 			data = append(bytes.Clone(content), 'x')
 		}
 		ts, checks := VerifyTimeStamp(vectors.Read(t, "gost/ts/"+v.File), data, policy)
+		vectors.Outcome(t, "tokens", v.File, v.Expect, vectors.Verdict(ts.Trusted))
 		if v.Expect == "invalid" {
 			reason := tokenReasons[v.File]
 			if reason == "" || !failed(checks, reason) || ts.Trusted {
@@ -123,6 +124,7 @@ func TestTimeStampedVectors(t *testing.T) {
 		if len(stamps) != 1 {
 			t.Fatalf("%s: %d time-stamps", v.File, len(stamps))
 		}
+		vectors.Outcome(t, "cades-t", v.File, v.Expect, vectors.Verdict(r.Err() == nil))
 		if v.Expect == "valid" {
 			if err := r.Err(); err != nil || !stamps[0].Trusted {
 				t.Errorf("%s: %v, %+v", v.File, err, r.Failures())

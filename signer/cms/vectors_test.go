@@ -159,6 +159,7 @@ func TestVectors(t *testing.T) {
 				want = decided.verdict
 			}
 			r, err := Verify(v.message(t), v.policy(t))
+			vectors.Outcome(t, "cms", v.Name, v.Expect, vectors.Verdict(err == nil && r.Err() == nil))
 			if want == report.Valid {
 				if err != nil {
 					t.Fatal(err)
@@ -252,6 +253,7 @@ func TestMade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		vectors.Outcome(t, "smev cms", tt.message, "valid", r.Integrity().String())
 		if r.Integrity() != report.Valid || r.Verdict() == report.Valid {
 			t.Errorf("%s: integrity %s, verdict %s: %+v", tt.message, r.Integrity(), r.Verdict(), r.Failures())
 		}
@@ -288,6 +290,7 @@ func TestCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			vectors.Outcome(t, "corpus cms", row["id"], "valid", vectors.Verdict(r.Integrity() == report.Valid))
 			if unknown[row["id"]] {
 				checkRefused(t, r, nil, report.CMSSigner)
 			} else if unsorted[row["id"]] {

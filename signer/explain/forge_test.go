@@ -11,6 +11,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/testpki"
+	"github.com/epov-signer/epov/internal/vectors"
 	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
@@ -162,6 +163,7 @@ func expectMistakes(t testing.TB, e *Explanation, reference int, want ...Mistake
 		t.Fatalf("%d findings: %+v", len(e.Findings), e.Findings)
 	}
 	f := &e.Findings[0]
+	vectors.Outcome(t, "mistakes", t.Name(), "named", "named")
 	got := slices.Clone(f.Mistakes)
 	slices.Sort(got)
 	slices.Sort(want)

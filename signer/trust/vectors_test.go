@@ -146,6 +146,7 @@ func TestCases(t *testing.T) {
 				if err == nil {
 					t.Fatalf("is read: %s", tc.Reason)
 				}
+				vectors.Outcome(t, "paths", tc.Name, tc.Expect, "invalid")
 				return
 			}
 			if err != nil {
@@ -178,6 +179,7 @@ func TestCases(t *testing.T) {
 			if !slices.Equal(have, want) || tc.Expect == "invalid" && want == nil || tc.Expect == "valid" && want != nil && tc.ID != 30 {
 				t.Errorf("%v broken, want %v: %s\n%+v", have, want, tc.Reason, j.Checks)
 			}
+			vectors.Outcome(t, "paths", tc.Name, tc.Expect, vectors.Verdict(have == nil))
 			if slices.Contains(want, report.CertPath) != (j.Path == nil) {
 				t.Errorf("path of %d certificates", len(j.Path))
 			}

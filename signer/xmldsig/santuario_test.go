@@ -11,6 +11,7 @@ import (
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/vectors"
 )
 
 // likeSantuario has Apache Santuario and Bouncy Castle verify a document, and compares the octets that were digested.
@@ -25,6 +26,7 @@ func likeSantuario(t *testing.T, doc []byte) {
 	if err != nil || len(r.Signatures) != len(theirs) {
 		t.Fatalf("%v, %d and %d signatures", err, len(r.Signatures), len(theirs))
 	}
+	vectors.Outcome(t, "santuario", t.Name(), "valid", "valid")
 	for i, s := range theirs {
 		if !s.Valid {
 			t.Errorf("signature %d is not valid for Santuario\n%s", i, doc)

@@ -50,6 +50,7 @@ func TestMessages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			vectors.Outcome(t, "smev messages", row["file"], row["expect"], r.Integrity().String())
 			if got := r.Integrity().String(); got != row["expect"] {
 				t.Errorf("verdict %s, want %s%s", got, row["expect"], messages(r))
 			}
@@ -181,6 +182,7 @@ func TestXMLDSig(t *testing.T) {
 			} else {
 				got, failures, detail = r.Verdict().String(), codes(r.Failures()), messages(r)
 			}
+			vectors.Outcome(t, "xmldsig", key, c.Expect, got)
 			if got != want {
 				t.Errorf("verdict %s, want %s: %s", got, want, detail)
 			}
@@ -209,6 +211,7 @@ func TestCorpus(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				vectors.Outcome(t, "corpus xmldsig", file, row["verdict"], r.Integrity().String())
 				if got := r.Integrity().String(); got != row["verdict"] {
 					t.Errorf("verdict %s, want %s%s", got, row["verdict"], messages(r))
 				}

@@ -28,7 +28,8 @@ type Daemon struct {
 	statesSeen fileStamp     // of the file of states, when it was read at the start
 	tlsKey     io.Closer     // of a TLS key on a token
 	server     *api.Server
-	listener   net.Listener
+	listener   *listener
+	watchdog   time.Duration // in which the service manager wants a sign of life, 0: never
 	trust      *keeper
 }
 
@@ -45,6 +46,14 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 			d.release()
 		}
 	}()
+	sockets, err := takeSockets(c.addresses())
+	if err != nil {
+		return nil, err
+	}
+	defer sockets.close()
+	if d.watchdog, err = watchdogInterval(); err != nil {
+		return nil, err
+	}
 	tlsConfig, err := d.openTLS(ctx)
 	if err != nil {
 		return nil, err
@@ -78,12 +87,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
-	d.listener, err = open(ctx, apiListener, c.listen)
+	socket, err := sockets.open(ctx, apiListener)
 	if err != nil {
 		return nil, err
 	}
-	if d.listener, err = narrow(d.listener, c.connections, log); err != nil {
-		return nil, err
+	if d.listener, err = narrow(socket, c.connections, log); err != nil {
+		return nil, errors.Join(err, socket.Close())
 	}
 	if d.trust, err = c.openTrust(log); err != nil {
 		return nil, err
@@ -123,6 +132,9 @@ func NeedsOperator(err error) bool { return hsm.KindOf(err) == hsm.PINRefused }
 // starting again does not help.
 func Misconfigured(err error) bool {
 	if _, ok := errors.AsType[*ConfigError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[misfit](err); ok {
 		return true
 	}
 	switch hsm.KindOf(err) {
@@ -169,6 +181,13 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	go func() { defer close(kept); d.trust.run(watching) }()
 	followed := make(chan struct{})
 	go func() { defer close(followed); d.follow(watching) }()
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		if d.watchdog > 0 {
+			d.feed(watching, d.watchdog)
+		}
+	}()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 
@@ -182,6 +201,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		d.log.Info("stopping")
 		_ = notify("STOPPING=1") // who does not hear it waits a little longer
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.grace)
+		d.rest(grace)
 		if !d.server.Shutdown(grace) {
 			d.log.Warn("calls were cut off after the time for stopping", "seconds", d.config.grace.Seconds())
 		}
@@ -193,7 +213,17 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	<-watched
 	<-followed
 	<-kept
+	<-fed
 	return errors.Join(err, d.release())
+}
+
+// rest leaves new connections to whoever serves the socket next. It takes milliseconds.
+func (d *Daemon) rest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := d.listener.rest(ctx); err != nil {
+		d.log.Warn("connections that come while the service stops may be cut off", "error", err)
+	}
 }
 
 // release closes whatever is open.

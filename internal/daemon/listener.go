@@ -1,10 +1,14 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,43 +20,64 @@ const (
 	spared = 256
 )
 
-// listener holds most connections at once; further ones are closed at once, so that their callers try elsewhere.
+// listener holds most connections at once; further ones are closed at once, so that their callers try elsewhere. It can be
+// asked whether connections are taken up, and to let that be without losing one.
 type listener struct {
 	net.Listener
-	free chan struct{}
-	log  *slog.Logger
-	told time.Time // when the log last heard of refusals
+	free  chan struct{}
+	log   *slog.Logger
+	told  time.Time    // when the log last heard of refusals
+	fresh atomic.Int64 // connections that were given out and not looked at yet
+
+	asking sync.Mutex           // one question at a time
+	pulse  chan chan<- struct{} // room for one: who waits for a sign of life
+	rests  atomic.Bool
+	closed chan struct{}
+	close  func() error
 }
 
 // narrow bounds a listener to most connections, 0 for the default, and to fewer when the process may not have as many files
 // open.
-func narrow(l net.Listener, most int, log *slog.Logger) (net.Listener, error) {
+func narrow(l net.Listener, most int, log *slog.Logger) (*listener, error) {
 	if most == 0 {
 		most = defaultConnections
 	}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		return l, fmt.Errorf("limit of open files: %w", err)
+		return nil, fmt.Errorf("limit of open files: %w", err)
 	}
 	if files.Cur < spared+1 {
-		return l, fmt.Errorf("the process may open %d files; at least %d are needed", files.Cur, spared+1)
+		return nil, fmt.Errorf("the process may open %d files; at least %d are needed", files.Cur, spared+1)
 	}
 	if room := files.Cur - spared; uint64(most) > room {
 		log.Warn("the limit of open files allows fewer connections", "files", files.Cur, "connections", room)
 		most = int(room)
 	}
-	return &listener{Listener: l, free: make(chan struct{}, most), log: log}, nil
+	n := &listener{
+		Listener: l, free: make(chan struct{}, most), log: log, pulse: make(chan chan<- struct{}, 1), closed: make(chan struct{}),
+	}
+	n.close = sync.OnceValue(func() error { close(n.closed); return n.Listener.Close() })
+	return n, nil
 }
+
+func (l *listener) Close() error { return l.close() }
 
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			l.answer()
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		select {
 		case l.free <- struct{}{}:
-			return &connection{Conn: conn, done: sync.OnceFunc(func() { <-l.free })}, nil
+			l.fresh.Add(1)
+			return &connection{
+				Conn: conn, seen: sync.OnceFunc(func() { l.fresh.Add(-1) }), done: sync.OnceFunc(func() { <-l.free }),
+			}, nil
 		default:
 			if time.Since(l.told) > time.Minute {
 				l.told = time.Now()
@@ -63,12 +88,84 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// answer gives the sign of life that Accept was woken for. At rest it comes back when the listener is closed.
+func (l *listener) answer() {
+	select {
+	case asked := <-l.pulse:
+		close(asked)
+	default:
+	}
+	if l.rests.Load() {
+		<-l.closed
+		return
+	}
+	_ = l.deadline(time.Time{})
+}
+
+// deadline wakes Accept when it has passed.
+func (l *listener) deadline(t time.Time) error {
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return fmt.Errorf("a listener on %s cannot be asked", l.Addr())
+	}
+	return d.SetDeadline(t)
+}
+
+// ask wakes Accept and waits for its answer: whoever serves this listener comes back to it.
+func (l *listener) ask(ctx context.Context) error {
+	l.asking.Lock()
+	defer l.asking.Unlock()
+	answer := make(chan struct{})
+	select {
+	case <-l.pulse: // a question that was given up
+	default:
+	}
+	l.pulse <- answer
+	for {
+		// Again and again: the answer to a question that was given up may have taken this deadline away.
+		if err := l.deadline(time.Unix(1, 0)); err != nil {
+			return err
+		}
+		select {
+		case <-answer:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("nobody takes up connections: %w", ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// rest ends the taking up of connections and returns when those that were taken up are being looked after, so that a server
+// that is stopped then serves them to their end. Further ones wait in the socket, for whoever else has it.
+func (l *listener) rest(ctx context.Context) error {
+	l.rests.Store(true)
+	if err := l.ask(ctx); err != nil {
+		return err
+	}
+	for l.fresh.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
 type connection struct {
 	net.Conn
-	done func()
+	seen, done func()
+}
+
+// SetDeadline is the first thing that a server does with a connection that it is going to serve.
+func (c *connection) SetDeadline(t time.Time) error {
+	c.seen()
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *connection) Close() error {
 	defer c.done()
+	c.seen()
 	return c.Conn.Close()
 }

@@ -50,8 +50,14 @@ func (s *Service) tell(ctx context.Context, a *act, refused error) {
 func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 	r := audit.Record{
 		Time: now, Kind: audit.Signature, Caller: a.caller.Name(), Operation: string(a.op), Key: printable(a.name),
-		Profile: printable(a.profile), Outcome: audit.Done, Token: a.took.Token, Retried: a.took.Retried,
+		Profile: printable(a.profile), Request: printable(a.request), Outcome: audit.Done, Token: a.took.Token, Retried: a.took.Retried,
 		Queue: a.took.Queue, Sign: a.took.Sign, Verify: a.took.Verify, Total: now.Sub(a.begun),
+	}
+	if a.original != nil {
+		r.Kind = audit.Replay
+		if a.original.Recorded() {
+			r.Original = &a.original.Index
+		}
 	}
 	if refused != nil {
 		r.Kind, r.Outcome = audit.Refusal, string(asError(refused).Code)

@@ -19,7 +19,8 @@ import (
 
 // Limits bound a request. The zero value of a field means its default.
 type Limits struct {
-	MessageBytes int // octets of a document, content or message, default 16 MiB
+	MessageBytes int   // octets of a document, content or message, default 16 MiB
+	StreamBytes  int64 // octets of content, or of a message with it, that goes by in a stream, default 16 GiB
 	XML          xmltext.Limits
 	CMS          cms.Limits
 }
@@ -30,6 +31,9 @@ const preparedSigners = 256
 // DefaultMessageBytes is the default of [Limits].MessageBytes.
 const DefaultMessageBytes = 16 << 20
 
+// DefaultStreamBytes is the default of [Limits].StreamBytes.
+const DefaultStreamBytes = 16 << 30
+
 // Config is what a service is made of.
 type Config struct {
 	Keys   KeyRing
@@ -39,6 +43,7 @@ type Config struct {
 	Limits Limits
 	// TimeStamps gives the time-stamps of profiles that have one; nil: these profiles are refused.
 	TimeStamps TimeStamper
+	RequestIDs RequestIDs
 	Trace      *Trace // may be nil
 	// Audit takes a record of each signature before it is released, and of each refusal of a recognised caller; nil: no log.
 	Audit  Auditor
@@ -56,6 +61,7 @@ type Service struct {
 	stamps  TimeStamper
 	trace   Trace
 	audit   Auditor
+	replays *replays
 	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
@@ -68,7 +74,7 @@ func New(c Config) (*Service, error) {
 	if c.Keys == nil || c.Access == nil {
 		return nil, errors.New("signer: a service needs keys and access")
 	}
-	if c.Limits.MessageBytes < 0 {
+	if c.Limits.MessageBytes < 0 || c.Limits.StreamBytes < 0 {
 		return nil, errors.New("signer: a limit is negative")
 	}
 	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
@@ -80,12 +86,16 @@ func New(c Config) (*Service, error) {
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
 	}
+	if s.limits.StreamBytes == 0 {
+		s.limits.StreamBytes = DefaultStreamBytes
+	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.replays = newReplays(c.RequestIDs, s.now)
 	return s, nil
 }
 
@@ -105,11 +115,22 @@ type act struct {
 	took    Timings
 	passed  Signing // moments of it
 	entry   audit.Entry
+
+	// Of requests with an id:
+	request  string                          // the id
+	sum      func() requestSum               // of all that the request says
+	payload  []byte                          // of which the answer has much; nil: none
+	again    func(c *replay) ([]byte, error) // makes an answer anew; nil: by its recipe
+	remember func(c *replay, answer []byte)  // keeps what again needs; nil: a recipe
+	original *audit.Entry                    // of the record of what is only told again; nil: nothing is
 }
 
 // record writes the one line that each signature and each refusal leaves.
 func (s *Service) record(ctx context.Context, a *act, err error) {
 	level, outcome := slog.LevelInfo, "signed"
+	if a.original != nil {
+		outcome = "replayed"
+	}
 	attrs := []slog.Attr{
 		slog.String("caller", a.caller.Name()), slog.String("operation", string(a.op)),
 		slog.String("key", printable(a.name)), slog.String("profile", printable(a.profile)),
@@ -126,6 +147,9 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 		if a.entry.Recorded() {
 			attrs = append(attrs, slog.Uint64("audit_index", a.entry.Index))
 		}
+	}
+	if a.request != "" {
+		attrs = append(attrs, slog.String("request_id", printable(a.request)))
 	}
 	s.log.LogAttrs(ctx, level, "signature", append(attrs, slog.String("outcome", outcome))...)
 }

@@ -2,6 +2,8 @@ package signer
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +22,8 @@ type SignXMLRequest struct {
 	Document []byte
 	Target   string    // Id of the element to sign, where the profile leaves a choice
 	Time     time.Time // claimed signing time; zero: now
+	// RequestID makes the same request, made again, get the same answer; see [RequestIDs]. Empty: none.
+	RequestID string
 }
 
 // SignCMSRequest asks for a CMS message. Exactly one of content and digest is given: Content when ByDigest is false, Digest
@@ -35,6 +39,8 @@ type SignCMSRequest struct {
 	// Countersigned is for the profile countersignature: which signature, numbered from 1, then which of its countersignatures;
 	// empty: the only signature there is.
 	Countersigned []int
+
+	RequestID string // as in SignXMLRequest
 }
 
 // SignDigestRequest asks for a bare signature over a digest.
@@ -42,6 +48,7 @@ type SignDigestRequest struct {
 	Key             string
 	Digest          []byte // wire order
 	DigestAlgorithm string // name of the gost.Digest that made it
+	RequestID       string // as in SignXMLRequest
 }
 
 // Signed is the answer to a request for a signature.
@@ -52,6 +59,9 @@ type Signed struct {
 	Algorithm   string // name of the gost.Algorithm
 	Timings     Timings
 	Audit       audit.Entry // where the audit log has it
+
+	// Replayed says that an earlier request with the same RequestID was answered so; all else is about that one.
+	Replayed bool
 }
 
 // prepared is a signature that awaits its value; xmldsig and cms both make them.
@@ -62,7 +72,15 @@ type prepared interface {
 
 // SignXML signs a document. Needs OpSignXML on the key.
 func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLRequest) (Signed, error) {
-	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile}
+	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Document}
+	if req.RequestID != "" {
+		a.sum = func() requestSum {
+			h := hashRequest(OpSignXML, req.Key, req.Profile, req.Target)
+			h.time(req.Time)
+			h.add(req.Document)
+			return h.sum()
+		}
+	}
 	return s.sign(ctx, a, true, nil, func(key Key) (prepared, error) { return s.prepareXML(key, req) })
 }
 
@@ -103,7 +121,16 @@ func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSReques
 	if req.ByDigest {
 		further = []Operation{OpSignDigest}
 	}
-	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile}
+	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Content}
+	if req.RequestID != "" {
+		a.sum = func() requestSum {
+			h := hashRequest(OpSignCMS, req.Key, req.Profile, strconv.FormatBool(req.ByDigest), fmt.Sprint(req.Countersigned))
+			h.time(req.Time)
+			h.add(req.Content)
+			h.add(req.Digest)
+			return h.sum()
+		}
+	}
 	return s.sign(ctx, a, true, further, func(key Key) (prepared, error) { return s.prepareCMS(key, req) })
 }
 
@@ -150,7 +177,14 @@ func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
 
 // SignDigest signs a digest as it is. Needs OpSignDigest on the key; the key needs no certificate.
 func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigestRequest) (Signed, error) {
-	a := &act{caller: caller, op: OpSignDigest, name: req.Key}
+	a := &act{caller: caller, op: OpSignDigest, name: req.Key, request: req.RequestID}
+	if req.RequestID != "" {
+		a.sum = func() requestSum {
+			h := hashRequest(OpSignDigest, req.Key, req.DigestAlgorithm)
+			h.add(req.Digest)
+			return h.sum()
+		}
+	}
 	return s.sign(ctx, a, false, nil, func(key Key) (prepared, error) {
 		d := key.Public().Algorithm.Digest
 		if req.DigestAlgorithm != d.Name {
@@ -170,7 +204,7 @@ type bare []byte
 func (b bare) Digest() []byte                        { return b }
 func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
 
-// sign is the one way to a signature: access, key, prepare, token, complete, time-stamp, audit record.
+// sign is the one way to a signature: access, key, earlier answer, prepare, token, complete, time-stamp, audit record.
 func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further []Operation,
 	prepare func(Key) (prepared, error)) (out Signed, err error) {
 	a.begun = s.now()
@@ -187,6 +221,16 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		return out, err
 	}
 	a.name, a.key = key.Name(), key
+	if a.request != "" {
+		c, told, err := s.replays.claim(ctx, a.caller.Name(), a.request, a.sum())
+		if err != nil {
+			return out, err
+		}
+		if told {
+			return s.retell(ctx, a, c)
+		}
+		defer func() { s.replays.settle(a.caller.Name(), c, a.answer(c, out)) }()
+	}
 	if err := s.usable(key, needCertificate); err != nil {
 		return out, err
 	}

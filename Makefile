@@ -4,12 +4,14 @@
 BUILD := .build
 BIN   := $(BUILD)/bin
 FUZZTIME ?= 10s
+SHELL := bash
 CHAOS ?= 100000
 STATICCHECK := v0.8.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
 # Packages whose tests hold vectors against the code.
 JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
 OUTCOMES := $(CURDIR)/$(BUILD)/outcomes
+BENCHES := gost canon signer hsm
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
 # Go keeps its caches below it; services and containers may lack it.
@@ -18,7 +20,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-go bench-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -90,15 +92,24 @@ $(BIN)/staticcheck-$(STATICCHECK):
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-bench: softhsm softhsm-stock bench-gost bench-canon bench-signer bench-hsm ## hot paths side by side with their peers, as ratios; then every benchmark
+bench: bench-gost bench-canon bench-signer bench-hsm ## hot paths side by side with their peers, as ratios: bench/ratios.txt, docs/performance.md and its charts
+	@mkdir -p bench
+	cat $(BENCHES:%=$(BUILD)/ratios-%.txt) > bench/ratios.txt
+	go run ./internal/bench/figures write bench/ratios.txt docs/performance.md
+
+bench-go: softhsm softhsm-stock ## every benchmark of go test
 	go test -run '^$$' -bench . ./...
 
+bench-check: $(BIN)/peer $(BIN)/goxmldsig ## a short form of it; fails when a figure has fallen far below that of bench/ratios.txt
+	@set -o pipefail; go run ./internal/bench -rounds 3 "$(BIN)" gost canon signer | tee $(BUILD)/ratios.txt
+	@go run ./internal/bench/figures check $(BUILD)/ratios.txt bench/ratios.txt
+
 bench-gost bench-canon bench-signer: bench-%: $(BIN)/peer $(BIN)/goxmldsig
-	@go run ./internal/bench "$(BIN)" $*
-	@[ $* != gost ] || go run -tags purego ./internal/bench "$(BIN)" gost
+	@set -o pipefail; { go run ./internal/bench "$(BIN)" $*; \
+	[ $* != gost ] || go run -tags purego ./internal/bench "$(BIN)" gost; } | tee $(BUILD)/ratios-$*.txt
 
 bench-hsm: softhsm softhsm-stock $(BIN)/tokenloop ## what stands around a token: its cost, throughput, overload, recovery
-	@go run ./internal/bench "$(BIN)" hsm
+	@set -o pipefail; go run ./internal/bench "$(BIN)" hsm | tee $(BUILD)/ratios-hsm.txt
 
 $(BIN)/tokenloop: internal/bench/peer/tokenloop.c softhsm/fault/pkcs11.h
 	@mkdir -p $(BIN)

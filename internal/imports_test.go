@@ -55,6 +55,7 @@ internal/oracle        :
 internal/swtpm         : internal/oracle
 internal/vectors       :
 internal/conformance   :
+internal/bench/figures :
 internal/testpki       : gost
 internal/chaos         : gost hsm internal/oracle softhsm
 internal/bench         : canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm

@@ -2,9 +2,9 @@
 // and the peer take turns for a number of rounds, processor time is counted, that of collecting garbage included, medians are
 // compared. Garbage is collected as in epovd. It prints one line per operation:
 //
-//	ratio NAME VALUE (ours .., peer ..)
+//	ratio NAME VALUE [LOW-HIGH] (ours .., peer ..)
 //
-// VALUE above 1 means that ours is faster. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
+// VALUE above 1 means that ours is faster; LOW and HIGH are the quartiles of the rounds, where a round has a ratio. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
 // compiled peers (peer/peer.c as peer, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer or hsm; all of them by
 // default. Lines of the group hsm say in their brackets what VALUE is.
 package main
@@ -119,8 +119,9 @@ func run(list []comparison, peers string, rounds int) error {
 			}
 			theirs = append(theirs, ns)
 		}
+		low, high := quartiles(ours, theirs)
 		a, b := median(ours), median(theirs)
-		fmt.Printf("ratio %s %.2f (ours %s, peer %s)\n", c.name, b/a, perOperation(a), perOperation(b))
+		fmt.Printf("ratio %s %.2f [%.2f-%.2f] (ours %s, peer %s)\n", c.name, b/a, low, high, perOperation(a), perOperation(b))
 		if c.memory > 0 {
 			used := allocated(c.ours)
 			fmt.Printf("ratio %s-memory %.1f (ours %.2f MiB, allowed %d MiB)\n", c.name, float64(c.memory)/float64(used),
@@ -162,6 +163,16 @@ func spent() time.Duration {
 	var u syscall.Rusage
 	must(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// quartiles of the rounds' ratios.
+func quartiles(ours, theirs []float64) (low, high float64) {
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = theirs[i] / ours[i]
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/4], ratios[len(ratios)-1-len(ratios)/4]
 }
 
 func median(v []float64) float64 {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const sample = `goos: linux
+ratio canon/new 2.00 (ours, peer)
+ratio gost/streebog-one 4.50 [4.20-4.71] (ours 2.5ms, peer 11ms)
+ratio canon/libxml2-2k 6.80 (ours 4.9µs, peer 40µs)
+ratio hsm/worker-cost-us 13.5 (processor time of both processes)
+ratio hsm/submit-noop 0.33 (ours a, peer b, which neither queues nor lets a caller go; a caller alone c)
+`
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestWrite(t *testing.T) {
+	page := file(t, "performance.md", "# Performance\n\n"+begin+"\nstale\n"+end+"\n\n## More\n")
+	for range 2 { // writing again changes nothing
+		if err := run([]string{"write", file(t, "ratios", sample), page}); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"# Performance\n\n" + begin, end + "\n\n## More\n", "| 4.5 | 4.2–4.71 | ≥ 2.1 | ≥ 2.8 | ours 2.5ms, peer 11ms |",
+			"| **6.8** | – | ≥ 7 | ≥ 15 |", "| 13.5 µs | – | ≤ 15 | ≤ 6 |", "![hsm](performance/hsm.svg)", "| 0.33 | – |  |  |", "| `canon/new` | new | 2 |",
+		} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+		if strings.Contains(string(text), "stale") || strings.Contains(string(text), "service") {
+			t.Errorf("what was not measured is there:\n%s", text)
+		}
+	}
+	for _, name := range []string{"gost", "canon", "hsm"} {
+		f, err := os.Open(filepath.Join(filepath.Dir(page), "performance", name+".svg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := xml.NewDecoder(f)
+		for err = nil; err == nil; _, err = d.Token() {
+		}
+		if !errors.Is(err, io.EOF) {
+			t.Errorf("%s.svg: %v", name, err)
+		}
+		f.Close()
+	}
+}
+
+func TestCheck(t *testing.T) {
+	committed := file(t, "committed", sample)
+	for _, tc := range []struct{ name, measured, want string }{
+		{"the same", sample, ""},
+		{"somewhat less", strings.Replace(sample, " 4.50 ", " 2.30 ", 1), ""},
+		{"far less", strings.Replace(sample, " 4.50 ", " 2.20 ", 1), "gost/streebog-one is 2.20, and was 4.50"},
+		{"far less, of one that varies", strings.Replace(sample, "13.5", "99", 1), ""},
+		{"nothing in common", "ratio gost/sign256 3\n", "nothing to compare"},
+		{"unknown", "ratio other/sign256 3\n", "is of no group"},
+		{"unreadable", "ratio gost/sign256 fast\n", "cannot read"},
+		{"empty", "\n", "no figures"},
+	} {
+		err := run([]string{"check", file(t, "measured", tc.measured), committed})
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
+		}
+	}
+}
+
+func TestFigures(t *testing.T) {
+	seen := map[string]bool{}
+	for _, g := range groups {
+		for _, f := range g.figures {
+			if seen[f.name] || !strings.HasPrefix(f.name, g.title+"/") || f.what == "" {
+				t.Errorf("%+v in %s", f, g.title)
+			}
+			if f.solid != 0 && f.moonshot != 0 && f.lower != (f.moonshot < f.solid) {
+				t.Errorf("%s: the goal is less than what is asked", f.name)
+			}
+			seen[f.name] = true
+		}
+	}
+}

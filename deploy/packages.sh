@@ -5,7 +5,7 @@
 #   packages.sh checks   also what linting, benchmarking, regenerating code and running for arm64 need
 set -eu
 
-packages="autoconf automake ca-certificates g++ gcc libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
+packages="autoconf automake ca-certificates g++ gcc groff-base libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
 if [ "${1:-}" = checks ]; then
 	packages="$packages libxml2-dev protobuf-compiler qemu-user-static shellcheck"
 fi

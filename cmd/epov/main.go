@@ -48,6 +48,9 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Write a completion script for a shell."`
+	Man        manCmd        `cmd:"" hidden:"" help:"Write the manual page epov(1)."`
 }
 
 // console is what commands read and write; a test gives its own.

@@ -15,7 +15,8 @@ import (
 // learns that the connection ended.
 type refusals struct {
 	credentials.TransportCredentials
-	log *slog.Logger
+	log   *slog.Logger
+	trace *Trace
 
 	mutex   sync.Mutex
 	told    time.Time
@@ -23,13 +24,14 @@ type refusals struct {
 	between time.Duration // two lines have at least this between them, so that nobody fills the disk
 }
 
-func newRefusals(c credentials.TransportCredentials, log *slog.Logger) *refusals {
-	return &refusals{TransportCredentials: c, log: log, between: time.Second}
+func newRefusals(c credentials.TransportCredentials, log *slog.Logger, trace *Trace) *refusals {
+	return &refusals{TransportCredentials: c, log: log, trace: trace, between: time.Second}
 }
 
 func (r *refusals) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	out, info, err := r.TransportCredentials.ServerHandshake(conn)
 	if err != nil && !errors.Is(err, io.EOF) { // whoever only looks whether the port is open hangs up
+		r.trace.refused(RefusedHandshake)
 		r.tell(conn.RemoteAddr(), err)
 	}
 	return out, info, err
@@ -47,5 +49,5 @@ func (r *refusals) tell(from net.Addr, err error) {
 }
 
 func (r *refusals) Clone() credentials.TransportCredentials {
-	return &refusals{TransportCredentials: r.TransportCredentials.Clone(), log: r.log, between: r.between}
+	return &refusals{TransportCredentials: r.TransportCredentials.Clone(), log: r.log, trace: r.trace, between: r.between}
 }

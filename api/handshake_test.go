@@ -16,7 +16,7 @@ import (
 func TestRefusalsAreTold(t *testing.T) {
 	log := &logBuffer{}
 	a := newAuthority(t)
-	r := newRefusals(credentials.NewTLS(MutualTLS(a.server(t), a.pool())), slog.New(slog.NewTextHandler(log, nil)))
+	r := newRefusals(credentials.NewTLS(MutualTLS(a.server(t), a.pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
 	r.between = time.Hour
 	shake := func(client func(net.Conn)) {
 		t.Helper()

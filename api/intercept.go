@@ -26,25 +26,39 @@ const healthPrefix = "/grpc.health.v1.Health/"
 // guard turns a panic into an internal error, and writes one line per call.
 func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	begun := time.Now()
+	ctx = s.trace.began(ctx, info.FullMethod)
 	defer func() {
 		if v := recover(); v != nil {
 			resp, err = nil, s.panicked(ctx, info.FullMethod, v)
 		}
+		c := Call{Method: info.FullMethod, Code: status.Code(err), Took: time.Since(begun)}
+		s.trace.ended(ctx, c)
 		s.log.LogAttrs(ctx, slog.LevelDebug, "call", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
-			slog.String("code", status.Code(err).String()), slog.Duration("duration", time.Since(begun)))
+			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()
 	return handler(ctx, req)
 }
 
-// guardStream is guard for the one stream there is, Watch of the health service.
+// guardStream is guard for streams.
 func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	begun := time.Now()
+	ctx := s.trace.began(stream.Context(), info.FullMethod)
 	defer func() {
 		if v := recover(); v != nil {
-			err = s.panicked(stream.Context(), info.FullMethod, v)
+			err = s.panicked(ctx, info.FullMethod, v)
 		}
+		s.trace.ended(ctx, Call{Method: info.FullMethod, Code: status.Code(err), Took: time.Since(begun)})
 	}()
-	return handler(srv, stream)
+	return handler(srv, within{stream, ctx})
 }
+
+// within is a stream with another context.
+type within struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (w within) Context() context.Context { return w.ctx }
 
 func (s *Server) panicked(ctx context.Context, method string, v any) error {
 	// A panic's value may be anything, a piece of a message too; only the runtime's own are known to be harmless.
@@ -75,11 +89,13 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if err != nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "caller refused", slog.String("method", info.FullMethod),
 			slog.String("peer", address(ctx)), slog.Any("names", namesOf(ctx)), slog.String("error", err.Error()))
+		s.trace.refused(RefusedCaller)
 		return nil, statusOf(err, "", "").Err()
 	}
 	// A call that its peer has given up leaves its first place while it is still at work.
 	size := s.work.size(req)
 	if !s.work.take(size) {
+		s.trace.refused(RefusedOverload)
 		return nil, overload(s.work.most)
 	}
 	defer s.work.leave(size)

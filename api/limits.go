@@ -41,12 +41,14 @@ func (p *places) size(req any) int64 {
 func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if strings.HasPrefix(info.FullMethodName, healthPrefix) {
 		if !s.probes.take(1) {
+			s.trace.refused(RefusedOverload)
 			return nil, overload(s.probes.most)
 		}
 		context.AfterFunc(ctx, func() { s.probes.leave(1) })
 		return ctx, nil
 	}
 	if !s.calls.take(1) {
+		s.trace.refused(RefusedOverload)
 		return nil, overload(s.calls.most)
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.limits.CallTime)

@@ -64,6 +64,7 @@ type Config struct {
 	Service *signer.Service
 	TLS     *tls.Config // see MutualTLS; nil: no TLS, and every caller is the client that is configured as anyone
 	Limits  Limits
+	Trace   *Trace       // may be nil
 	Logger  *slog.Logger // nil: slog.Default()
 }
 
@@ -73,6 +74,7 @@ type Server struct {
 	health  *health.Server
 	signing *signer.Service
 	log     *slog.Logger
+	trace   Trace
 	limits  Limits
 	plain   bool
 	calls   places // of calls from their first octet on
@@ -111,6 +113,9 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	if c.Trace != nil {
+		s.trace = *c.Trace
+	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(limits.MessageBytes + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -127,7 +132,7 @@ func New(c Config) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.guardStream),
 	}
 	if c.TLS != nil {
-		options = append(options, grpc.Creds(newRefusals(credentials.NewTLS(c.TLS), s.log)))
+		options = append(options, grpc.Creds(newRefusals(credentials.NewTLS(c.TLS), s.log, &s.trace)))
 	}
 	s.grpc = grpc.NewServer(options...)
 	epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})

@@ -274,6 +274,7 @@ func (w *clerk) finish(r *request, out result) *request {
 	case gone || l.state == Stopped:
 		gone = true
 		l.discharge(w)
+		l.pump() // what it leaves waiting is for those who rest
 	case l.state == Ready:
 		if next = l.take(out.end); next != nil {
 			l.assign(w, next, out.end)

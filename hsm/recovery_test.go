@@ -420,6 +420,44 @@ func TestSessionLimit(t *testing.T) {
 	})
 }
 
+// A request whose session cannot be had any more goes at once to a clerk that rests.
+func TestNarrowedWithOthersIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newStand(t)
+		f.cfg.Sessions = 2
+		f.Fault = func(call string) error {
+			if call == "Sign" {
+				time.Sleep(time.Millisecond)
+			}
+			return nil
+		}
+		p := startOn(t, SchedulerConfig{Canary: -1}, f)
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() {
+				if err := p.sign(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		dead, short := faults("Sign", p11.SessionClosed), faults("OpenSession", p11.SessionCount)
+		f.SetFault(func(call string) error { return errors.Join(dead(call), short(call)) })
+		time.Sleep(tickTime / 3) // the keeper, who would find it, looks later
+		begun := time.Now()
+		if err := p.sign(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("it waited %v", took)
+		}
+		if h := p.token(0); h.Limit != 1 {
+			t.Errorf("limit %d; nothing was tested", h.Limit)
+		}
+		p.lanes[0].consistent(t)
+	})
+}
+
 // A module that hangs while it is loaded holds nothing up but its own token, which serves when it is loaded after all.
 func TestLoadingHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -24,13 +25,14 @@ import (
 	"github.com/epov-signer/epov/internal/daemon"
 )
 
-// Exit codes. The unit file does not restart after exitConfig and exitPIN: only a person can help, and each restart could
-// cost a try of the PIN.
+// Exit codes. The unit file does not restart after exitConfig, exitPIN and exitWeak: only a person can help, and each restart
+// could cost a try of the PIN.
 const (
 	exitOK      = 0
 	exitConfig  = 1 // the command line or the configuration is wrong, or does not fit the tokens
 	exitRuntime = 2 // something failed that may work the next time
 	exitPIN     = 3 // a PIN was refused, must not be tried, or its TPM does not give it back
+	exitWeak    = 4 // the system cannot confine the process as the configuration demands
 )
 
 func main() {
@@ -56,11 +58,9 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		fmt.Fprintln(stdout, "epovd", buildVersion())
 		return exitOK
 	}
-	if !*check {
-		if err := daemon.Harden(); err != nil {
-			fmt.Fprintln(stderr, "epovd: hardening:", err)
-			return exitRuntime
-		}
+	if err := daemon.Hide(); err != nil {
+		fmt.Fprintln(stderr, "epovd:", err)
+		return exitRuntime
 	}
 	config, err := daemon.Load(*file)
 	if err != nil {
@@ -68,18 +68,48 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		return exitConfig
 	}
 	if *check {
-		fmt.Fprintln(stdout, "OK")
-		return exitOK
+		return confinable(config, stdout, stderr)
 	}
-	return serve(config, stderr)
+	confined, err := config.Confine()
+	log := config.Logger(stderr)
+	if confined != nil {
+		daemon.TellConfinement(log, confined)
+	}
+	var wrong *daemon.ConfigError
+	var weak *daemon.WeakError
+	switch {
+	case errors.As(err, &weak):
+		log.Error("not confined enough", "error", err)
+		return exitWeak
+	case errors.As(err, &wrong):
+		fmt.Fprintln(stderr, err)
+		return exitConfig
+	case err != nil:
+		log.Error("failed", "error", err)
+		return exitRuntime
+	}
+	return serve(config, log)
 }
 
-func serve(config *daemon.Config, stderr *os.File) int {
+// confinable ends a check with what would confine the daemon here.
+func confinable(config *daemon.Config, stdout io.Writer, stderr *os.File) int {
+	offered, err := config.Confinable()
+	for _, p := range offered.Missing() {
+		fmt.Fprintf(stdout, "sandbox: not in force here: %s (%s)\n", p.Name, p.Detail)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "epovd:", err)
+		return exitWeak
+	}
+	fmt.Fprintf(stdout, "sandbox: %s\nOK\n", offered.InForce())
+	return exitOK
+}
+
+func serve(config *daemon.Config, log *slog.Logger) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hangup := make(chan os.Signal, 1) // from here on it ends nothing
 	signal.Notify(hangup, syscall.SIGHUP)
-	log := config.Logger(stderr)
 	log.Info("starting", "version", buildVersion())
 	daemon.SpareCollector()
 	d, err := daemon.Start(ctx, config, log)

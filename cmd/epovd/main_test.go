@@ -11,18 +11,24 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/softhsm"
 )
 
 // TestMain lets the test binary be epovd, so that a whole process can be looked at.
 func TestMain(m *testing.M) {
 	hsm.WorkerMain()
+	if told := os.Getenv(intruder); told != "" {
+		intrude(told)
+		return
+	}
 	if os.Getenv("EPOVD_TEST_MAIN") != "" {
 		main()
 		return
@@ -125,34 +131,25 @@ func TestCommandLine(t *testing.T) {
 // The process is hardened on every thread, keeps the PIN to itself, and stops when told to.
 func TestProcess(t *testing.T) {
 	config, pin := plant(t)
-	if out, err := epovd(t, "-config", config, "-check").CombinedOutput(); err != nil || string(out) != "OK\n" {
+	if out, err := epovd(t, "-config", config, "-check").CombinedOutput(); err != nil || !strings.HasSuffix(string(out), "\nOK\n") {
 		t.Fatalf("check: %v\n%s", err, out)
 	}
-	cmd := epovd(t, "-config", config)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	var log strings.Builder
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		log.WriteString(lines.Text() + "\n")
-		if strings.Contains(lines.Text(), "msg=serving") {
-			break
-		}
-	}
+	p := startDaemon(t, config)
+	cmd := p.cmd
 	proc := fmt.Sprintf("/proc/%d/", cmd.Process.Pid)
 	tasks, err := filepath.Glob(proc + "task/*/status")
 	if err != nil || len(tasks) < 2 {
-		t.Fatal(tasks, err, log.String())
+		t.Fatal(tasks, err, p.log.String())
 	}
 	for _, task := range tasks {
-		if status := read(t, task); !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Umask:\t0077") {
+		status := read(t, task)
+		const no = ":\t0000000000000000"
+		for _, want := range []string{"NoNewPrivs:\t1", "Umask:\t0077", "Seccomp:\t2", "CapInh" + no, "CapPrm" + no, "CapEff" + no, "CapAmb" + no} {
+			if !strings.Contains(status, want) {
+				t.Errorf("%s lacks %s:\n%s", task, want, status)
+			}
+		}
+		if os.Geteuid() == 0 && !strings.Contains(status, "CapBnd"+no) { // others cannot drop what they do not have
 			t.Errorf("%s:\n%s", task, status)
 		}
 	}
@@ -186,26 +183,90 @@ func TestProcess(t *testing.T) {
 	if maps, err := os.ReadFile(proc + "maps"); err != nil && os.Geteuid() == 0 || strings.Contains(string(maps), "softhsm") {
 		t.Error("the module is in the daemon itself", err)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	if code, log := p.stop(t); code != exitOK || !strings.Contains(log, "msg=stopped") {
+		t.Errorf("exit code %d\n%s", code, log)
 	}
-	for lines.Scan() {
-		log.WriteString(lines.Text() + "\n")
-	}
-	if code := exitCode(t, cmd.Wait()); code != exitOK || !strings.Contains(log.String(), "msg=stopped") {
-		t.Errorf("exit code %d\n%s", code, log.String())
-	}
-	if strings.Contains(log.String(), pin) {
+	log := p.log.String()
+	if strings.Contains(log, pin) {
 		t.Error("the PIN is in the log")
+	}
+	if !strings.Contains(log, "msg=confined in_force=\"landlock (ABI") || !strings.Contains(log, "seccomp, no-new-privileges, no-dump, no-capabilities") {
+		oracle.Missing(t, "a kernel with Landlock and seccomp")
 	}
 	for _, pid := range workers {
 		if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
 			t.Errorf("worker %d is left: %v", pid, err)
 		}
 	}
-	if !strings.Contains(log.String(), "INSECURE") {
+	if !strings.Contains(log, "INSECURE") {
 		t.Error("nobody warns")
 	}
+}
+
+// process is a daemon that serves.
+type process struct {
+	cmd   *exec.Cmd
+	log   *logBuffer
+	ended chan struct{} // when its log ends
+}
+
+// startDaemon waits until it serves.
+func startDaemon(t *testing.T, config string) *process {
+	t.Helper()
+	p := &process{epovd(t, "-config", config), &logBuffer{}, make(chan struct{})}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(60*time.Second, func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() { timer.Stop(); _ = p.cmd.Process.Kill() })
+	serving := make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			p.log.add(lines.Text())
+			if strings.Contains(lines.Text(), "msg=serving") {
+				close(serving)
+			}
+		}
+	}()
+	select {
+	case <-serving:
+	case <-p.ended:
+		t.Fatal(p.log.String())
+	}
+	return p
+}
+
+// stop ends it in order.
+func (p *process) stop(t *testing.T) (code int, log string) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.ended
+	return exitCode(t, p.cmd.Wait()), p.log.String()
+}
+
+// logBuffer is a log that goroutines share.
+type logBuffer struct {
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func (l *logBuffer) add(line string) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	l.text.WriteString(line + "\n")
+}
+
+func (l *logBuffer) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
 }
 
 // children are the processes that a process has started.

@@ -41,6 +41,7 @@ type Config struct {
 	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
 	message     int                // limits.message_bytes, 0: default
 	limits      api.Limits
+	sandbox     sandboxConfig
 	connections int           // at once, 0: default
 	watch       time.Duration // between two tests of an idle token
 	wait        time.Duration // that a request without a deadline may wait for a token, 0: default
@@ -114,7 +115,7 @@ func (c *Config) read(root value) {
 	if !root.present() {
 		return
 	}
-	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "key_states", "clients", "trust", "timestamps", "limits", "log")
+	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "key_states", "clients", "trust", "timestamps", "limits", "log", "sandbox")
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
@@ -124,6 +125,8 @@ func (c *Config) read(root value) {
 	c.readTrust(at("trust"))
 	c.readTimeStamps(at("timestamps"))
 	c.readLimits(at("limits"))
+	c.readSandboxes(at("sandbox"))
+	c.sandbox.complete = true
 	log := at("log").mapping("level", "format")
 	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
 	c.json = log("format").choice("json", "text") == "json"
@@ -140,6 +143,7 @@ func (c *Config) readListen(root value, at func(string) value) {
 		v.fail("must be host:port")
 		return
 	}
+	c.sandbox.listens(c.listen)
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		v.fail("the port must be a number from 0 to 65535")
 	}
@@ -253,12 +257,15 @@ func seconds(v value, most int, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// path makes a configured path absolute.
+// path makes a configured path absolute. What the configuration names the daemon may read; see sandboxConfig.
 func (c *Config) path(s string) string {
-	if s == "" || filepath.IsAbs(s) {
-		return s
+	if s != "" && !filepath.IsAbs(s) {
+		s = filepath.Join(c.dir, s)
 	}
-	return filepath.Join(c.dir, s)
+	if s != "" && !c.sandbox.complete {
+		c.sandbox.read = append(c.sandbox.read, s)
+	}
+	return s
 }
 
 // pem reads a file that must be there; nil when it is not, which has then been noted.

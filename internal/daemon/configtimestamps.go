@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/asn1"
+	"os"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,8 @@ func (c *Config) readTimeStamps(v value) {
 		Timeout: seconds(at("timeout_seconds"), 60, 0), Rounds: at("rounds").number(1, 10),
 	}
 	config.URLs = at("urls").texts()
+	c.sandbox.connects(config.URLs...)
+	c.sandbox.connects(os.Getenv("HTTP_PROXY"), os.Getenv("http_proxy"), os.Getenv("HTTPS_PROXY"), os.Getenv("https_proxy"))
 	if text := at("policy").text(); text != "" {
 		oid, ok := objectIdentifier(text)
 		if !ok {

@@ -170,6 +170,8 @@ func (c *Config) readRevocation(v value, policy *trust.Policy) {
 	if policy.Freshness > 0 && config.Every == 0 {
 		config.Every = min(policy.Freshness/2, 12*time.Hour) // lists younger than the budget must be had in time
 	}
+	c.sandbox.connects(config.Addresses...)
+	c.sandbox.writes(config.Cache)
 	c.trusted.log = &logger{slog.DiscardHandler}
 	config.Logger = slog.New(c.trusted.log)
 	library, err := revocation.Open(config)

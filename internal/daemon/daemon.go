@@ -98,9 +98,6 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	c.warnOfIdleGrants(log)
-	if err := hsm.CheckPINMemory(); err != nil {
-		log.Warn("PINs may be swapped out or dumped; see LimitMEMLOCK in the unit", "error", err)
-	}
 	if c.insecure {
 		log.Warn("INSECURE: listening without TLS; whoever reaches this address may sign as client anyone")
 	}

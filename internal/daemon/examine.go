@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/epov-signer/epov/hsm"
 )
@@ -47,6 +48,7 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 	if e, ok := errors.AsType[*ConfigError](err); ok {
 		told(e.File, e.Findings)
 	}
+	findings = append(findings, c.examineSandbox()...)
 	if c.states != "" {
 		e.Files = append(e.Files, c.states)
 	}
@@ -64,4 +66,19 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 		}
 	}
 	return e, findings
+}
+
+// examineSandbox says what the daemon could be confined by on this machine.
+func (c *Config) examineSandbox() []hsm.Finding {
+	offered, err := c.Confinable()
+	out := []hsm.Finding{{Severity: hsm.Good, Code: "sandbox.offered", Subject: "sandbox", Seen: offered.InForce().String()}}
+	weak, _ := errors.AsType[*WeakError](err)
+	for _, p := range offered.Missing() {
+		f := hsm.Finding{Severity: hsm.Note, Code: "sandbox.missing", Subject: "sandbox", Seen: p.Name + ": " + p.Detail}
+		if weak != nil && slices.Contains(weak.Lacking, p) {
+			f.Severity, f.Advice = hsm.Fault, "the configuration requires it: change the system, or sandbox.require"
+		}
+		out = append(out, f)
+	}
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net/url"
 	"os"
@@ -18,11 +19,27 @@ import (
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/internal/testpki"
 )
 
+// TestMain confines all tests as the daemon is: by the same list of system calls, without privileges, and by files; here those of
+// any test, for each has a configuration of its own. cmd/epovd tests what a configuration lets the daemon reach.
 func TestMain(m *testing.M) {
 	hsm.WorkerMain()
+	files, again := sandbox.Restarted()
+	if !again {
+		d := &sandbox.Domain{Grants: append(sandbox.Libraries(sandbox.Execute), sandbox.Self()...), Bind: []uint16{0}, Anywhere: true}
+		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Read, "/proc", "/sys/fs/cgroup", os.Getenv("EPOV_VECTORS"))...)
+		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Execute, "../..", filepath.Join(os.Getenv("EPOV_SOFTHSM"), "../../.."))...)
+		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Write, os.TempDir(), "testdata")...)
+		fmt.Fprintln(os.Stderr, sandbox.Restart(d, ""))
+		os.Exit(1)
+	}
+	if lacking := sandbox.Process(files, sandbox.Allowing(sandbox.Families())).Lacks([]string{sandbox.NewPrivileges, sandbox.Capabilities}); lacking != nil {
+		fmt.Fprintln(os.Stderr, lacking)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

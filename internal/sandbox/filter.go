@@ -31,9 +31,10 @@ const (
 	kill  = unix.SECCOMP_RET_KILL_PROCESS
 	allow = unix.SECCOMP_RET_ALLOW
 	// clone3 hides its flags in memory; libraries that find it missing use clone.
-	missing = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
-	refuse  = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
-	family  = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
+	missing  = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	refuse   = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	family   = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
+	protocol = unix.SECCOMP_RET_ERRNO | uint32(unix.EPROTONOSUPPORT)
 
 	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 		unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
@@ -67,6 +68,11 @@ func (b *builder) narrow(sockets []string) {
 		unix.SockFilter{Code: anyBit, Jf: 1, K: namespaces}, verdict(refuse), verdict(allow))
 	b.when(equal, unix.SYS_SOCKET, ofFamilies(sockets)...)
 	b.when(equal, unix.SYS_SOCKETPAIR, ofFamilies([]string{"unix"})...)
+	// A message that opens a TCP connection passes Landlock by, which looks at connect.
+	for _, send := range []struct{ call, flags int }{{unix.SYS_SENDTO, 3}, {unix.SYS_SENDMSG, 2}, {unix.SYS_SENDMMSG, 3}} {
+		b.when(equal, uint32(send.call), argument(send.flags),
+			unix.SockFilter{Code: anyBit, Jf: 1, K: unix.MSG_FASTOPEN}, verdict(refuse), verdict(allow))
+	}
 	// Of prctl, what would undo hiding: PR_SET_DUMPABLE to another value than 0, and PR_SET_PTRACER.
 	b.when(equal, unix.SYS_PRCTL, argument(0),
 		unix.SockFilter{Code: equal, Jf: 1, K: unix.PR_SET_PTRACER}, verdict(refuse),
@@ -99,8 +105,10 @@ func verdict(v uint32) unix.SockFilter { return unix.SockFilter{Code: finish, K:
 
 func argument(i int) unix.SockFilter { return unix.SockFilter{Code: load, K: uint32(dataArgs + 8*i)} }
 
+// ofFamilies looks at a socket that is asked for. Protocols from SCTP on, MPTCP among them, are refused: Landlock knows ports of TCP
+// alone, and what asks for MPTCP takes TCP instead.
 func ofFamilies(names []string) []unix.SockFilter {
-	body := []unix.SockFilter{argument(0)}
+	body := []unix.SockFilter{argument(2), {Code: greater, Jf: 1, K: unix.IPPROTO_SCTP}, verdict(protocol), argument(0)}
 	for _, name := range names {
 		if number, known := families[name]; known {
 			body = append(body, unix.SockFilter{Code: equal, Jf: 1, K: number}, verdict(allow))

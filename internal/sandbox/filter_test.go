@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -74,6 +75,13 @@ func TestDenying(t *testing.T) {
 		{"netlink", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_NETLINK}, allow},
 		{"packets", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_PACKET}, family},
 		{"vsock", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_VSOCK}, family},
+		{"TCP", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP}, allow},
+		{"MPTCP", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP}, protocol},
+		{"SCTP", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET6, unix.SOCK_STREAM, unix.IPPROTO_SCTP}, protocol},
+		{"send", all, auditArch, unix.SYS_SENDTO, []uint64{3, 0, 1, unix.MSG_NOSIGNAL}, allow},
+		{"send and connect", all, auditArch, unix.SYS_SENDTO, []uint64{3, 0, 1, unix.MSG_NOSIGNAL | unix.MSG_FASTOPEN}, refuse},
+		{"send a message and connect", all, auditArch, unix.SYS_SENDMSG, []uint64{3, 0, unix.MSG_FASTOPEN}, refuse},
+		{"send messages and connect", all, auditArch, unix.SYS_SENDMMSG, []uint64{3, 0, 1, unix.MSG_FASTOPEN}, refuse},
 		{"a pair", none, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_UNIX}, allow},
 		{"a pair of inet", all, auditArch, unix.SYS_SOCKETPAIR, []uint64{unix.AF_INET}, family},
 		{"hide", none, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 0}, allow},
@@ -84,6 +92,51 @@ func TestDenying(t *testing.T) {
 		{"ask a terminal", none, auditArch, unix.SYS_IOCTL, []uint64{0, unix.TIOCGWINSZ}, allow},
 	} {
 		if v := run(t, tc.program, tc.arch, tc.number, tc.arguments...); v != tc.want {
+			t.Errorf("%s: %#x, want %#x", tc.what, v, tc.want)
+		}
+	}
+}
+
+// What the service may call, and nothing else. Modules' processes live with both filters.
+func TestAllowing(t *testing.T) {
+	f := Allowing(Families())
+	if len(f) > unix.BPF_MAXINSNS {
+		t.Error("the program is too long:", len(f))
+	}
+	for _, number := range allowed {
+		if v := run(t, f, auditArch, uint32(number)); v != allow {
+			t.Errorf("call %d: %#x", number, v)
+		}
+	}
+	// Of what modules may not call, the daemon starts their processes and confines them.
+	for _, number := range denied {
+		needed := slices.Contains([]uintptr{unix.SYS_EXECVE, unix.SYS_PIDFD_OPEN, unix.SYS_CAPSET, unix.SYS_SECCOMP}, number)
+		if v := run(t, f, auditArch, uint32(number)); (v == allow) != needed || !needed && v != refuse {
+			t.Errorf("call %d: %#x", number, v)
+		}
+	}
+	for _, tc := range []struct {
+		what      string
+		arch      uint32
+		number    uint32
+		arguments []uint64
+		want      uint32
+	}{
+		{"read of another architecture", unix.AUDIT_ARCH_I386, unix.SYS_READ, nil, kill},
+		{"x32", auditArch, 0x40000000 | unix.SYS_READ, nil, kill},
+		{"clone3", auditArch, unix.SYS_CLONE3, nil, missing},
+		{"the newest known", auditArch, newest, nil, refuse},
+		{"a call of tomorrow", auditArch, newest + 1, nil, missing},
+		{"a process", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_VFORK}, allow},
+		{"a namespace", auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_NEWUSER}, refuse},
+		{"inet", auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET}, allow},
+		{"packets", auditArch, unix.SYS_SOCKET, []uint64{unix.AF_PACKET}, family},
+		{"MPTCP", auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP}, protocol},
+		{"send and connect", auditArch, unix.SYS_SENDTO, []uint64{3, 0, 1, unix.MSG_FASTOPEN}, refuse},
+		{"show", auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE, 1}, refuse},
+		{"type into a terminal", auditArch, unix.SYS_IOCTL, []uint64{0, unix.TIOCSTI}, refuse},
+	} {
+		if v := run(t, f, tc.arch, tc.number, tc.arguments...); v != tc.want {
 			t.Errorf("%s: %#x, want %#x", tc.what, v, tc.want)
 		}
 	}

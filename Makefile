@@ -11,7 +11,7 @@ LIBRARY := ./canon/... ./gost/... ./signer/...
 # Packages whose tests hold vectors against the code.
 JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
 OUTCOMES := $(CURDIR)/$(BUILD)/outcomes
-BENCHES := gost canon signer hsm
+BENCHES := gost canon signer hsm peers
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
 # Go keeps its caches below it; services and containers may lack it.
@@ -20,7 +20,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-go bench-check proto proto-check clean
+.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-peers bench-go bench-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -92,7 +92,7 @@ $(BIN)/staticcheck-$(STATICCHECK):
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-bench: bench-gost bench-canon bench-signer bench-hsm ## hot paths side by side with their peers, as ratios: bench/ratios.txt, docs/performance.md and its charts
+bench: $(BENCHES:%=bench-%) ## hot paths side by side with their peers, as ratios: bench/ratios.txt, docs/performance.md and its charts
 	@mkdir -p bench
 	cat $(BENCHES:%=$(BUILD)/ratios-%.txt) > bench/ratios.txt
 	go run ./internal/bench/figures write bench/ratios.txt docs/performance.md
@@ -114,6 +114,11 @@ bench-hsm: softhsm softhsm-stock $(BIN)/tokenloop ## what stands around a token:
 $(BIN)/tokenloop: internal/bench/peer/tokenloop.c softhsm/fault/pkcs11.h
 	@mkdir -p $(BIN)
 	$(CC) -O2 -Wall -o $@ $< -ldl -lpthread
+
+bench-peers: ## beside Botan, Bouncy Castle and Apache Santuario, where Debian's packages of them are installed
+	@mkdir -p $(BIN); rm -f $(BIN)/botan; ! pkg-config --exists botan-2 || \
+		$(CXX) -O2 -std=c++14 -o $(BIN)/botan internal/bench/peer/botan.cpp $$(pkg-config --cflags --libs botan-2)
+	@set -o pipefail; go run ./internal/bench "$(BIN)" peers | tee $(BUILD)/ratios-peers.txt
 
 $(BIN)/goxmldsig: $(wildcard internal/bench/goxmldsig/*)
 	go build -C internal/bench/goxmldsig -o "$(CURDIR)/$@" .

@@ -5,7 +5,7 @@
 //	ratio NAME VALUE [LOW-HIGH] (ours .., peer ..)
 //
 // VALUE above 1 means that ours is faster; LOW and HIGH are the quartiles of the rounds, where a round has a ratio. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
-// compiled peers (peer/peer.c as peer, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer or hsm; all of them by
+// compiled peers (peer/peer.c as peer, peer/botan.cpp, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer, hsm or peers; all of them by
 // default. Lines of the group hsm say in their brackets what VALUE is.
 package main
 
@@ -49,6 +49,7 @@ var groups = []struct {
 	{"canon", compare(canonComparisons)},
 	{"signer", compare(signerComparisons)},
 	{"hsm", hsmGroup},
+	{"peers", peersGroup},
 }
 
 func compare(make func() ([]comparison, error)) func(peers string, rounds int) error {
@@ -119,9 +120,7 @@ func run(list []comparison, peers string, rounds int) error {
 			}
 			theirs = append(theirs, ns)
 		}
-		low, high := quartiles(ours, theirs)
-		a, b := median(ours), median(theirs)
-		fmt.Printf("ratio %s %.2f [%.2f-%.2f] (ours %s, peer %s)\n", c.name, b/a, low, high, perOperation(a), perOperation(b))
+		tell(c.name, ours, theirs)
 		if c.memory > 0 {
 			used := allocated(c.ours)
 			fmt.Printf("ratio %s-memory %.1f (ours %.2f MiB, allowed %d MiB)\n", c.name, float64(c.memory)/float64(used),
@@ -165,6 +164,13 @@ func spent() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// tell prints the line of a comparison.
+func tell(name string, ours, theirs []float64) {
+	low, high := quartiles(ours, theirs)
+	a, b := median(ours), median(theirs)
+	fmt.Printf("ratio %s %.2f [%.2f-%.2f] (ours %s, peer %s)\n", name, b/a, low, high, perOperation(a), perOperation(b))
+}
+
 // quartiles of the rounds' ratios.
 func quartiles(ours, theirs []float64) (low, high float64) {
 	ratios := make([]float64, len(ours))
@@ -180,7 +186,13 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-func perOperation(ns float64) string { return time.Duration(ns).Round(10 * time.Nanosecond).String() }
+func perOperation(ns float64) string {
+	unit := 10 * time.Nanosecond
+	for d := time.Duration(ns); d/unit >= 1000; {
+		unit *= 10
+	}
+	return time.Duration(ns).Round(unit).String()
+}
 
 func must(err error) {
 	if err != nil {

@@ -70,6 +70,15 @@ var groups = []struct {
 		{"hsm/recovery-crash", "module crashed", false, 1, 2, "", false},
 		{"hsm/recovery-hang", "module hangs", false, 1, 2, "", false},
 	}},
+	{"peers", []figure{
+		{"peers/botan-streebog", "Streebog beside Botan", false, 0, 0, "", true},
+		{"peers/botan-verify256-cold", "verify 256, unknown key, beside Botan", false, 0, 0, "", true},
+		{"peers/botan-sign256", "sign 256 in software, beside Botan", false, 0, 0, "", true},
+		{"peers/bouncycastle-streebog", "Streebog beside Bouncy Castle", false, 0, 0, "", true},
+		{"peers/bouncycastle-verify256-cold", "verify 256, unknown key, beside Bouncy Castle", false, 0, 0, "", true},
+		{"peers/bouncycastle-sign256", "sign 256 in software, beside Bouncy Castle", false, 0, 0, "", true},
+		{"peers/santuario-c14n-20k", "parse and canonicalize 20 KB, beside Apache Santuario", false, 0, 0, "", true},
+	}},
 	{"service", []figure{
 		{"service/signxml-unary", "SignXml 10 KB, the server's processor time over that of an echo", true, 1.75, 1.5, "", false},
 		{"service/signxml-stream", "the same in a stream", true, 1.75, 1.5, "", false},

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +17,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/daemon"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/sandbox"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // intruder names the variable by which the test binary knows that it is the intruder's, and what the intruder looks for.
@@ -313,6 +317,49 @@ func TestWorkerRestartConfined(t *testing.T) {
 				t.Fatal("no new worker", now, p.log.String())
 			}
 		}
+	}
+	if code, log := p.stop(t); code != exitOK {
+		t.Errorf("exit code %d\n%s", code, log)
+	}
+}
+
+// The confined daemon fetches lists from where its configuration says, caches them, and notices an exchanged file.
+func TestWorkConfined(t *testing.T) {
+	config, _ := plant(t)
+	dir := filepath.Dir(config)
+	ca := testpki.NewCA(t, gost.GOST2012_256, "CryptoPro-A")
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(ca.NewCRL(t, testpki.CRL{}))
+	}))
+	defer site.Close()
+	write(t, filepath.Join(dir, "root.pem"), string(testpki.PEM(ca.Certificate)))
+	const states = "keys: [{name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, state: active}]}]\n"
+	write(t, filepath.Join(dir, "keys.yaml"), states)
+	text := read(t, config)
+	text = strings.Replace(text, "sandbox: {write:", "vendor: softhsm, sandbox: {write:", 1) // so that ports count
+	write(t, config, text+fmt.Sprintf("trust: {anchors: [root.pem], revocation: {fetch: true, private_addresses: true, addresses: [%q], cache: cache/crl}}\n"+
+		"key_states: keys.yaml\n", site.URL+"/ca.crl"))
+	p := startDaemon(t, config)
+	await := func(what string, done func() bool) {
+		t.Helper()
+		for start := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
+			if time.Since(start) > 30*time.Second {
+				t.Fatal(what, p.log.String())
+			}
+		}
+	}
+	await("no list was fetched", func() bool {
+		files, err := filepath.Glob(filepath.Join(dir, "cache", "crl", "*.crl"))
+		return err == nil && len(files) == 1
+	})
+	next := filepath.Join(dir, "next") // another file, which takes the name
+	write(t, next, strings.Replace(states, "primary: 1", "primary: 2", 1))
+	if err := os.Rename(next, filepath.Join(dir, "keys.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	await("the new file was not read", func() bool { return strings.Contains(p.log.String(), "key states are not taken over") })
+	if log := p.log.String(); strings.Contains(log, "permission denied") || strings.Contains(log, "not permitted") {
+		t.Error(log)
 	}
 	if code, log := p.stop(t); code != exitOK {
 		t.Errorf("exit code %d\n%s", code, log)

@@ -347,8 +347,8 @@ func TestPlain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	access, err := signer.NewAccess([]signer.Client{{Name: "local", Anyone: true, Grants: []signer.Grant{
-		{Operations: []signer.Operation{signer.OpVerify}}}}})
+	access, err := signer.NewAccess([]signer.Role{{Name: "verify", Grants: []signer.Grant{
+		{Operations: []signer.Operation{signer.OpVerify}}}}}, []signer.Client{{Name: "local", Anyone: true, Roles: []string{"verify"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ type kind struct {
 	retry time.Duration
 }
 
-// table maps codes. UNAVAILABLE and RESOURCE_EXHAUSTED only where a retry may help. A code without a row of its own goes
+// table maps codes. UNAVAILABLE and RESOURCE_EXHAUSTED only where a retry may help; only a request that is larger than the
+// caller's may be is RESOURCE_EXHAUSTED without a RetryInfo. A code without a row of its own goes
 // with its family, which is everything up to the first dot.
 var table = map[report.Code]kind{
 	report.CertSyntax: {code: codes.InvalidArgument}, // of a certificate in the request
@@ -128,6 +129,14 @@ func statusOf(err error, field, incident string) *status.Status {
 	if k.code == codes.FailedPrecondition {
 		details = append(details, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
 			{Type: info.Reason, Subject: "key", Description: message},
+		}})
+	}
+	if e.Quota != nil && e.RetryAfter == 0 { // no time makes a request smaller
+		k.retry = 0
+	}
+	if q := e.Quota; q != nil {
+		details = append(details, &errdetails.QuotaFailure{Violations: []*errdetails.QuotaFailure_Violation{
+			{Subject: q.Subject, Description: message, QuotaMetric: Domain + "/" + q.Limit, QuotaId: q.Limit, QuotaValue: q.Value},
 		}})
 	}
 	if k.retry > 0 && e.RetryAfter > 0 {

@@ -180,11 +180,12 @@ func newWorld(tb testing.TB, limits Limits) *world {
 		key, cert := ca.NewSigner(tb, gost.GOST2012_256, "tc26-256-B", t)
 		w.ring = append(w.ring, &softKey{name: name, key: key, cert: cert})
 	}
-	access, err := signer.NewAccess([]signer.Client{
-		{Name: "admin", SANs: []string{"admin.example.ru"}, Grants: []signer.Grant{
-			{Keys: []string{"keys/*"}, Operations: signer.Operations}}},
-		{Name: "gateway", SANs: []string{"spiffe://example.ru/gateway"}, Grants: []signer.Grant{
-			{Keys: []string{"keys/EXMP01/ov"}, Operations: []signer.Operation{signer.OpSignXML}}}},
+	access, err := signer.NewAccess([]signer.Role{
+		{Name: "everything", Grants: []signer.Grant{{Keys: []string{"keys/*"}, Operations: signer.Operations}}},
+		{Name: "sign", Grants: []signer.Grant{{Keys: []string{"keys/EXMP01/ov"}, Operations: []signer.Operation{signer.OpSignXML}}}},
+	}, []signer.Client{
+		{Name: "admin", SANs: []string{"admin.example.ru"}, Roles: []string{"everything"}},
+		{Name: "gateway", SANs: []string{"spiffe://example.ru/gateway"}, Roles: []string{"sign"}},
 	})
 	if err != nil {
 		tb.Fatal(err)

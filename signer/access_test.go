@@ -26,7 +26,9 @@ func TestKeyNames(t *testing.T) {
 
 func TestGrants(t *testing.T) {
 	sign := []Operation{OpSignXML}
-	caller := func(g ...Grant) *Caller { return &Caller{grants: g} }
+	caller := func(g ...Grant) *Caller {
+		return &Caller{account: &account{}, roles: []standing{{role: &Role{Grants: g}}}}
+	}
 	for _, tc := range []struct {
 		caller *Caller
 		op     Operation
@@ -35,15 +37,15 @@ func TestGrants(t *testing.T) {
 	}{
 		{nil, OpSignXML, "keys/EXMP01/ov", false},
 		{caller(), OpSignXML, "keys/EXMP01/ov", false},
-		{caller(Grant{[]string{"keys/EXMP01/ov"}, sign}), OpSignXML, "keys/EXMP01/ov", true},
-		{caller(Grant{[]string{"keys/EXMP01/ov"}, sign}), OpSignXML, "keys/EXMP01/ov/versions/7", true},
-		{caller(Grant{[]string{"keys/EXMP01/ov"}, sign}), OpSignXML, "keys/EXMP01/ov2", false},
-		{caller(Grant{[]string{"keys/EXMP01/ov"}, sign}), OpSignDigest, "keys/EXMP01/ov", false},
-		{caller(Grant{[]string{"keys/EXMP01/*"}, sign}), OpSignXML, "keys/EXMP01/sp", true},
-		{caller(Grant{[]string{"keys/EXMP01/*"}, sign}), OpSignXML, "keys/EXMP012/sp", false},
-		{caller(Grant{[]string{"keys/*"}, sign}), OpSignXML, "keys/ANY/sp", true},
+		{caller(Grant{Keys: []string{"keys/EXMP01/ov"}, Operations: sign}), OpSignXML, "keys/EXMP01/ov", true},
+		{caller(Grant{Keys: []string{"keys/EXMP01/ov"}, Operations: sign}), OpSignXML, "keys/EXMP01/ov/versions/7", true},
+		{caller(Grant{Keys: []string{"keys/EXMP01/ov"}, Operations: sign}), OpSignXML, "keys/EXMP01/ov2", false},
+		{caller(Grant{Keys: []string{"keys/EXMP01/ov"}, Operations: sign}), OpSignDigest, "keys/EXMP01/ov", false},
+		{caller(Grant{Keys: []string{"keys/EXMP01/*"}, Operations: sign}), OpSignXML, "keys/EXMP01/sp", true},
+		{caller(Grant{Keys: []string{"keys/EXMP01/*"}, Operations: sign}), OpSignXML, "keys/EXMP012/sp", false},
+		{caller(Grant{Keys: []string{"keys/*"}, Operations: sign}), OpSignXML, "keys/ANY/sp", true},
 		// Grants do not mix: the operation of one does not reach the keys of another.
-		{caller(Grant{[]string{"keys/A/ov"}, sign}, Grant{[]string{"keys/B/ov"}, []Operation{OpList}}), OpSignXML, "keys/B/ov", false},
+		{caller(Grant{Keys: []string{"keys/A/ov"}, Operations: sign}, Grant{Keys: []string{"keys/B/ov"}, Operations: []Operation{OpList}}), OpSignXML, "keys/B/ov", false},
 	} {
 		n, err := ParseKeyName(tc.key)
 		if err != nil {
@@ -54,9 +56,9 @@ func TestGrants(t *testing.T) {
 		}
 	}
 	for _, g := range []Grant{
-		{}, {Keys: []string{"keys/EXMP01/ov"}}, {Operations: sign}, {[]string{"keys/EXMP01/ov"}, []Operation{"admin"}},
-		{[]string{"EXMP01/ov"}, sign}, {[]string{"keys/*/ov"}, sign}, {[]string{"keys/EXMP01/ov/versions/1"}, sign},
-		{[]string{"keys/EX*"}, sign}, {[]string{"*"}, sign}, {[]string{"keys/EXMP01/o*"}, sign}, {[]string{"keys//*"}, sign},
+		{}, {Keys: []string{"keys/EXMP01/ov"}}, {Operations: sign}, {Keys: []string{"keys/EXMP01/ov"}, Operations: []Operation{"administer"}},
+		{Keys: []string{"EXMP01/ov"}, Operations: sign}, {Keys: []string{"keys/*/ov"}, Operations: sign}, {Keys: []string{"keys/EXMP01/ov/versions/1"}, Operations: sign},
+		{Keys: []string{"keys/EX*"}, Operations: sign}, {Keys: []string{"*"}, Operations: sign}, {Keys: []string{"keys/EXMP01/o*"}, Operations: sign}, {Keys: []string{"keys//*"}, Operations: sign},
 	} {
 		if g.Check() == nil {
 			t.Errorf("%v is taken for a grant", g)
@@ -68,8 +70,9 @@ func TestGrants(t *testing.T) {
 }
 
 func TestCallers(t *testing.T) {
-	a, err := NewAccess([]Client{
-		{Name: "gw", SANs: []string{"GW.example.ru", "spiffe://example.ru/gw"}},
+	roles := []Role{{Name: "r"}, {Name: "s"}}
+	a, err := NewAccess(roles, []Client{
+		{Name: "gw", SANs: []string{"GW.example.ru", "spiffe://example.ru/gw"}, Roles: []string{"r", "s"}},
 		{Name: "other", SANs: []string{"other.example.ru"}},
 	})
 	if err != nil {
@@ -95,15 +98,72 @@ func TestCallers(t *testing.T) {
 	if _, err := a.Anyone(); err == nil {
 		t.Error("somebody is anyone")
 	}
-	for _, clients := range [][]Client{
-		{{Name: "a", SANs: []string{"x.ru"}}, {Name: "b", SANs: []string{"X.ru"}}},
-		{{Name: "a", SANs: []string{"*.ru"}}},
-		{{Name: "a", SANs: []string{""}}},
-		{{Name: "a", Anyone: true}, {Name: "b", Anyone: true}},
-		{{Name: "a", Grants: []Grant{{}}}},
+	for name, clients := range map[string][]Client{
+		"one SAN of two": {{Name: "a", SANs: []string{"x.ru"}}, {Name: "b", SANs: []string{"X.ru"}}},
+		"wildcard":       {{Name: "a", SANs: []string{"*.ru"}}},
+		"empty SAN":      {{Name: "a", SANs: []string{""}}},
+		"two of anyone":  {{Name: "a", Anyone: true}, {Name: "b", Anyone: true}},
+		"one name":       {{Name: "a"}, {Name: "a"}},
+		"no such role":   {{Name: "a", Roles: []string{"t"}}},
+		"role twice":     {{Name: "a", Roles: []string{"r", "r"}}},
 	} {
-		if _, err := NewAccess(clients); err == nil {
-			t.Errorf("%v are taken", clients)
+		if _, err := NewAccess(roles, clients); err == nil {
+			t.Errorf("%s is taken", name)
 		}
+	}
+	for name, roles := range map[string][]Role{
+		"one name": {{Name: "r"}, {Name: "r"}}, "empty grant": {{Name: "r", Grants: []Grant{{}}}},
+		"negative rate": {{Name: "r", Quota: Quota{Rate: -1}}}, "burst alone": {{Name: "r", Quota: Quota{Burst: 1}}},
+	} {
+		if _, err := NewAccess(roles, nil); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+// A client may do what any of its roles grants, under the first that grants it; profiles bound the operations that know them.
+func TestRoles(t *testing.T) {
+	a, err := NewAccess([]Role{
+		{Name: "narrow", Weight: 8, Grants: []Grant{{Keys: []string{"keys/A/*"}, Operations: []Operation{OpSignXML}, Profiles: []string{"smev3"}}}},
+		{Name: "wide", Weight: 64, Grants: []Grant{{Keys: []string{"keys/A/ov"}, Operations: []Operation{OpSignXML, OpList}}}},
+	}, []Client{
+		{Name: "x", SANs: []string{"x.ru"}, Roles: []string{"narrow", "wide"}, Share: 2},
+		{Name: "y", SANs: []string{"y.ru"}, Roles: []string{"wide", "narrow"}},
+		{Name: "z", SANs: []string{"z.ru"}, Roles: []string{"narrow"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		san                string
+		op                 Operation
+		key, profile, want string
+	}{
+		{"x.ru", OpSignXML, "keys/A/ov", "smev3", "narrow"},
+		{"x.ru", OpSignXML, "keys/A/ov", "smev2", "wide"},
+		{"x.ru", OpSignXML, "keys/A/sp", "smev3", "narrow"},
+		{"x.ru", OpSignXML, "keys/A/sp", "smev2", ""},
+		{"x.ru", OpSignXML, "keys/A/sp", "", "narrow"},
+		{"x.ru", OpList, "keys/A/ov", "", "wide"},
+		{"y.ru", OpSignXML, "keys/A/ov", "smev3", "wide"},
+		{"y.ru", OpSignXML, "keys/A/sp", "smev3", "narrow"},
+		{"z.ru", OpSignXML, "keys/A/ov", "smev2", ""},
+		{"z.ru", OpList, "keys/A/ov", "", ""},
+	} {
+		c, err := a.Caller([]string{tc.san})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := ParseKeyName(tc.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Under(tc.op, n, tc.profile); got != tc.want {
+			t.Errorf("%s %s %s %q: %q, want %q", tc.san, tc.op, tc.key, tc.profile, got, tc.want)
+		}
+	}
+	x, _ := a.Caller([]string{"x.ru"})
+	if got := x.under(right{op: OpList, anyProfile: true}); got.weight != 128 || got.flow != "x wide" {
+		t.Errorf("%+v", got)
 	}
 }

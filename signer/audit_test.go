@@ -31,8 +31,8 @@ func (l *fakeLog) Record(ctx context.Context, r audit.Record) (audit.Entry, erro
 	return audit.Entry{Log: "test.example/audit", Index: uint64(len(l.records) - 1)}, nil
 }
 
-func audited(t *testing.T, clients ...Client) (*world, *fakeLog) {
-	w, log := newWorld(t, clients...), &fakeLog{}
+func audited(t *testing.T, parties ...party) (*world, *fakeLog) {
+	w, log := newWorld(t, parties...), &fakeLog{}
 	w.Service.audit = log
 	return w, log
 }
@@ -60,7 +60,7 @@ func TestEverySignatureIsRecorded(t *testing.T) {
 }
 
 func TestRefusalsOfKnownCallersAreRecorded(t *testing.T) {
-	w, log := audited(t, Client{Name: "nobody", SANs: []string{"nobody.example.ru"}})
+	w, log := audited(t, party{name: "nobody", san: "nobody.example.ru"})
 	request := SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte("<secret/>")}
 	for _, caller := range []*Caller{nil, w.caller(t, "nobody.example.ru")} {
 		if _, err := w.SignXML(t.Context(), caller, request); err == nil {

@@ -53,13 +53,14 @@ const notice = 30 * 24 * time.Hour
 // will look at. Needs what the signature would need. The error says that there is no such key, no such profile, or no right.
 func (s *Service) CheckSign(ctx context.Context, caller *Caller, req CheckSignRequest) (*Readiness, error) {
 	isCMS := cms.ProfileByName(req.Profile) != nil
-	op, further := OpSignXML, []Operation(nil)
+	want := asked{op: OpSignXML, key: req.Key, profile: req.Profile, octets: len(req.Document) + len(req.Content) + len(req.Digest)}
 	if isCMS {
-		if op = OpSignCMS; req.ByDigest {
-			further = []Operation{OpSignDigest}
+		if want.op = OpSignCMS; req.ByDigest {
+			want.further = OpSignDigest
 		}
 	}
-	key, err := s.find(caller, op, req.Key, further...)
+	key, in, err := s.find(caller, want)
+	defer func() { in.leave(s.now()) }()
 	if err != nil {
 		return nil, err
 	}

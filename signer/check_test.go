@@ -79,7 +79,7 @@ func TestCheckSign(t *testing.T) {
 
 // Checks ask for the same rights as signatures, and touch no token.
 func TestCheckSignRights(t *testing.T) {
-	w := newWorld(t, Client{Name: "gateway", SANs: []string{"gw.example.ru"}, Grants: []Grant{
+	w := newWorld(t, party{name: "gateway", san: "gw.example.ru", grants: []Grant{
 		{Keys: []string{"keys/EXMP01/*"}, Operations: []Operation{OpSignXML, OpSignCMS}}}})
 	gateway := w.caller(t, "gw.example.ru")
 	for _, tc := range []struct {

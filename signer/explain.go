@@ -25,9 +25,11 @@ type ExplainRequest struct {
 // OpVerify. Half of the processors search at once; a request waits for its turn. It ends with ctx; what it has found by then
 // is the answer.
 func (s *Service) Explain(ctx context.Context, caller *Caller, req ExplainRequest) (*explain.Explanation, error) {
-	if err := s.mayVerify(ctx, caller); err != nil {
+	in, err := s.enter(ctx, caller, OpVerify, len(req.Document)+len(req.Message)+len(req.Content)+len(req.Pristine))
+	if err != nil {
 		return nil, err
 	}
+	defer func() { in.leave(s.now()) }()
 	xml := len(req.Document) > 0
 	if xml == (len(req.Message) > 0) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "subject"},

@@ -17,12 +17,11 @@ type KeyInfo struct {
 
 // ListKeys returns the versions of all keys on which the caller has OpList, in the order of the ring.
 func (s *Service) ListKeys(ctx context.Context, caller *Caller) ([]KeyInfo, error) {
-	if !caller.has(OpList) {
-		return nil, report.Errorf(report.AccessDenied, report.Place{}, "%s is not granted", OpList)
-	}
-	if err := expired(ctx); err != nil {
+	in, err := s.enter(ctx, caller, OpList, 0)
+	if err != nil {
 		return nil, err
 	}
+	defer func() { in.leave(s.now()) }()
 	var out []KeyInfo
 	for _, key := range s.keys.Keys() {
 		n, err := ParseKeyName(key.Name())
@@ -38,7 +37,8 @@ func (s *Service) ListKeys(ctx context.Context, caller *Caller) ([]KeyInfo, erro
 
 // GetKey returns one key version. Needs OpList on the key.
 func (s *Service) GetKey(ctx context.Context, caller *Caller, name string) (KeyInfo, error) {
-	key, err := s.find(caller, OpList, name)
+	key, in, err := s.find(caller, asked{op: OpList, key: name})
+	defer func() { in.leave(s.now()) }()
 	if err != nil {
 		return KeyInfo{}, err
 	}

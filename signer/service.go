@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/epov-signer/epov/canon/xmltext"
@@ -54,7 +56,8 @@ type Config struct {
 // Service signs and verifies. Safe for concurrent use.
 type Service struct {
 	keys    KeyRing
-	access  *Access
+	access  atomic.Pointer[Access]
+	mutex   sync.Mutex // held to change access
 	trust   *trust.Store
 	smev    *trust.Store
 	signers *gost.KeyCache
@@ -77,11 +80,12 @@ func New(c Config) (*Service, error) {
 	if c.Limits.MessageBytes < 0 || c.Limits.StreamBytes < 0 {
 		return nil, errors.New("signer: a limit is negative")
 	}
-	s := &Service{keys: c.Keys, access: c.Access, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
+	s := &Service{keys: c.Keys, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
 		stamps: c.TimeStamps, audit: c.Audit, limits: c.Limits, log: c.Logger, now: c.Now}
 	if c.Trace != nil {
 		s.trace = *c.Trace
 	}
+	s.access.Store(c.Access)
 	s.explaining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	if s.limits.MessageBytes == 0 {
 		s.limits.MessageBytes = DefaultMessageBytes
@@ -100,7 +104,17 @@ func New(c Config) (*Service, error) {
 }
 
 // Access recognises callers.
-func (s *Service) Access() *Access { return s.access }
+func (s *Service) Access() *Access { return s.access.Load() }
+
+// SetAccess puts another access in the place of the present one, which nobody has asked yet. Callers that were recognised
+// before keep what they had for the calls that they have begun. Clients and roles that keep their names keep what they have
+// used of their quotas.
+func (s *Service) SetAccess(a *Access) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	a.succeed(s.access.Load())
+	s.access.Store(a)
+}
 
 // act is one signature on its way, as the log will tell it.
 type act struct {
@@ -108,6 +122,8 @@ type act struct {
 	op      Operation
 	name    string // as asked for, later the exact version
 	profile string
+	octets  int   // of the request's contents
+	in      entry // under which role it was let in
 	begun   time.Time
 	key     Key // nil until it is found
 	digest  []byte
@@ -125,11 +141,17 @@ type act struct {
 	original *audit.Entry                    // of the record of what is only told again; nil: nothing is
 }
 
-// record writes the one line that each signature and each refusal leaves.
+// record writes the one line that each signature and each refusal leaves. A flood of refusals is told of by their number.
 func (s *Service) record(ctx context.Context, a *act, err error) {
-	level, outcome := slog.LevelInfo, "signed"
+	level, outcome, untold := slog.LevelInfo, "signed", 0
 	if a.original != nil {
 		outcome = "replayed"
+	}
+	if err != nil && a.caller != nil {
+		var ok bool
+		if untold, ok = a.caller.refusal.tell(a.begun); !ok {
+			return
+		}
 	}
 	attrs := []slog.Attr{
 		slog.String("caller", a.caller.Name()), slog.String("operation", string(a.op)),
@@ -142,6 +164,9 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 	if err != nil {
 		level, outcome = slog.LevelWarn, string(asError(err).Code)
 		attrs = append(attrs, slog.String("error", err.Error()))
+		if untold > 0 {
+			attrs = append(attrs, slog.Int("untold_before", untold))
+		}
 	} else {
 		attrs = append(attrs, slog.String("signature_streebog256", hashOf(a.value)))
 		if a.entry.Recorded() {
@@ -176,30 +201,60 @@ func expired(ctx context.Context) error {
 	return nil
 }
 
-// find reads the name, decides on access, and only then looks for the key.
-func (s *Service) find(caller *Caller, op Operation, name string, further ...Operation) (Key, error) {
-	n, err := ParseKeyName(name)
+// asked is what a call wants.
+type asked struct {
+	op      Operation
+	further Operation // that it needs besides, on the same key; empty: none
+	key     string    // name
+	profile string    // where the operation knows any
+	octets  int       // of the request's contents
+}
+
+// find reads the name, decides on access, lets the call in, and only then looks for the key. The caller of find leaves the
+// entry, also when there is an error.
+func (s *Service) find(caller *Caller, a asked) (Key, entry, error) {
+	n, err := ParseKeyName(a.key)
 	if err != nil {
-		if !caller.has(op) {
-			return nil, report.Errorf(report.AccessDenied, report.Place{}, "%s is not granted", op)
+		if _, err := caller.authorize(right{op: a.op, anyProfile: true}); err != nil {
+			return nil, entry{}, err
 		}
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "key"}, "%s", err)
+		return nil, entry{}, report.Errorf(report.RequestInvalid, report.Place{Path: "key"}, "%s", err)
 	}
-	for _, op := range append([]Operation{op}, further...) {
-		if err := caller.authorize(op, n); err != nil {
-			return nil, err
-		}
-	}
-	key, err := s.keys.Key(name)
+	under, err := caller.authorize(right{op: a.op, key: n, profile: a.profile, anyProfile: profiles[a.op] == nil})
 	if err != nil {
-		return nil, asError(err)
+		return nil, entry{}, err
+	}
+	if a.further != "" {
+		if _, err := caller.authorize(right{op: a.further, key: n}); err != nil {
+			return nil, entry{}, err
+		}
+	}
+	in, err := caller.enter(under, a.octets, s.now())
+	if err != nil {
+		return nil, in, err
+	}
+	key, err := s.keys.Key(a.key)
+	if err != nil {
+		return nil, in, asError(err)
 	}
 	// A ring that answers with another key would sign in another system's name.
 	if got, err := ParseKeyName(key.Name()); err != nil || got.Version == 0 || got.System != n.System || got.Key != n.Key ||
 		n.Version != 0 && n.Version != got.Version {
-		return nil, report.Errorf(report.Internal, report.Place{}, "the key ring answered %s with %q", n, key.Name())
+		return nil, in, report.Errorf(report.Internal, report.Place{}, "the key ring answered %s with %q", n, key.Name())
 	}
-	return key, nil
+	return key, in, nil
+}
+
+// enter lets a call in that concerns no particular key. The caller of enter leaves the entry, unless there is an error.
+func (s *Service) enter(ctx context.Context, caller *Caller, op Operation, octets int) (entry, error) {
+	under, err := caller.authorize(right{op: op, anyProfile: true})
+	if err != nil {
+		return entry{}, err
+	}
+	if err := expired(ctx); err != nil {
+		return entry{}, err
+	}
+	return caller.enter(under, octets, s.now())
 }
 
 // usable says why a key must not sign now. Without a certificate only bare digests can be signed.

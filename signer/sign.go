@@ -72,7 +72,8 @@ type prepared interface {
 
 // SignXML signs a document. Needs OpSignXML on the key.
 func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLRequest) (Signed, error) {
-	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Document}
+	a := &act{caller: caller, op: OpSignXML, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Document,
+		octets: len(req.Document)}
 	if req.RequestID != "" {
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignXML, req.Key, req.Profile, req.Target)
@@ -81,7 +82,7 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 			return h.sum()
 		}
 	}
-	return s.sign(ctx, a, true, nil, func(key Key) (prepared, error) { return s.prepareXML(key, req) })
+	return s.sign(ctx, a, true, "", func(key Key) (prepared, error) { return s.prepareXML(key, req) })
 }
 
 // prepareXML does all that precedes the key.
@@ -117,11 +118,12 @@ func (s *Service) inputXML(key Key, req SignXMLRequest) xmldsig.Input {
 
 // SignCMS makes a CMS message. Needs OpSignCMS on the key, and OpSignDigest too when only a digest is given.
 func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSRequest) (Signed, error) {
-	var further []Operation
+	further := Operation("")
 	if req.ByDigest {
-		further = []Operation{OpSignDigest}
+		further = OpSignDigest
 	}
-	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Content}
+	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile, request: req.RequestID, payload: req.Content,
+		octets: len(req.Content) + len(req.Digest)}
 	if req.RequestID != "" {
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignCMS, req.Key, req.Profile, strconv.FormatBool(req.ByDigest), fmt.Sprint(req.Countersigned))
@@ -177,7 +179,7 @@ func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
 
 // SignDigest signs a digest as it is. Needs OpSignDigest on the key; the key needs no certificate.
 func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigestRequest) (Signed, error) {
-	a := &act{caller: caller, op: OpSignDigest, name: req.Key, request: req.RequestID}
+	a := &act{caller: caller, op: OpSignDigest, name: req.Key, request: req.RequestID, octets: len(req.Digest)}
 	if req.RequestID != "" {
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignDigest, req.Key, req.DigestAlgorithm)
@@ -185,7 +187,7 @@ func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigest
 			return h.sum()
 		}
 	}
-	return s.sign(ctx, a, false, nil, func(key Key) (prepared, error) {
+	return s.sign(ctx, a, false, "", func(key Key) (prepared, error) {
 		d := key.Public().Algorithm.Digest
 		if req.DigestAlgorithm != d.Name {
 			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "digest_algorithm"},
@@ -205,18 +207,20 @@ func (b bare) Digest() []byte                        { return b }
 func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
 
 // sign is the one way to a signature: access, key, earlier answer, prepare, token, complete, time-stamp, audit record.
-func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further []Operation,
+func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further Operation,
 	prepare func(Key) (prepared, error)) (out Signed, err error) {
 	a.begun = s.now()
 	defer func() {
 		s.record(ctx, a, err)
 		s.tellTrace(ctx, a, err)
+		a.in.leave(s.now())
 		if err != nil {
 			s.tell(ctx, a, err)
 			out, err = Signed{}, asError(err)
 		}
 	}()
-	key, err := s.find(a.caller, a.op, a.name, further...)
+	key, in, err := s.find(a.caller, asked{a.op, further, a.name, a.profile, a.octets})
+	a.in = in
 	if err != nil {
 		return out, err
 	}
@@ -276,7 +280,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 func (a *act) submit(ctx context.Context, key Key) ([]byte, error) {
 	took := timings.Get().(*Timings)
 	*took = Timings{}
-	value, err := key.SignDigest(ctx, a.digest, a.caller.flow(took))
+	value, err := key.SignDigest(ctx, a.digest, a.in.flow(took))
 	a.took = *took
 	timings.Put(took)
 	return value, err

@@ -25,8 +25,8 @@ type Key interface {
 
 // Flow is on whose behalf a key signs. It comes from the configured access, never from a request.
 type Flow struct {
-	Client string
-	Weight int // share of a client among those that wait; see Client
+	Client string // and role: each is a flow of its own
+	Weight int    // share of those that wait; see Role and Client
 
 	// Took, unless it is nil, is where the key says what the signature took. It is written before SignDigest returns, also
 	// when that fails after a token was asked, and not afterwards.

@@ -78,7 +78,29 @@ type world struct {
 	admin *Caller // may do everything
 }
 
-func newWorld(t *testing.T, clients ...Client) *world {
+// party is a client with one role that nobody else has.
+type party struct {
+	name, san string
+	grants    []Grant
+	quota     Quota
+}
+
+func accessOf(t *testing.T, parties ...party) *Access {
+	t.Helper()
+	var roles []Role
+	var clients []Client
+	for _, p := range parties {
+		roles = append(roles, Role{Name: p.name, Grants: p.grants, Quota: p.quota})
+		clients = append(clients, Client{Name: p.name, SANs: []string{p.san}, Roles: []string{p.name}})
+	}
+	a, err := NewAccess(roles, clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newWorld(t *testing.T, parties ...party) *world {
 	t.Helper()
 	w := &world{ca: testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B"), log: &bytes.Buffer{}}
 	add := func(name string, a *gost.Algorithm, params string, template testpki.Template) *softKey {
@@ -100,14 +122,11 @@ func newWorld(t *testing.T, clients ...Client) *world {
 	add("keys/EXMP01/past/versions/1", gost.GOST2001, "CryptoPro-A", testpki.Template{})
 	add("keys/OTHER1/ov/versions/1", gost.GOST2012_256, "tc26-256-B", testpki.Template{})
 
-	clients = append(clients, Client{Name: "admin", SANs: []string{"admin.example.ru"},
-		Grants: []Grant{{Keys: []string{"keys/*"}, Operations: Operations}}})
-	access, err := NewAccess(clients)
-	if err != nil {
-		t.Fatal(err)
-	}
+	parties = append(parties, party{name: "admin", san: "admin.example.ru",
+		grants: []Grant{{Keys: []string{"keys/*"}, Operations: Operations}}})
+	var err error
 	w.Service, err = New(Config{
-		Keys: w.ring, Access: access, Trust: trust.New([]*gost.Certificate{w.ca.Certificate}, nil),
+		Keys: w.ring, Access: accessOf(t, parties...), Trust: trust.New([]*gost.Certificate{w.ca.Certificate}, nil),
 		Limits: Limits{MessageBytes: 1 << 20},
 		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
@@ -223,10 +242,10 @@ func TestSignAndVerify(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	w := newWorld(t,
-		Client{Name: "gateway", SANs: []string{"gw.example.ru"}, Grants: []Grant{
+		party{name: "gateway", san: "gw.example.ru", grants: []Grant{
 			{Keys: []string{"keys/EXMP01/*"}, Operations: []Operation{OpSignXML, OpSignCMS}},
 		}},
-		Client{Name: "idle", SANs: []string{"idle.example.ru"}})
+		party{name: "idle", san: "idle.example.ru"})
 	gateway, idle := w.caller(t, "gw.example.ru"), w.caller(t, "idle.example.ru")
 	digest := make([]byte, 32)
 	over, cancel := context.WithTimeout(t.Context(), 0)
@@ -320,7 +339,7 @@ func TestRefusals(t *testing.T) {
 
 // Who may not use a key cannot tell from the answer whether it exists.
 func TestNoOracle(t *testing.T) {
-	w := newWorld(t, Client{Name: "idle", SANs: []string{"idle.example.ru"}})
+	w := newWorld(t, party{name: "idle", san: "idle.example.ru"})
 	idle := w.caller(t, "idle.example.ru")
 	ask := func(name string) string {
 		_, err := w.SignXML(t.Context(), idle, SignXMLRequest{Key: name, Profile: "smev3", Document: unsigned()})
@@ -412,7 +431,7 @@ func TestRecords(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	w := newWorld(t, Client{Name: "inventory", SANs: []string{"inv.example.ru"}, Grants: []Grant{
+	w := newWorld(t, party{name: "inventory", san: "inv.example.ru", grants: []Grant{
 		{Keys: []string{"keys/OTHER1/ov"}, Operations: []Operation{OpList}},
 	}})
 	inventory := w.caller(t, "inv.example.ru")

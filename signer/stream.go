@@ -39,7 +39,10 @@ func (s *Service) SignCMSStream(ctx context.Context, caller *Caller, req SignCMS
 		}
 		a.remember, a.again = b.remember, b.again
 	}
-	out, err := s.sign(ctx, a, true, nil, b.prepare)
+	out, err := s.sign(ctx, a, true, "", func(key Key) (prepared, error) {
+		b.content = s.paced(ctx, a.in, b.content)
+		return b.prepare(key)
+	})
 	if err != nil {
 		return Signed{}, err
 	}
@@ -211,9 +214,11 @@ type VerifyCMSStreamRequest struct {
 
 // VerifyCMSStream is VerifyCMS in memory that does not grow with what it reads.
 func (s *Service) VerifyCMSStream(ctx context.Context, caller *Caller, req VerifyCMSStreamRequest, from io.Reader) (*report.Report, error) {
-	if err := s.mayVerify(ctx, caller); err != nil {
+	in, err := s.enter(ctx, caller, OpVerify, len(req.Message))
+	if err != nil {
 		return nil, err
 	}
+	defer func() { in.leave(s.now()) }()
 	certificates, err := parseCertificates(req.Certificates)
 	if err != nil {
 		return nil, err
@@ -224,7 +229,7 @@ func (s *Service) VerifyCMSStream(ctx context.Context, caller *Caller, req Verif
 			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
 		}
 	}
-	from = &bounded{from: from, left: s.limits.StreamBytes, most: s.limits.StreamBytes}
+	from = s.paced(ctx, in, &bounded{from: from, left: s.limits.StreamBytes, most: s.limits.StreamBytes})
 	var r *report.Report
 	if req.Detached {
 		if len(req.Message) == 0 {

@@ -45,9 +45,15 @@ const MaxCertificates = 64
 
 // VerifyXML examines a document. Needs OpVerify. An invalid signature is a report, not an error.
 func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRequest) (*report.Report, error) {
-	if err := s.mayVerify(ctx, caller); err != nil {
+	octets := len(req.Document) + len(req.Content)
+	for _, file := range req.Attachments {
+		octets += len(file)
+	}
+	in, err := s.enter(ctx, caller, OpVerify, octets)
+	if err != nil {
 		return nil, err
 	}
+	defer func() { in.leave(s.now()) }()
 	policy, err := s.xmlPolicy(req.Profile, req.Target, req.Content, req.Time)
 	if err != nil {
 		return nil, err
@@ -102,9 +108,11 @@ func (s *Service) xmlPolicy(name, target string, content []byte, at time.Time) (
 
 // VerifyCMS examines a message. Needs OpVerify. An invalid signature is a report, not an error.
 func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRequest) (*report.Report, error) {
-	if err := s.mayVerify(ctx, caller); err != nil {
+	in, err := s.enter(ctx, caller, OpVerify, len(req.Message)+len(req.Content))
+	if err != nil {
 		return nil, err
 	}
+	defer func() { in.leave(s.now()) }()
 	if len(req.Message) == 0 {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "message"}, "the message is empty")
 	}
@@ -153,11 +161,4 @@ func parseCertificates(list [][]byte) ([]*gost.Certificate, error) {
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-func (s *Service) mayVerify(ctx context.Context, caller *Caller) error {
-	if !caller.has(OpVerify) {
-		return report.Errorf(report.AccessDenied, report.Place{}, "%s is not granted", OpVerify)
-	}
-	return expired(ctx)
 }

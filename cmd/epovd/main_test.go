@@ -90,7 +90,8 @@ listen: 127.0.0.1:0
 insecure: true
 tokens: [{name: main, module: %q, label: %q, pin: %s, state_dir: state, sandbox: {write: [%q, %q]}}]
 keys: [{name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, token: main}]}]
-clients: [{name: local, anyone: true, allow: [{keys: [keys/*], operations: [list]}]}]
+roles: [{name: look, allow: [{keys: [keys/*], operations: [list]}]}]
+clients: [{name: local, anyone: true, roles: [look]}]
 log: {level: debug, format: text}
 `, soft.Module, soft.Label, pin, filepath.Dir(soft.Module), filepath.Dir(soft.Conf)))
 	return config

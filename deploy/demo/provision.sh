@@ -80,10 +80,13 @@ configure() {
 		  - name: keys/$system/sp
 		    primary: 1
 		    versions: [{version: 1, token: demo, chain: [ca/issuing.pem]}]
+		roles:
+		  - name: all
+		    allow: [{keys: [keys/$system/*], operations: [sign-xml, sign-cms, verify, list]}]
 		clients:
 		  - name: gateway
 		    san: [spiffe://epov.demo/gateway]
-		    allow: [{keys: [keys/$system/*], operations: [sign-xml, sign-cms, verify, list]}]
+		    roles: [all]
 		trust:
 		  anchors: [ca/root.pem]
 		  intermediates: [ca/issuing.pem]

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -32,9 +33,7 @@ type Config struct {
 	tokens      []hsm.TokenConfig
 	keys        []keyConfig
 	states      string // path of the file with the states of key versions; empty: none
-	access      *signer.Access
-	clients     int
-	granted     []grantPlace
+	policy      *Policy
 	trust       *trust.Store
 	smev        *trust.Store
 	trusted     trustConfig
@@ -73,19 +72,12 @@ const maxConfig = 4 << 20
 
 // Load reads and checks a configuration file. The error is a *ConfigError with everything that is wrong.
 func Load(file string) (*Config, error) {
-	data, err := readFile(file)
+	c, root, err := openConfig(file)
 	if err != nil {
-		return nil, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
+		return nil, err
 	}
-	dir, err := filepath.Abs(filepath.Dir(file))
-	if err != nil {
-		return nil, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
-	}
-	c := &Config{file: file, dir: dir}
-	doc := &document{}
-	c.read(doc.parse(data))
-	if len(doc.findings) > 0 {
-		return nil, c.errors(doc)
+	if c.read(root); len(root.doc.findings) > 0 {
+		return nil, c.errors(root.doc)
 	}
 	states, err := c.readStates()
 	if err != nil {
@@ -97,8 +89,21 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
+// openConfig parses the file, and reads nothing of it yet.
+func openConfig(file string) (*Config, value, error) {
+	data, err := readFile(file)
+	if err != nil {
+		return nil, value{}, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
+	}
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, value{}, &ConfigError{File: file, Findings: []Finding{{Message: err.Error()}}}
+	}
+	return &Config{file: file, dir: dir}, new(document).parse(data), nil
+}
+
 func (c *Config) errors(doc *document) error {
-	slices.SortStableFunc(doc.findings, func(a, b Finding) int { return a.Line - b.Line })
+	slices.SortStableFunc(doc.findings, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.File, b.File), a.Line-b.Line) })
 	return &ConfigError{File: c.file, Findings: doc.findings}
 }
 
@@ -115,13 +120,13 @@ func (c *Config) read(root value) {
 	if !root.present() {
 		return
 	}
-	at := root.mapping("listen", "insecure", "tls", "tokens", "keys", "key_states", "clients", "trust", "timestamps", "limits", "log", "sandbox")
+	at := root.sections()
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
 	c.readTLS(root, at("tls"))
 	c.readKeys(root, at("keys"))
 	c.states = c.path(at("key_states").text())
-	c.readClients(root, at("clients"))
+	c.readPolicy(root, at)
 	c.readTrust(at("trust"))
 	c.readTimeStamps(at("timestamps"))
 	c.readLimits(at("limits"))
@@ -130,6 +135,26 @@ func (c *Config) read(root value) {
 	log := at("log").mapping("level", "format")
 	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
 	c.json = log("format").choice("json", "text") == "json"
+}
+
+// sections are the settings of the configuration's first level.
+func (v value) sections() func(name string) value {
+	return v.mapping(
+		"listen",
+		"insecure",
+		"tls",
+		"tokens",
+		"keys",
+		"key_states",
+		"policy",
+		"roles",
+		"clients",
+		"trust",
+		"timestamps",
+		"limits",
+		"log",
+		"sandbox",
+	)
 }
 
 func (c *Config) readListen(root value, at func(string) value) {

@@ -18,10 +18,10 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.keys) != 3 || c.keys[1].replicas[0].ID != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
-		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || c.clients != 2 || !c.json || c.tokens[0].Sessions != 4 {
+		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || len(c.policy.Clients) != 5 || !c.json || c.tokens[0].Sessions != 4 {
 		t.Errorf("%+v", c)
 	}
-	caller, err := c.access.Caller([]string{"gateway.example.ru"})
+	caller, err := c.policy.Access.Caller([]string{"gateway.example.ru"})
 	if err != nil || caller.Name() != "gateway" {
 		t.Error(caller, err)
 	}
@@ -36,14 +36,13 @@ func TestFindings(t *testing.T) {
 		want           []string // "line: path: message", the line by a piece of it
 	}{
 		{"unknown setting", "listen: 0.0.0.0:8443", "listn: 0.0.0.0:8443", []string{
-			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, key_states, clients, trust, timestamps, limits, log, sandbox)`,
+			`listn:: : unknown setting "listn" (known here: listen, insecure, tls, tokens, keys, key_states, policy, roles, clients, trust, timestamps, limits, log, sandbox)`,
 			`listn:: listen: is missing`}},
 		{"unknown deep setting", "    sessions: 4 ", "    session: 4 ", []string{
 			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, state_dir, vendor, isolation, sandbox, call_seconds, sessions, queue, client_queue)`}},
 		{"wrong type", "sessions: 4", "sessions: four", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"out of range", "sessions: 4", "sessions: 0", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"number for text", "label: EPOV", "label: 1234", []string{`label:: tokens[0].label: must be a text; put it in quotes`}},
-		{"text for list", "san: [monitoring.example.ru]", "san: monitoring.example.ru", []string{`san: m: clients[1].san: must be a list`}},
 		{"list for text", "listen: 0.0.0.0:8443", "listen: [0.0.0.0:8443]", []string{`listen:: listen: must be a text`}},
 		{"empty", "label: EPOV", "label:", []string{`label:: tokens[0].label: is empty`}},
 		{"twice", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:8443\nlisten: 0.0.0.0:8443", []string{`listen:#2: listen: is set twice`}},
@@ -57,17 +56,11 @@ func TestFindings(t *testing.T) {
 			`name: EXMP01: keys[0].name: a key is named keys/{system}/{key} or keys/{system}/{key}/versions/{n}`}},
 		{"key twice", "name: keys/EXMP01/sp", "name: keys/EXMP01/ov", []string{
 			`name: keys/EXMP01/ov#2: keys[1].name: there is a key keys/EXMP01/ov already`}},
-		{"operation", "operations: [verify]", "operations: [verfy]", []string{
-			`[verfy]: clients[0].allow[1]: no operation "verfy"; the operations are sign-xml, sign-cms, sign-digest, verify, list`}},
-		{"pattern", "keys: [keys/EXMP01/*]", "keys: [EXMP01/*]", []string{
-			`keys: [EXMP01: clients[0].allow[0]: "EXMP01/*" is not keys/{system}/{key}, keys/{system}/* or keys/*`}},
-		{"two clients of one name", "san: [monitoring.example.ru]", "san: [Gateway.example.ru]", []string{
-			`- name: gateway: clients: client "monitoring": "Gateway.example.ru" belongs to client "gateway" already`}},
 		{"no time-stamping authority", "  urls: [http", "  # urls: [http", []string{`  policy: 1.2: timestamps.urls: is missing`}},
 		{"time-stamping authority", "urls: [http://tsa.example.ru/tsp", "urls: [tsa.example.ru/tsp", []string{
 			`urls:: timestamps.urls: not an http or https URL: "tsa.example.ru/tsp"`}},
 		{"policy of time-stamps", "policy: 1.2.643.2.2.38.4", "policy: 7.2.643", []string{
-			`policy:: timestamps.policy: must be an object identifier, such as 1.2.643.2.2.38.4`}},
+			`  policy: 7.2.643: timestamps.policy: must be an object identifier, such as 1.2.643.2.2.38.4`}},
 		{"digest of time-stamps", "digest: streebog256", "digest: sha1", []string{
 			`digest:: timestamps.digest: must be one of streebog256, streebog512, sha256, sha384, sha512`}},
 		{"PIN itself", "pin: {credential: pin-main}", "pin: 98765432", []string{
@@ -88,9 +81,6 @@ func TestFindings(t *testing.T) {
 			`- {version: 1: keys[1].versions[0].replicas[0].token: no token named "other"`}},
 		{"no replica", "{version: 1, token: main}", "{version: 1, replicas: []}", []string{
 			`- {version: 1: keys[1].versions[0].replicas: names 0 tokens; 1 to 16 are possible`}},
-		{"priority", "priority: low", "priority: lowest", []string{
-			`priority:: clients[1].priority: must be one of normal, high, low`}},
-		{"share", "priority: low", "share: 65", []string{`share:: clients[1].share: *`}},
 		{"neither label nor serial", "    label: EPOV", "", []string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
 		{"two TLS keys", "key: server.key ", "key: server.key\n  key_token: {token: main, id: tls} ", []string{
 			`certificate: server.pem: tls: exactly one of key and key_token is needed`}},
@@ -104,12 +94,6 @@ func TestFindings(t *testing.T) {
 			`client_ca:: tls.client_ca: the certificate of *`}},
 		{"port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:84430", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
 		{"named port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:https", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
-		{"no names", "san: [monitoring.example.ru]", "san: []", []string{`san: []: clients[1].san: is empty; the client could not be told`}},
-		{"DN for SAN", "san: [monitoring.example.ru]", "san: [CN=monitoring]", []string{
-			`san: [CN: clients[1].san[0]: "CN=monitoring" is neither a DNS name nor a URI`}},
-		{"address for SAN", "san: [monitoring.example.ru]", "san: [\"::1\", 10.0.0.1]", []string{
-			`san: ["::1": clients[1].san[0]: "::1" is neither a DNS name nor a URI`,
-			`san: ["::1": clients[1].san[1]: "10.0.0.1" is neither a DNS name nor a URI`}},
 		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}", []string{`tpm: pin: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
 		{"TPM without a sealed PIN", "pin: {credential: pin-main}", "pin: {file: pin, tpm_device: /dev/tpmrm0}", []string{
 			`tpm_device:: tokens[0].pin.tpm_device: goes with tpm`}},
@@ -127,7 +111,6 @@ func TestFindings(t *testing.T) {
 			`certificate: server.pem: tls: contradicts insecure: true`}},
 		{"insecure in other words", "listen: 0.0.0.0:8443", "listen: 127.0.0.1:8443\ninsecure: \"yes\"", []string{
 			`insecure:: insecure: must be true or false`}},
-		{"anyone", "san: [monitoring.example.ru]", "anyone: true", []string{`anyone:: clients[1].anyone: is only for insecure: true`}},
 		{"address", "listen: 0.0.0.0:8443", "listen: everywhere", []string{`listen:: listen: must be host:port`}},
 		{"not YAML", "log:\n  level", "log:\n level: [\n  level", []string{`*`}},
 		{"several", "sessions: 4 ", "sessions: x\n    colour: red ", []string{
@@ -223,12 +206,12 @@ func TestInsecure(t *testing.T) {
 	start, end := strings.Index(example, "tls:\n"), strings.Index(example, "# PKCS#11 tokens")
 	text := "insecure: true\n" + example[:start] + example[end:]
 	text = strings.Replace(text, "listen: 0.0.0.0:8443", "listen: 127.0.0.1:0", 1)
-	text = strings.Replace(text, "san: [monitoring.example.ru]", "anyone: true", 1)
+	f.write(t, "policy.yaml", []byte(strings.Replace(policyExample(t), "san: [monitoring.example.ru]", "anyone: true", 1)))
 	c, err := Load(f.write(t, "epovd.yaml", []byte(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if caller, err := c.access.Anyone(); err != nil || caller.Name() != "monitoring" || c.tls != nil || !c.insecure {
+	if caller, err := c.policy.Access.Anyone(); err != nil || caller.Name() != "monitoring" || c.tls != nil || !c.insecure {
 		t.Error(caller, err)
 	}
 }
@@ -240,11 +223,11 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Add(example)
 	f.Add([]byte("keys: [{name: keys/A/b, versions: [{version: 1}]}]"))
-	f.Add([]byte("clients: [{name: a, san: [b], allow: [{keys: [keys/*], operations: [list]}]}]"))
+	own := folder(f.TempDir()).write(f, "epovd.yaml", nil)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, doc := &Config{dir: "/nonexistent"}, &document{}
+		c, doc := &Config{file: own, dir: "/nonexistent"}, &document{}
 		c.read(doc.parse(data))
-		if len(doc.findings) == 0 && (c.listen == "" || c.access == nil || len(c.keys) == 0) {
+		if len(doc.findings) == 0 && (c.listen == "" || c.policy == nil || len(c.keys) == 0) {
 			t.Error("an incomplete configuration passes")
 		}
 		for _, finding := range doc.findings {

@@ -6,14 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"log/slog"
-	"net"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -280,102 +275,6 @@ func (c *Config) readReplicas(name signer.KeyName, v value, at func(string) valu
 		several.fail("names %d tokens; 1 to 16 are possible", len(refs))
 	}
 	return refs
-}
-
-// priorities are the weights of the classes, before a client's share of its class.
-var priorities = map[string]int{"high": 64, "normal": 8, "low": 1}
-
-func (c *Config) readClients(root, v value) {
-	if !v.present() {
-		missing(v, root)
-		return
-	}
-	var clients []signer.Client
-	for _, item := range v.list() {
-		at := item.mapping("name", "san", "anyone", "allow", "priority", "share")
-		client := signer.Client{Name: at("name").required(item), SANs: names(at("san")), Anyone: at("anyone").flag()}
-		client.Weight = priorities[at("priority").choice("normal", "high", "low")] * max(at("share").number(1, 64), 1)
-		switch {
-		case client.Anyone && !c.insecure:
-			at("anyone").fail("is only for insecure: true")
-		case client.Anyone && at("san").present():
-			at("san").fail("contradicts anyone: true")
-		case !client.Anyone && !at("san").present():
-			missing(at("san"), item)
-		}
-		allow := at("allow")
-		if !allow.present() {
-			missing(allow, item)
-		}
-		for _, grant := range allow.list() {
-			g := grant.mapping("keys", "operations")
-			out := signer.Grant{Keys: g("keys").texts()}
-			for _, op := range g("operations").texts() {
-				out.Operations = append(out.Operations, signer.Operation(op))
-			}
-			if err := out.Check(); err != nil {
-				for line := range strings.SplitSeq(err.Error(), "\n") {
-					grant.fail("%s", line)
-				}
-				continue
-			}
-			client.Grants = append(client.Grants, out)
-			c.granted = append(c.granted, grantPlace{out, client.Name, grant})
-		}
-		clients = append(clients, client)
-	}
-	access, err := signer.NewAccess(clients)
-	if err != nil {
-		v.fail("%s", err)
-	}
-	c.access, c.clients = access, len(clients)
-}
-
-// names reads the DNS names and URIs of a client. What no certificate can carry would never match, and nobody would say so.
-func names(v value) []string {
-	items := v.list()
-	if v.present() && v.node.Kind == yaml.SequenceNode && len(items) == 0 {
-		v.fail("is empty; the client could not be told")
-	}
-	var out []string
-	for _, item := range items {
-		s := item.text()
-		u, err := url.Parse(s)
-		switch {
-		case s == "":
-			continue
-		case strings.Contains(s, "://") && err == nil && u.Host != "", strings.HasPrefix(s, "urn:") && err == nil:
-		case net.ParseIP(s) == nil && !strings.ContainsFunc(s, notInHost):
-		case strings.Contains(s, "*"): // refused in its own words
-		default:
-			item.fail("%q is neither a DNS name nor a URI", printable(s))
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-func notInHost(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_", r)
-}
-
-// grantPlace is a grant with its place.
-type grantPlace struct {
-	signer.Grant
-	client string
-	place  value
-}
-
-// warnOfIdleGrants tells of patterns that cover no configured key: they may be meant for later, or be misspelt.
-func (c *Config) warnOfIdleGrants(log *slog.Logger) {
-	for _, g := range c.granted {
-		for _, pattern := range g.Keys {
-			one := signer.Grant{Keys: []string{pattern}}
-			if !slices.ContainsFunc(c.keys, func(k keyConfig) bool { return one.Covers(k.name) }) {
-				log.Warn("a grant covers no configured key", "client", g.client, "keys", pattern, "line", g.place.node.Line)
-			}
-		}
-	}
 }
 
 // parseChain reads a PEM chain, leaf first.

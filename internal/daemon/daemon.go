@@ -77,7 +77,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	d.keys.now.Store(keys)
 	service, err := signer.New(signer.Config{
-		Keys: d.keys, Access: c.access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
+		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
 		TimeStamps: c.timeStamps,
 	})
 	if err != nil {
@@ -97,14 +97,14 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if d.trust, err = c.openTrust(log); err != nil {
 		return nil, err
 	}
-	c.warnOfIdleGrants(log)
+	c.policy.warnings(c.keys, log.Warn)
 	if c.insecure {
 		log.Warn("INSECURE: listening without TLS; whoever reaches this address may sign as client anyone")
 	}
 	if c.trust == nil {
 		log.Warn("no trust anchors are configured; verification will say that trust was not checked")
 	}
-	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(keys.order), "clients", c.clients)
+	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(keys.order), "clients", len(c.policy.Clients))
 	return d, nil
 }
 

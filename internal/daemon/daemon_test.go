@@ -113,10 +113,13 @@ keys:
       - {version: 1, token: main, certificate: ov1.pem}
       - {version: 2, token: main}
   - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: main}]}
+roles:
+  - name: all
+    allow: [{keys: [keys/EXMP01/*], operations: [sign-xml, sign-cms, verify, list]}]
 clients:
   - name: gateway
     san: ["spiffe://example.ru/gateway"]
-    allow: [{keys: [keys/EXMP01/*], operations: [sign-xml, sign-cms, verify, list]}]
+    roles: [all]
 trust: {anchors: [root.pem]}
 limits: {watch_seconds: 1}
 log: {level: debug, format: text}
@@ -331,7 +334,7 @@ func TestKeysVanish(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "client=gateway keys=keys/EXMP02/ov line="; strings.Count(log.String(), "covers no configured key") != 1 ||
+	if want := "role=all keys=keys/EXMP02/ov line="; strings.Count(log.String(), "covers no configured key") != 1 ||
 		!strings.Contains(log.String(), want) {
 		t.Errorf("the grant of no key is not told of:\n%s", log)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 // Finding is one thing that is wrong with a configuration.
 type Finding struct {
+	File         string // empty: the configuration
 	Line, Column int    // 1-based, 0 when it concerns no place in particular
 	Path         string // "keys[0].versions[1].token"
 	Message      string // never the value of a setting that could be a secret
@@ -28,9 +30,9 @@ type ConfigError struct {
 func (e *ConfigError) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
-		place := e.File
+		place := cmp.Or(f.File, e.File)
 		if f.Line > 0 {
-			place = fmt.Sprintf("%s:%d:%d", e.File, f.Line, f.Column)
+			place = fmt.Sprintf("%s:%d:%d", place, f.Line, f.Column)
 		}
 		if f.Path != "" {
 			place += ": " + f.Path
@@ -42,7 +44,10 @@ func (e *ConfigError) Error() string {
 
 // document reads YAML strictly and remembers what is wrong and where. The YAML library's own decoding is not used: its
 // errors quote values, and a PIN in the wrong place is still a PIN.
-type document struct{ findings []Finding }
+type document struct {
+	file     string // empty: the configuration
+	findings []Finding
+}
 
 // value is a node on its way into the configuration.
 type value struct {
@@ -58,10 +63,12 @@ func (d *document) parse(data []byte) value {
 	var root yaml.Node
 	switch err := dec.Decode(&root); {
 	case errors.Is(err, io.EOF):
-		d.findings = append(d.findings, Finding{Message: "the file is empty"})
+		d.findings = append(d.findings, Finding{File: d.file, Message: "the file is empty"})
 		return value{doc: d}
 	case err != nil:
-		d.findings = append(d.findings, syntax(err))
+		wrong := syntax(err)
+		wrong.File = d.file
+		d.findings = append(d.findings, wrong)
 		return value{doc: d}
 	}
 	v := value{doc: d, node: root.Content[0]}
@@ -87,7 +94,7 @@ func syntax(err error) Finding {
 
 // fail notes that something is wrong with this value.
 func (v value) fail(format string, args ...any) {
-	f := Finding{Path: v.path, Message: fmt.Sprintf(format, args...)}
+	f := Finding{File: v.doc.file, Path: v.path, Message: fmt.Sprintf(format, args...)}
 	if v.node != nil {
 		f.Line, f.Column = v.node.Line, v.node.Column
 	}

@@ -49,7 +49,7 @@ func startRotating(t *testing.T, p *plant, replaced ...string) *rotating {
 	p.pem(t, "server.key", "PRIVATE KEY", der)
 	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
 	text := strings.NewReplacer(append(replaced, "key_token: {token: main, id: tls}", "key: server.key",
-		"clients:\n", "key_states: states.yaml\nclients:\n")...).Replace(p.config)
+		"\nclients:\n", "\nkey_states: states.yaml\nclients:\n")...).Replace(p.config)
 	r := &rotating{plant: p, log: &logBuffer{}}
 	if r.d, err = Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(r.log, nil))); err != nil {
 		t.Fatal(err)

@@ -61,8 +61,10 @@ func TestReplicas(t *testing.T) {
 	config += `
 keys:
   - {name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, replicas: [{token: t0}, {token: t1}], certificate: cert.pem}]}
+roles:
+  - {name: signer, priority: high, allow: [{keys: [keys/*], operations: [sign-xml, list]}]}
 clients:
-  - {name: local, anyone: true, priority: high, share: 2, allow: [{keys: [keys/*], operations: [sign-xml, list]}]}
+  - {name: local, anyone: true, share: 2, roles: [signer]}
 `
 	c, err := Load(f.write(t, "epovd.yaml", []byte(config)))
 	if err != nil {

@@ -122,6 +122,16 @@ func (f folder) pem(tb testing.TB, name, kind string, der []byte) string {
 	return f.write(tb, name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
+// policyExample is deploy/policy.yaml.
+func policyExample(tb testing.TB) string {
+	tb.Helper()
+	example, err := os.ReadFile("../../deploy/policy.yaml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(example)
+}
+
 // furnish writes the files that deploy/epovd.yaml names, and returns it with the module's path replaced by a file that exists.
 func furnish(tb testing.TB) (folder, string) {
 	tb.Helper()
@@ -143,6 +153,7 @@ func furnish(tb testing.TB) (folder, string) {
 	f.pem(tb, "exmp01-ov-1.pem", "CERTIFICATE", leaf.Raw)
 	f.pem(tb, "smev.pem", "CERTIFICATE", leaf.Raw)
 	f.write(tb, "pin", []byte("98765432\n"))
+	f.write(tb, "policy.yaml", []byte(policyExample(tb)))
 	module := f.write(tb, "module.so", []byte("module"))
 	example, err := os.ReadFile("../../deploy/epovd.yaml")
 	if err != nil {

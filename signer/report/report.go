@@ -223,6 +223,16 @@ type Error struct {
 
 	// RetryAfter is when asking again has some hope, where that is known; else 0.
 	RetryAfter time.Duration
+
+	// Quota is the limit that a call went over, where it did.
+	Quota *Quota
+}
+
+// Quota is a limit of a caller.
+type Quota struct {
+	Subject string // whose it is: "clients/{client}/roles/{role}"
+	Limit   string // its name in the policy: "rate", "concurrent", "message_bytes"
+	Value   int64  // calls a second, calls, octets
 }
 
 func (e *Error) Error() string {

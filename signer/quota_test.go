@@ -1,8 +1,10 @@
 package signer
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -207,3 +209,41 @@ func BenchmarkEnter(b *testing.B) {
 		in.leave(s.now())
 	}
 }
+
+// Streams are read no faster than the rate allows, a MiB a call, and no further than they may bring.
+func TestPacedStream(t *testing.T) {
+	sign := []Grant{{Keys: []string{"keys/EXMP01/*"}, Operations: []Operation{OpSignCMS, OpVerify}}}
+	w := newWorld(t, party{"gw", "gw.example.ru", sign, Quota{Rate: 200, Burst: 1, StreamBytes: 6 << 20}})
+	gw := w.caller(t, "gw.example.ru")
+	var message bytes.Buffer
+	stream := func(n int64) error {
+		_, err := w.SignCMSStream(t.Context(), gw, SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: "cades-bes-detached", Size: n},
+			io.LimitReader(zeros{}, n), &message)
+		return err
+	}
+	begun := time.Now()
+	if err := stream(6 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took < 25*time.Millisecond { // the first call was in the bucket, six more came at 200 a second
+		t.Errorf("took %v", took)
+	}
+	time.Sleep(10 * time.Millisecond)
+	if e := quotaOf(t, stream(6<<20+1), report.QuotaExceeded); e.Quota.Limit != "stream_bytes" || e.Quota.Value != 6<<20 || e.RetryAfter != 0 {
+		t.Errorf("%+v %+v", e, e.Quota)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	w.SetAccess(accessOf(t, party{"slow", "slow.example.ru", sign, Quota{Rate: 0.1, Burst: 1}}))
+	_, err := w.VerifyCMSStream(ctx, w.caller(t, "slow.example.ru"), VerifyCMSStreamRequest{Detached: true, Message: message.Bytes()}, zeros{})
+	if code(err) != "deadline" {
+		t.Error(err)
+	}
+	if u := w.Usage(); u[0].Running != 0 {
+		t.Errorf("%+v", u)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }

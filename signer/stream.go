@@ -37,7 +37,11 @@ func (s *Service) SignCMSStream(ctx context.Context, caller *Caller, req SignCMS
 			h.time(req.Time)
 			return h.sum()
 		}
-		a.remember, a.again = b.remember, b.again
+		a.remember = b.remember
+		a.again = func(c *replay) ([]byte, error) {
+			b.content = s.paced(ctx, a.in, b.content)
+			return b.again(c)
+		}
 	}
 	out, err := s.sign(ctx, a, true, "", func(key Key) (prepared, error) {
 		b.content = s.paced(ctx, a.in, b.content)

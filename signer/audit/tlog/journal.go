@@ -1,0 +1,335 @@
+package tlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The journal is where a record becomes durable: files written one after another, in groups, each group with one write and one
+// fdatasync. What is in the tree is deleted from the journal; what is in the journal only is put into the tree at the next
+// start. Integers are big-endian.
+//
+//	segment  magic(16) first(8) crc32c(4) zero(484), then groups; preallocated
+//	group    magic(4) length(4) first(8) count(4) crc32c(4), length octets, zeros up to the next multiple of 512
+//	         the octets are count times length(4) record; the checksum covers all of it but itself
+//
+// first is the index of the first record. Groups of a segment have been written one after the other, each durable before the
+// next was begun: damage before a group that is whole is not the trace of a crash.
+const (
+	segmentMagic  = "epov-journal-1\n\x00"
+	groupMagic    = 0x65706a31 // "epj1"
+	groupHeader   = 24
+	blockBytes    = 512
+	segmentBytes  = 8 << 20
+	maxGroupBytes = 1 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// file is what the journal needs of its files.
+type file interface {
+	WriteAt(p []byte, off int64) (int, error)
+	Sync() error // of the data and of what is needed to read it
+	Close() error
+}
+
+type osFile struct{ *os.File }
+
+func (f osFile) Sync() error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// create makes a file that must not be there, with room for size octets where the file system can reserve it.
+func create(name string, size int64) (file, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
+		return nil, errors.Join(&os.PathError{Op: "fallocate", Path: name, Err: err}, f.Close(), os.Remove(name))
+	}
+	return osFile{f}, nil
+}
+
+// journal is used by one goroutine, but for trim.
+type journal struct {
+	dir    string
+	create func(name string, size int64) (file, error)
+	file   file // nil: the next write begins a segment
+	at     int64
+}
+
+func segmentName(first uint64) string { return fmt.Sprintf("%020d.journal", first) }
+
+// segments lists the first indexes of the segments in order.
+func segments(dir string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []uint64
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), ".journal")
+		first, err := strconv.ParseUint(digits, 10, 63)
+		if !ok || err != nil || segmentName(first) != e.Name() {
+			return nil, fmt.Errorf("%s is not a file of the journal", filepath.Join(dir, e.Name()))
+		}
+		list = append(list, first)
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// write makes a group durable. buf has groupHeader octets of room and then the framed records; it may be extended. After an
+// error none, some or all of it may be found again if the process ends now; a later write begins a new segment, which
+// overrules what this one left.
+func (j *journal) write(first uint64, count int, buf []byte) error {
+	binary.BigEndian.PutUint32(buf, groupMagic)
+	binary.BigEndian.PutUint32(buf[4:], uint32(len(buf)-groupHeader))
+	binary.BigEndian.PutUint64(buf[8:], first)
+	binary.BigEndian.PutUint32(buf[16:], uint32(count))
+	binary.BigEndian.PutUint32(buf[20:], groupSum(buf))
+	if rest := len(buf) % blockBytes; rest > 0 {
+		buf = append(buf, make([]byte, blockBytes-rest)...)
+	}
+	if j.file != nil && j.at+int64(len(buf)) > segmentBytes {
+		if err := j.abandon(); err != nil {
+			return err
+		}
+	}
+	if j.file == nil {
+		if err := j.begin(first); err != nil {
+			return err
+		}
+	}
+	_, err := j.file.WriteAt(buf, j.at)
+	if err == nil {
+		err = j.file.Sync()
+	}
+	if err != nil {
+		_ = j.abandon() // what this file holds is in doubt, and so is every later word about it
+		return err
+	}
+	j.at += int64(len(buf))
+	return nil
+}
+
+func groupSum(group []byte) uint32 {
+	return crc32.Update(crc32.Checksum(group[:20], castagnoli), castagnoli, group[groupHeader:])
+}
+
+// begin makes the segment that starts with record first. One of that name holds no durable group: a write failed in it.
+func (j *journal) begin(first uint64) error {
+	name := filepath.Join(j.dir, segmentName(first))
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := j.create(name, segmentBytes)
+	if err != nil {
+		return err
+	}
+	header := make([]byte, blockBytes)
+	copy(header, segmentMagic)
+	binary.BigEndian.PutUint64(header[16:], first)
+	binary.BigEndian.PutUint32(header[24:], crc32.Checksum(header[:24], castagnoli))
+	_, err = f.WriteAt(header, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = syncDir(j.dir)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close(), os.Remove(name))
+	}
+	j.file, j.at = f, blockBytes
+	return nil
+}
+
+func (j *journal) abandon() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+// trim deletes the segments whose records are all below the index, but never the newest, which may be at work.
+func trim(dir string, below uint64) error {
+	list, err := segments(dir)
+	if err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(list) && list[i+1] <= below; i++ {
+		if err := os.Remove(filepath.Join(dir, segmentName(list[i]))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readJournal gives the records from index from on, and how many octets at the end were left by a write that a crash cut
+// short. It refuses a journal that lacks a record, or that is damaged in a way no crash leaves.
+func readJournal(dir string, from uint64) (records [][]byte, torn int, err error) {
+	list, err := segments(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	next := from
+	for i, first := range list {
+		last := i == len(list)-1
+		if !last && list[i+1] <= from {
+			continue // all of it is in the tree
+		}
+		name := filepath.Join(dir, segmentName(first))
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return nil, 0, err
+		}
+		if first > next {
+			return nil, 0, fmt.Errorf("%s: records %d to %d are missing before it", name, next, first-1)
+		}
+		end := uint64(1) << 63
+		if !last {
+			end = list[i+1]
+		}
+		s := segment{data: data, next: first}
+		if !s.header(first) {
+			if !last {
+				return nil, 0, fmt.Errorf("%s is damaged in its header", name)
+			}
+			if whole := s.wholeGroupAfter(0); whole >= 0 {
+				return nil, 0, fmt.Errorf("%s is damaged in its header: there is a whole group at octet %d", name, whole)
+			}
+			return records, len(data), nil // was being made
+		}
+		for s.next < end && s.group() {
+			for n, record := range s.records {
+				if index := s.next - uint64(len(s.records)) + uint64(n); index >= next && index < end {
+					records = append(records, record)
+					next++
+				}
+			}
+		}
+		if !last && next < end {
+			return nil, 0, fmt.Errorf("%s: records %d to %d are missing in it", name, next, end-1)
+		}
+		if last {
+			if whole := s.wholeGroupAfter(s.at); whole >= 0 && s.next < end {
+				return nil, 0, fmt.Errorf("%s is damaged at octet %d: there is a whole group after it, at octet %d", name, s.at, whole)
+			}
+			torn = s.rest()
+		}
+	}
+	return records, torn, nil
+}
+
+// segment is a file of the journal that is being read.
+type segment struct {
+	data    []byte
+	at      int
+	next    uint64   // index of the record after those read so far
+	records [][]byte // of the group that was read last
+}
+
+func (s *segment) header(first uint64) bool {
+	if len(s.data) < blockBytes || string(s.data[:16]) != segmentMagic || binary.BigEndian.Uint64(s.data[16:]) != first ||
+		binary.BigEndian.Uint32(s.data[24:]) != crc32.Checksum(s.data[:24], castagnoli) {
+		return false
+	}
+	s.at = blockBytes
+	return true
+}
+
+// group reads one group; false at the end of those that are whole.
+func (s *segment) group() bool {
+	records, size := parseGroup(s.data[s.at:], s.next)
+	if records == nil {
+		return false
+	}
+	s.records = records
+	s.next += uint64(len(records))
+	s.at = min(s.at+size, len(s.data))
+	return true
+}
+
+// parseGroup reads the group that starts with record first; nil when there is none.
+func parseGroup(b []byte, first uint64) (records [][]byte, size int) {
+	if len(b) < groupHeader || binary.BigEndian.Uint32(b) != groupMagic || binary.BigEndian.Uint64(b[8:]) != first {
+		return nil, 0
+	}
+	length, count := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[16:])
+	if uint64(length) > uint64(len(b)-groupHeader) || count == 0 || uint64(count)*4 > uint64(length) {
+		return nil, 0
+	}
+	group := b[:groupHeader+int(length)]
+	if groupSum(group) != binary.BigEndian.Uint32(b[20:]) {
+		return nil, 0
+	}
+	records = make([][]byte, 0, count)
+	for rest := group[groupHeader:]; len(rest) > 0; {
+		if len(rest) < 4 || uint64(binary.BigEndian.Uint32(rest)) > uint64(len(rest)-4) {
+			return nil, 0
+		}
+		n := 4 + int(binary.BigEndian.Uint32(rest))
+		records = append(records, rest[4:n:n])
+		rest = rest[n:]
+	}
+	if len(records) != int(count) {
+		return nil, 0
+	}
+	return records, (len(group) + blockBytes - 1) / blockBytes * blockBytes
+}
+
+// wholeGroupAfter finds a group that was written after what is damaged at an offset; -1 when there is none.
+func (s *segment) wholeGroupAfter(at int) int {
+	for at += blockBytes; at+groupHeader <= len(s.data); at += blockBytes {
+		b := s.data[at:]
+		if first := binary.BigEndian.Uint64(b[8:]); first >= s.next {
+			if records, _ := parseGroup(b, first); records != nil {
+				return at
+			}
+		}
+	}
+	return -1
+}
+
+// rest is how many octets follow up to the last that is not zero.
+func (s *segment) rest() int {
+	end := len(s.data)
+	for end > s.at && s.data[end-1] == 0 {
+		end--
+	}
+	return end - s.at
+}

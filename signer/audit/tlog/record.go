@@ -1,0 +1,224 @@
+package tlog
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"github.com/epov-signer/epov/signer/audit"
+	"github.com/epov-signer/epov/signer/report"
+)
+
+// batch is records on their way into the journal together.
+type batch struct {
+	buf   []byte // groupHeader octets of room, then length(4) record …
+	count int
+	waits []bool        // for each record, whether somebody waits
+	done  chan struct{} // closed when first and err are known
+	first uint64
+	err   error
+}
+
+func newBatch() *batch {
+	return &batch{buf: make([]byte, groupHeader, 16<<10), done: make(chan struct{})}
+}
+
+// add appends a record and returns its place in the batch.
+func (b *batch) add(r *audit.Record, waits bool) (int, bool) {
+	begun := len(b.buf)
+	b.buf = r.Append(append(b.buf, 0, 0, 0, 0))
+	size := len(b.buf) - begun - 4
+	if size > audit.MaxRecordBytes {
+		b.buf = b.buf[:begun]
+		return 0, false
+	}
+	binary.BigEndian.PutUint32(b.buf[begun:], uint32(size))
+	b.waits = append(b.waits, waits)
+	b.count++
+	return b.count - 1, true
+}
+
+// each calls f with every record.
+func (b *batch) each(f func(i int, record []byte)) {
+	rest := b.buf[groupHeader:]
+	for i := range b.count {
+		n := 4 + int(binary.BigEndian.Uint32(rest))
+		f(i, rest[4:n:n])
+		rest = rest[n:]
+	}
+}
+
+// Ready is nil when a record of a signature would be taken now. The error is a *report.Error.
+func (l *Log) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready(!l.cfg.ReleaseFirst)
+}
+
+// ready decides whether there is room, and for those who will wait also whether the disk answers.
+func (l *Log) ready(waits bool) error {
+	switch {
+	case l.broken.Load():
+		return unavailable("the audit log is out of order; an operator must look at it", nil, time.Minute)
+	case l.closed:
+		return unavailable("the audit log is closed", nil, time.Second)
+	case waits && l.down != nil:
+		return unavailable("the audit log takes no records", l.down, time.Second)
+	case waits && !l.writing.IsZero() && time.Since(l.writing) > stalledAfter:
+		return unavailable("the audit log's disk does not answer", nil, time.Second)
+	case l.queued > maxQueueBytes, l.backBytes > maxBacklogBytes:
+		return &report.Error{Code: report.Overload, Message: "the audit log lags behind", RetryAfter: 500 * time.Millisecond}
+	}
+	return nil
+}
+
+func unavailable(message string, err error, retry time.Duration) error {
+	return &report.Error{Code: report.AuditUnavailable, Message: message, Err: err, RetryAfter: retry}
+}
+
+// Record takes a record. It returns when the record is durable, but for refusals, and with ReleaseFirst for signatures and
+// replays too, which are taken as long as there is room, and then have no place yet. The error is a *report.Error or that
+// of ctx; then the record may be in the log all the same.
+func (l *Log) Record(ctx context.Context, r audit.Record) (audit.Entry, error) {
+	waits := true
+	switch r.Kind {
+	case audit.Refusal:
+		if waits = false; !l.refusals.admit(l.cfg.Refusals, &r, time.Now()) {
+			return audit.Entry{}, nil
+		}
+	case audit.Signature, audit.Replay:
+		waits = !l.cfg.ReleaseFirst
+	}
+	return l.put(ctx, &r, waits)
+}
+
+func (l *Log) put(ctx context.Context, r *audit.Record, waits bool) (audit.Entry, error) {
+	l.mu.Lock()
+	if err := l.ready(waits); err != nil {
+		l.mu.Unlock()
+		l.refusals.missed(r)
+		return audit.Entry{}, err
+	}
+	if n := len(l.queue); n == 0 || len(l.queue[n-1].buf) >= maxGroupBytes-audit.MaxRecordBytes {
+		l.queue = append(l.queue, newBatch())
+	}
+	b := l.queue[len(l.queue)-1]
+	before := len(b.buf)
+	place, ok := b.add(r, waits)
+	l.queued += len(b.buf) - before
+	l.mu.Unlock()
+	if !ok {
+		return audit.Entry{}, report.Errorf(report.Internal, report.Place{}, "a record larger than %d bytes", audit.MaxRecordBytes)
+	}
+	wake(l.write)
+	if !waits {
+		return audit.Entry{}, nil
+	}
+	select {
+	case <-b.done:
+	case <-ctx.Done():
+		return audit.Entry{}, ctx.Err()
+	}
+	if b.err != nil {
+		return audit.Entry{}, unavailable("the audit log takes no records", b.err, time.Second)
+	}
+	e := audit.Entry{Log: l.cfg.Origin, Index: b.first + uint64(place)}
+	l.requests.note(r.Caller, r.Request, e.Index)
+	return e, nil
+}
+
+// retryJournal is how often a journal that took nothing is tried again.
+const retryJournal = 250 * time.Millisecond
+
+// writeLoop makes batches durable, one after the other: while one is written the next one fills.
+func (l *Log) writeLoop() {
+	defer close(l.written)
+	for {
+		l.mu.Lock()
+		var b *batch
+		if l.down == nil && len(l.queue) > 0 {
+			b = l.queue[0]
+			l.queue = l.queue[1:]
+			l.queued -= len(b.buf) - groupHeader
+			l.writing = time.Now()
+		}
+		down, closed := l.down != nil, l.closed
+		l.mu.Unlock()
+		switch {
+		case b != nil:
+			l.commit(b)
+		case closed:
+			return
+		case down:
+			select {
+			case <-l.stop:
+				return
+			case <-time.After(retryJournal):
+			}
+			l.revive()
+		default:
+			select {
+			case <-l.write:
+			case <-l.stop:
+			}
+		}
+	}
+}
+
+// commit writes a batch to the journal and tells those who wait.
+func (l *Log) commit(b *batch) {
+	err := l.journal.write(l.next, b.count, b.buf)
+	l.mu.Lock()
+	l.writing = time.Time{}
+	if err != nil {
+		l.fail(b, err)
+		l.mu.Unlock()
+		l.log.Error("the audit log takes no records", "error", err)
+		return
+	}
+	b.first = l.next
+	l.next += uint64(b.count)
+	b.each(func(_ int, record []byte) {
+		l.backlog = append(l.backlog, record)
+		l.backBytes += len(record)
+	})
+	l.mu.Unlock()
+	close(b.done)
+	wake(l.integrate)
+}
+
+// fail refuses those who wait, in the queue too: their callers know best whether to ask again. What nobody waits for is kept.
+func (l *Log) fail(b *batch, err error) {
+	l.down = err
+	kept := newBatch()
+	l.queued = 0
+	all := append([]*batch{b}, l.queue...)
+	for _, b := range all {
+		b.err = err
+		b.each(func(i int, record []byte) {
+			if !b.waits[i] {
+				kept.buf = binary.BigEndian.AppendUint32(kept.buf, uint32(len(record)))
+				kept.buf = append(kept.buf, record...)
+				kept.waits = append(kept.waits, false)
+				kept.count++
+			}
+		})
+		close(b.done)
+	}
+	l.queue = nil
+	if kept.count > 0 {
+		l.queue = []*batch{kept}
+		l.queued = len(kept.buf) - groupHeader
+	}
+}
+
+// revive tries whether the journal can be written again.
+func (l *Log) revive() {
+	err := l.journal.begin(l.next)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.log.Info("the audit log takes records again", "was", l.down)
+	}
+	l.down = err
+}

@@ -1,0 +1,138 @@
+package tlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// maxBurst bounds the records that are given to Tessera at once, as one batch of its own. There is never a second burst
+	// before the first has ended, so that its batches cannot overtake each other.
+	maxBurst = 2048
+	burstAge = 20 * time.Millisecond
+
+	maxGather = 500 * time.Millisecond // for which the tree waits for more records
+	retryTree = 250 * time.Millisecond
+	mostRetry = 5 * time.Second
+)
+
+// treeLoop puts records from the journal into the tree.
+func (l *Log) treeLoop() {
+	retry := retryTree
+	for {
+		l.mu.Lock()
+		records := l.backlog[:min(len(l.backlog), maxBurst)]
+		l.mu.Unlock()
+		if len(records) == 0 {
+			select {
+			case <-l.integrate:
+				l.pause(min(l.cfg.Interval/2, maxGather)) // each batch costs several files
+			case <-l.written:
+				l.mu.Lock()
+				empty := len(l.backlog) == 0
+				l.mu.Unlock()
+				if empty {
+					return
+				}
+			}
+			continue
+		}
+		if err := l.grow(records); err != nil {
+			l.log.Warn("the audit log's tree lags behind its journal", "error", err, "records", len(records))
+			if l.pause(retry) || l.broken.Load() {
+				return
+			}
+			retry = min(2*retry, mostRetry)
+			continue
+		}
+		retry = retryTree
+		if len(records) < maxBurst {
+			l.pause(min(l.cfg.Interval/2, maxGather))
+		}
+	}
+}
+
+// pause waits, but not when the log is being closed, which it reports.
+func (l *Log) pause(d time.Duration) (closing bool) {
+	select {
+	case <-time.After(d):
+		return false
+	case <-l.stop:
+		return true
+	}
+}
+
+// grow puts the records that follow those in the tree into it.
+func (l *Log) grow(records [][]byte) error {
+	if err := writable(l.cfg.Dir); err != nil {
+		return err
+	}
+	futures := make([]tessera.IndexFuture, len(records))
+	for i, r := range records {
+		futures[i] = l.appender.Add(context.Background(), tessera.NewEntry(r))
+	}
+	var failed error
+	for i, f := range futures {
+		index, err := f()
+		if err == nil && index.Index != l.tree+uint64(i) {
+			// Its place has been told to its caller: a tree that has it elsewhere must not go on.
+			l.broken.Store(true)
+			err = fmt.Errorf("record %d has become number %d of the tree; the log is closed", l.tree+uint64(i), index.Index)
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	return l.grown(failed)
+}
+
+// grown takes note of what is in the tree, also after a batch that failed: it may have failed after it was done.
+func (l *Log) grown(failed error) error {
+	size, err := l.sizer.IntegratedSize(context.Background())
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	l.mu.Lock()
+	n := min(size-l.tree, uint64(len(l.backlog)))
+	for _, r := range l.backlog[:n] {
+		l.backBytes -= len(r)
+	}
+	clear(l.backlog[:n])
+	if l.backlog = l.backlog[n:]; len(l.backlog) == 0 {
+		l.backlog = nil
+	}
+	l.tree = size
+	l.mu.Unlock()
+	if failed != nil { // what is in the tree may not be durable
+		return failed
+	}
+	if err := trim(l.journal.dir, size); err != nil {
+		l.log.Warn("the audit log's journal is not trimmed", "error", err)
+	}
+	return nil
+}
+
+// writable tries what the driver must be able to do: it panics where it cannot open its lock.
+func writable(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, ".state", "treeState.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// flock takes the lock or fails.
+func flock(f *os.File) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

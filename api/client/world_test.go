@@ -141,8 +141,9 @@ func newWorld(tb testing.TB) *world {
 	w := &world{tls: newAuthority(tb)}
 	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
 	key, cert := ca.NewSigner(tb, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
-	access, err := signer.NewAccess([]signer.Client{{Name: "gateway", SANs: []string{anyClient}, Grants: []signer.Grant{
-		{Keys: []string{"keys/*"}, Operations: signer.Operations}}}})
+	access, err := signer.NewAccess(
+		[]signer.Role{{Name: "everything", Grants: []signer.Grant{{Keys: []string{"keys/*"}, Operations: signer.Operations}}}},
+		[]signer.Client{{Name: "gateway", SANs: []string{anyClient}, Roles: []string{"everything"}}})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -83,6 +83,17 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// What a rule counts it strikes: a call with a dead session, too.
+func TestRulesOnDeadSessions(t *testing.T) {
+	faulty, c, _ := faultyKey(t)
+	faulty.Set("call C_GetSessionInfo times=1 return=0x190")
+	faulty.KillSessions()
+	_, err := c.GetSessionInfo(c.s)
+	wantCode(t, err, pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED)
+	_, err = c.GetSessionInfo(c.s)
+	wantCode(t, err, pkcs11.CKR_SESSION_HANDLE_INVALID)
+}
+
 func TestDelays(t *testing.T) {
 	faulty, c, _ := faultyKey(t)
 	took := func(calls int) time.Duration {

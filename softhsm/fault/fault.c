@@ -433,7 +433,11 @@ static word through(enum function f, word a[8])
 	}
 	if (on_session[f]) {
 		session = enter(a[0]);
-		if (session == NULL) return s.unplugged ? CKR_DEVICE_REMOVED : CKR_SESSION_HANDLE_INVALID;
+		if (session == NULL) {
+			word rv = misbehave(&p, version); // it was counted
+			if (rv != CKR_OK) return rv;
+			return s.unplugged ? CKR_DEVICE_REMOVED : CKR_SESSION_HANDLE_INVALID;
+		}
 		a[0] = session->real;
 	}
 	if (s.serial) pthread_mutex_lock(&channel);

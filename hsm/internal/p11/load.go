@@ -15,7 +15,7 @@ import (
 var (
 	loadedMutex sync.Mutex
 	loaded      = map[string]*library{}
-	unfinalised = map[string]bool{} // C_Finalize failed; the next C_Initialize may find the module at work
+	unfinalised = map[string]bool{} // C_Finalize failed: the module may be at work still, with its sessions and logins
 )
 
 type library struct {
@@ -98,6 +98,9 @@ func open(path string, o Options) (*library, error) {
 	}
 	lib := loaded[path]
 	serial, err := initialise(ctx, o.Serial)
+	if err == CryptokiInitialized && lib == nil && unfinalised[path] && code(ctx.Finalize()) == nil {
+		serial, err = initialise(ctx, o.Serial) // a new start after all
+	}
 	if err != nil && !((lib != nil || unfinalised[path]) && err == CryptokiInitialized) {
 		ctx.Destroy()
 		direct.close()
@@ -108,6 +111,7 @@ func open(path string, o Options) (*library, error) {
 		loaded[path] = lib
 	}
 	lib.ctx, lib.direct, lib.serial = ctx, direct, serial
+	delete(unfinalised, path)
 	return lib, nil
 }
 
@@ -132,11 +136,15 @@ func (l *library) leave() error {
 	if l.ctx != nil {
 		if l.foreign == 0 && len(l.closers) == 0 {
 			err := code(l.ctx.Finalize())
-			unfinalised[l.path] = err != nil
+			if err != nil && err != CryptokiNotInitialized {
+				unfinalised[l.path] = true
+			}
 			errs = append(errs, err)
 		}
 		l.ctx.Destroy()
-		l.direct.close()
+		if !unfinalised[l.path] { // else what may be at work must not be unmapped
+			l.direct.close()
+		}
 		l.ctx, l.direct = nil, direct{}
 	}
 	for _, closer := range l.closers {

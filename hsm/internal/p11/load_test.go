@@ -71,6 +71,64 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A module that could not be finalised is when it is loaded the next time: no session and no login outlives its users. While
+// it still refuses it stays as it is, and serves.
+func TestUnfinalised(t *testing.T) {
+	soft := softhsm.NewFaulty(t)
+	loggedIn := func(fresh bool) (in bool, release func() error) {
+		t.Helper()
+		m, release, err := Load(soft.Module)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slots, err := m.Slots()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := m.OpenSession(slots[0], false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in, err = m.LoggedIn(s); err != nil {
+			t.Fatal(err)
+		}
+		if fresh {
+			if err := m.Login(s, User, soft.PIN); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return in, release
+	}
+	_, release := loggedIn(true)
+	soft.Set("call C_Finalize return=0x30")
+	for range 2 {
+		if err := release(); !errors.Is(err, DeviceError) {
+			t.Fatal("C_Finalize:", err)
+		}
+		var in bool
+		if in, release = loggedIn(false); !in {
+			t.Error("it was finalised, whatever it says; nothing is tested")
+		}
+	}
+	if err := release(); !errors.Is(err, DeviceError) {
+		t.Fatal("C_Finalize:", err)
+	}
+	soft.Set()
+	in, release := loggedIn(true)
+	if in {
+		t.Error("the login of users that have gone holds")
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if in, release = loggedIn(false); in {
+		t.Error("the login outlives C_Finalize")
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLoadRefusesOtherFiles(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text.so")
 	if err := os.WriteFile(text, []byte("no library"), 0o600); err != nil {

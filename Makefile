@@ -7,6 +7,8 @@ FUZZTIME ?= 10s
 SHELL := bash
 CHAOS ?= 100000
 STATICCHECK := v0.8.2
+NFPM := v2.43.4
+HELM := v3.19.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
 # Packages whose tests hold vectors against the code.
 JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
@@ -132,6 +134,22 @@ proto: tools ## regenerate the gRPC code
 
 proto-check: tools ## fails when the committed gRPC code is not current
 	@api/epovpb/generate.sh --check
+
+.PHONY: packages package-test
+packages: $(BIN)/nfpm-$(NFPM) ## deb and rpm, into .build/dist; VERSION and MAINTAINER say whose
+	@deploy/package/build.sh $<
+
+package-test: packages softhsm ## installs the deb in a clean Debian, runs it, upgrades, removes; looks into the rpm. For root
+	@deploy/packages.sh packages
+	@deploy/package/test.sh $(BIN)/nfpm-$(NFPM)
+
+$(BIN)/nfpm-$(NFPM):
+	GOBIN="$(CURDIR)/$(BIN)" go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM)
+	mv $(BIN)/nfpm $@
+
+$(BIN)/helm-$(HELM):
+	GOBIN="$(CURDIR)/$(BIN)" go install helm.sh/helm/v3/cmd/helm@$(HELM)
+	mv $(BIN)/helm $@
 
 clean:
 	rm -rf $(BUILD) .demo

@@ -3,9 +3,13 @@
 #
 #   packages.sh          what building, demonstrating and testing need
 #   packages.sh checks   also what linting, benchmarking, regenerating code and running for arm64 need
+#   packages.sh packages also what testing the packages needs
 set -eu
 
 packages="autoconf automake ca-certificates g++ gcc groff-base libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
+if [ "${1:-}" = packages ]; then
+	packages="$packages cpio debootstrap lintian rpm strace systemd"
+fi
 if [ "${1:-}" = checks ]; then
 	packages="$packages libxml2-dev protobuf-compiler qemu-user-static shellcheck"
 fi

@@ -50,6 +50,7 @@ api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/explain signer/report
 internal/daemon        : api gost hsm internal/sandbox signer signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 deploy/demo/tsa        : gost signer/tsp
+deploy/man             : internal/manpage
 cmd/epovd              : hsm internal/daemon
 cmd/epov               : api/client api/epovpb gost hsm internal/daemon signer signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage
 internal/manpage       :

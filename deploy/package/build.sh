@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Builds the deb and the rpm into .build/dist. The same sources give the same octets.
+#
+#	build.sh NFPM
+#
+# VERSION        default: 0.0.0~git and the day and name of the commit
+# SOURCE_DATE_EPOCH  default: the time of the commit
+# MAINTAINER     who answers for the packages
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+nfpm=$(realpath "${1:?usage: build.sh NFPM}")
+
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
+VERSION=${VERSION:-0.0.0~git$(TZ=UTC date -d "@$SOURCE_DATE_EPOCH" +%Y%m%d).$(git rev-parse --short=10 HEAD)}
+MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>}
+ARCH=$(go env GOARCH)
+MTIME=$(TZ=UTC date -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+STAGE=$PWD/.build/package
+export SOURCE_DATE_EPOCH VERSION MAINTAINER ARCH
+
+umask 022
+rm -rf "$STAGE"
+mkdir -p "$STAGE"/usr/{bin,lib/systemd/system,share} "$STAGE"/etc/{epovd,default} .build/dist
+usr=$STAGE/usr doc=$STAGE/usr/share/doc/epov
+
+CGO_ENABLED=1 go build -trimpath -buildvcs=false -buildmode=pie -ldflags='-s -w -extldflags=-Wl,-z,relro,-z,now' -o "$usr/bin/" ./cmd/epov ./cmd/epovd
+
+install -m 0644 deploy/systemd/*.service deploy/systemd/*.socket "$usr/lib/systemd/system/"
+# The same unit for several services on one machine: epovd@NAME reads /etc/epovd/NAME/epovd.yaml and keeps /var/lib/epovd/NAME.
+sed -e 's|/etc/epovd/|/etc/epovd/%i/|g; s|/run/credentials/epovd.service|/run/credentials/epovd@%i.service|' \
+	-e 's|/etc/default/epovd|/etc/default/epovd-%i|; s|^\(StateDirectory\)=epovd$|\1=epovd/%i|' \
+	-e 's|^\(Description=.*\)$|\1 (%i)|' deploy/systemd/epovd.service >"$usr/lib/systemd/system/epovd@.service"
+
+go run ./deploy/man "$usr/bin" . "$STAGE/man"
+for page in "$STAGE"/man/*; do
+	install -d "$usr/share/man/man${page##*.}"
+	gzip -9n <"$page" >"$usr/share/man/man${page##*.}/${page##*/}.gz"
+done
+rm -r "$STAGE/man"
+
+install -d "$usr/share/bash-completion/completions" "$usr/share/fish/vendor_completions.d" \
+	"$STAGE"/deb/usr/share/{zsh/vendor-completions,lintian/overrides} "$STAGE/rpm/usr/share/zsh/site-functions"
+"$usr/bin/epov" completion bash >"$usr/share/bash-completion/completions/epov"
+"$usr/bin/epov" completion fish >"$usr/share/fish/vendor_completions.d/epov.fish"
+"$usr/bin/epov" completion zsh | tee "$STAGE/deb/usr/share/zsh/vendor-completions/_epov" \
+	>"$STAGE/rpm/usr/share/zsh/site-functions/_epov"
+
+install -d "$doc/examples/systemd"
+install -m 0644 README.md docs/*.md "$doc/"
+install -m 0644 deploy/epovd.yaml "$doc/examples/"
+install -m 0644 deploy/systemd/tpm.conf "$doc/examples/systemd/"
+install -m 0644 deploy/package/copyright "$doc/copyright"
+for folder in grafana prometheus envoy examples; do
+	[[ ! -d deploy/$folder ]] || cp -r --no-preserve=mode "deploy/$folder" "$doc/examples/"
+done
+install -m 0644 deploy/package/epov.lintian-overrides "$STAGE/deb/usr/share/lintian/overrides/epov"
+install -d "$STAGE/deb/usr/share/doc/epov"
+{
+	printf 'epov (%s) unstable; urgency=medium\n\n  * See the history of the sources.\n\n -- %s  %s\n' \
+		"$VERSION" "$MAINTAINER" "$(TZ=UTC LC_ALL=C date -d "@$SOURCE_DATE_EPOCH" -R)"
+} | gzip -9n >"$STAGE/deb/usr/share/doc/epov/changelog.Debian.gz"
+
+install -m 0640 deploy/epovd.yaml "$STAGE/etc/epovd/"
+install -m 0644 deploy/package/epovd.default "$STAGE/etc/default/epovd"
+
+# Each file by its path: a package does not own the folders of others. nfpm fills in variables in some places, and not in these.
+list() {
+	local tree
+	for tree in "$@"; do
+		find "$tree" -type f -printf '      - {src: "%p", dst: "/usr/%P"}\n'
+	done | sort
+}
+sed -e "s|^mtime:.*|mtime: $MTIME|" deploy/package/nfpm.yaml | while IFS= read -r line; do
+	printf '%s\n' "$line"
+	case $line in
+	'    contents: # deb') list .build/package/usr .build/package/deb/usr ;;
+	'    contents: # rpm') list .build/package/usr .build/package/rpm/usr ;;
+	esac
+done >"$STAGE/nfpm.yaml"
+for kind in deb rpm; do
+	"$nfpm" package --config "$STAGE/nfpm.yaml" --packager "$kind" --target .build/dist/ >"$STAGE/$kind.log" || {
+		cat "$STAGE/$kind.log" >&2
+		exit 1
+	}
+	sed -n 's/^created package: /built /p' "$STAGE/$kind.log"
+done

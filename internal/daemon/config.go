@@ -38,7 +38,8 @@ type Config struct {
 	smev        *trust.Store
 	trusted     trustConfig
 	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
-	message     int                // limits.message_bytes, 0: default
+	audit       auditConfig
+	message     int // limits.message_bytes, 0: default
 	limits      api.Limits
 	sandbox     sandboxConfig
 	connections int           // at once, 0: default
@@ -129,6 +130,7 @@ func (c *Config) read(root value) {
 	c.readPolicy(root, at)
 	c.readTrust(at("trust"))
 	c.readTimeStamps(at("timestamps"))
+	c.readAudit(at("audit"))
 	c.readLimits(at("limits"))
 	c.readSandboxes(at("sandbox"))
 	c.sandbox.complete = true
@@ -151,6 +153,7 @@ func (v value) sections() func(name string) value {
 		"clients",
 		"trust",
 		"timestamps",
+		"audit",
 		"limits",
 		"log",
 		"sandbox",

@@ -15,6 +15,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/audit/tlog"
 )
 
 // Daemon is a running service.
@@ -31,6 +32,7 @@ type Daemon struct {
 	listener   *listener
 	watchdog   time.Duration // in which the service manager wants a sign of life, 0: never
 	trust      *keeper
+	audit      *tlog.Log // nil: no log
 }
 
 // Start tests the algorithms, opens the tokens, proves the keys and listens; it serves nobody before [Daemon.Serve]. When it
@@ -76,9 +78,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	d.keys.now.Store(keys)
+	if d.audit, err = d.openAudit(ctx); err != nil {
+		return nil, err
+	}
 	service, err := signer.New(signer.Config{
 		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
-		TimeStamps: c.timeStamps,
+		TimeStamps: c.timeStamps, Audit: auditor(d.audit),
 	})
 	if err != nil {
 		return nil, err
@@ -231,6 +236,7 @@ func (d *Daemon) release() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, d.closeAudit(d.log))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if d.tokens != nil {
@@ -256,7 +262,7 @@ func (d *Daemon) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second) // keys come and go without a change of their tokens
 	defer ticker.Stop()
 	for {
-		d.server.SetServing(d.keys.now.Load().available() == nil)
+		d.server.SetServing(d.keys.now.Load().available() == nil && (d.audit == nil || d.audit.Ready() == nil))
 		select {
 		case <-ctx.Done():
 			return

@@ -87,6 +87,9 @@ func ParseKey(data []byte) (*Key, error) {
 	return &Key{public: list[0].PublicKey}, nil
 }
 
+// Public is the GOST key; nil when the key is an Ed25519 key.
+func (k *Key) Public() *gost.PublicKey { return k.public }
+
 // signatureType is the type of signatures of GOST R 34.10-2012 in signed notes: 0xff, for types that have no number, and a
 // name nobody else uses.
 const signatureType = "\xffgithub.com/epov-signer/epov/gost3410-2012\n"

@@ -235,9 +235,12 @@ func verifierKeyOf(secret string) (string, error) {
 	return note.NewEd25519VerifierKey(parts[2], ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey))
 }
 
+// KeyFile is where in its directory a log leaves its verifier key.
+const KeyFile = "log.pub"
+
 // publishKey leaves the verifier key where people look for it.
 func (l *Log) publishKey() {
-	name, data := filepath.Join(l.cfg.Dir, "log.pub"), []byte(l.key+"\n")
+	name, data := filepath.Join(l.cfg.Dir, KeyFile), []byte(l.key+"\n")
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, data) {
 		return
 	}

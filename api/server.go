@@ -138,6 +138,7 @@ func New(c Config) (*Server, error) {
 	epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})
 	epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
 	epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
+	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	for _, name := range append(services, "") {
 		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_NOT_SERVING)
@@ -149,6 +150,7 @@ var services = []string{
 	epovpb.SignService_ServiceDesc.ServiceName,
 	epovpb.VerifyService_ServiceDesc.ServiceName,
 	epovpb.KeyService_ServiceDesc.ServiceName,
+	epovpb.AuditService_ServiceDesc.ServiceName,
 }
 
 // SetServing tells the health service whether signatures can be made. Verification and the list of keys need no token: they
@@ -162,6 +164,7 @@ func (s *Server) SetServing(signing bool) {
 	s.health.SetServingStatus(epovpb.SignService_ServiceDesc.ServiceName, state)
 	s.health.SetServingStatus(epovpb.VerifyService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	s.health.SetServingStatus(epovpb.KeyService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	s.health.SetServingStatus(epovpb.AuditService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 }
 
 // Serve serves on the listener until Shutdown, and then returns nil.

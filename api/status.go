@@ -41,6 +41,7 @@ var table = map[report.Code]kind{
 	report.TargetAmbiguous:      {code: codes.InvalidArgument},
 	report.AlreadySigned:        {code: codes.InvalidArgument},
 	report.AccessDenied:         {code: codes.PermissionDenied},
+	report.RecordUnknown:        {code: codes.NotFound},
 	report.KeyUnknown:           {code: codes.NotFound},
 	report.KeyUnusable:          {code: codes.FailedPrecondition},
 	report.KeyStaged:            {code: codes.FailedPrecondition},

@@ -47,7 +47,7 @@ softhsm                : internal/oracle
 softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api/client             : api/epovpb gost
-api                    : api/epovpb signer signer/explain signer/report
+api                    : api/epovpb signer signer/audit signer/explain signer/report
 internal/daemon        : api gost hsm internal/sandbox signer signer/audit signer/audit/tlog signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage

@@ -53,6 +53,9 @@ func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 		Profile: printable(a.profile), Request: printable(a.request), Outcome: audit.Done, Token: a.took.Token, Retried: a.took.Retried,
 		Queue: a.took.Queue, Sign: a.took.Sign, Verify: a.took.Verify, Total: now.Sub(a.begun),
 	}
+	if a.in.standing != nil {
+		r.Role = a.in.standing.role.Name
+	}
 	if a.original != nil {
 		r.Kind = audit.Replay
 		if a.original.Recorded() {

@@ -385,6 +385,8 @@ const (
 	ErrorReason_AUDIT_UNAVAILABLE ErrorReason = 73
 	// The service is stopping; another node, or this one later, will serve.
 	ErrorReason_SERVICE_DRAINING ErrorReason = 74
+	// No such record in the audit log.
+	ErrorReason_RECORD_UNKNOWN ErrorReason = 75
 )
 
 // Enum value maps for ErrorReason.
@@ -465,6 +467,7 @@ var (
 		72: "QUOTA_EXCEEDED",
 		73: "AUDIT_UNAVAILABLE",
 		74: "SERVICE_DRAINING",
+		75: "RECORD_UNKNOWN",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -542,6 +545,7 @@ var (
 		"QUOTA_EXCEEDED":           72,
 		"AUDIT_UNAVAILABLE":        73,
 		"SERVICE_DRAINING":         74,
+		"RECORD_UNKNOWN":           75,
 	}
 )
 
@@ -6075,7 +6079,7 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
 	"\x0eKEY_STATE_AWAY\x10\x03\x12\x14\n" +
 	"\x10KEY_STATE_STAGED\x10\x04\x12\x15\n" +
-	"\x11KEY_STATE_RETIRED\x10\x05*\xa5\f\n" +
+	"\x11KEY_STATE_RETIRED\x10\x05*\xb9\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -6157,7 +6161,8 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x0eMETHOD_UNKNOWN\x10G\x12\x12\n" +
 	"\x0eQUOTA_EXCEEDED\x10H\x12\x15\n" +
 	"\x11AUDIT_UNAVAILABLE\x10I\x12\x14\n" +
-	"\x10SERVICE_DRAINING\x10J2\xb0\x03\n" +
+	"\x10SERVICE_DRAINING\x10J\x12\x12\n" +
+	"\x0eRECORD_UNKNOWN\x10K2\xb0\x03\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

@@ -94,6 +94,7 @@ const (
 	TargetAmbiguous  Code = "target.ambiguous"  // more than one element could be meant
 	AlreadySigned    Code = "target.signed"     // the place for the signature is taken
 	AccessDenied     Code = "access.denied"     // this caller may not do this with this key
+	RecordUnknown    Code = "record.unknown"    // no such record in the audit log
 	KeyUnknown       Code = "key.unknown"       // no such key
 	KeyUnusable      Code = "key.unusable"      // the key exists but must not sign: no certificate, out of service, wrong algorithm
 	KeyStaged        Code = "key.staged"        // the version signs once it is activated

@@ -141,6 +141,8 @@ var Codes = []Info{
 		"на этом месте уже есть подпись", ""},
 	{AccessDenied, "access denied",
 		"доступ запрещён", ""},
+	{RecordUnknown, "no such record in the audit log",
+		"такой записи в журнале аудита нет", ""},
 	{KeyUnknown, "no such key",
 		"ключ не найден", ""},
 	{KeyUnusable, "the key cannot be used",

@@ -111,7 +111,7 @@ func (l *Log) Receipt(ctx context.Context, index uint64) (*audit.Receipt, error)
 	next := l.next
 	l.mu.Unlock()
 	if index >= next {
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "index"}, "the log has no record %d", index)
+		return nil, report.Errorf(report.RecordUnknown, report.Place{Path: "index"}, "the log has no record %d", index)
 	}
 	for {
 		p := l.published.Load()

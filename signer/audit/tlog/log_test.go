@@ -143,10 +143,10 @@ func TestReceipts(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if _, err := l.Receipt(t.Context(), 300); code(err) != report.RequestInvalid {
+			if _, err := l.Receipt(t.Context(), 300); code(err) != report.RecordUnknown {
 				t.Error(err)
 			}
-			if _, err := l.Find("other", "request-1"); code(err) != report.RequestInvalid {
+			if _, err := l.Find("other", "request-1"); code(err) != report.RecordUnknown {
 				t.Error(err)
 			}
 			if name == "key on a token" {

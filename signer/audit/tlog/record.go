@@ -123,7 +123,9 @@ func (l *Log) put(ctx context.Context, r *audit.Record, waits bool) (audit.Entry
 		return audit.Entry{}, unavailable("the audit log takes no records", b.err, time.Second)
 	}
 	e := audit.Entry{Log: l.cfg.Origin, Index: b.first + uint64(place)}
-	l.requests.note(r.Caller, r.Request, e.Index)
+	if r.Kind == audit.Signature {
+		l.requests.note(r.Caller, r.Request, e.Index)
+	}
 	return e, nil
 }
 

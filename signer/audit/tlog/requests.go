@@ -76,7 +76,7 @@ func (l *Log) Find(caller, id string) (uint64, error) {
 	defer l.requests.mu.Unlock()
 	index, ok := l.requests.index[request{caller, id}]
 	if !ok {
-		return 0, report.Errorf(report.RequestInvalid, report.Place{Path: "request_id"},
+		return 0, report.Errorf(report.RecordUnknown, report.Place{Path: "request_id"},
 			"no such request among the newest %d; epov audit search finds older ones", maxRequests)
 	}
 	return index, nil

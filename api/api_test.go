@@ -267,11 +267,11 @@ func TestHealth(t *testing.T) {
 	if state("") != down || state("epov.v1.SignService") != down {
 		t.Error("serving before anybody said so")
 	}
-	w.server.SetServing(true)
+	w.server.SetServing(true, nil)
 	if state("") != up || state("epov.v1.SignService") != up || state("epov.v1.KeyService") != up {
 		t.Error("not serving")
 	}
-	w.server.SetServing(false)
+	w.server.SetServing(false, nil)
 	if state("") != down || state("epov.v1.SignService") != down || state("epov.v1.VerifyService") != up {
 		t.Error("verification needs no token")
 	}

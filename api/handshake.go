@@ -17,15 +17,11 @@ type refusals struct {
 	credentials.TransportCredentials
 	log   *slog.Logger
 	trace *Trace
-
-	mutex   sync.Mutex
-	told    time.Time
-	untold  int
-	between time.Duration // two lines have at least this between them, so that nobody fills the disk
+	lines *seldom
 }
 
 func newRefusals(c credentials.TransportCredentials, log *slog.Logger, trace *Trace) *refusals {
-	return &refusals{TransportCredentials: c, log: log, trace: trace, between: time.Second}
+	return &refusals{TransportCredentials: c, log: log, trace: trace, lines: new(seldom)}
 }
 
 func (r *refusals) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -38,16 +34,31 @@ func (r *refusals) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 }
 
 func (r *refusals) tell(from net.Addr, err error) {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	if time.Since(r.told) < r.between {
-		r.untold++
-		return
+	if untold, ok := r.lines.now(); ok {
+		r.log.Warn("connection refused", "remote", from.String(), "error", err, "untold_before", untold)
 	}
-	r.log.Warn("connection refused", "remote", from.String(), "error", err, "untold_before", r.untold)
-	r.told, r.untold = time.Now(), 0
 }
 
 func (r *refusals) Clone() credentials.TransportCredentials {
-	return &refusals{TransportCredentials: r.TransportCredentials.Clone(), log: r.log, trace: r.trace, between: r.between}
+	return &refusals{TransportCredentials: r.TransportCredentials.Clone(), log: r.log, trace: r.trace, lines: r.lines}
+}
+
+// seldom bounds lines of the log, so that nobody fills the disk: two of them have a second between them. The zero value is
+// ready.
+type seldom struct {
+	mutex  sync.Mutex
+	told   time.Time
+	untold int
+}
+
+// now says whether to tell now, and how many times nothing was told since it last was.
+func (s *seldom) now() (untold int, ok bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if time.Since(s.told) < time.Second {
+		s.untold++
+		return 0, false
+	}
+	untold, s.untold, s.told = s.untold, 0, time.Now()
+	return untold, true
 }

@@ -17,7 +17,6 @@ func TestRefusalsAreTold(t *testing.T) {
 	log := &logBuffer{}
 	a := newAuthority(t)
 	r := newRefusals(credentials.NewTLS(MutualTLS(a.server(t), a.pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
-	r.between = time.Hour
 	shake := func(client func(net.Conn)) {
 		t.Helper()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,13 +47,15 @@ func TestRefusalsAreTold(t *testing.T) {
 	if s := log.String(); s != "" {
 		t.Error(s)
 	}
+	r.lines.told = time.Now().Add(-2 * time.Second)
 	shake(nobody)
+	r.lines.told = time.Now().Add(time.Hour)
 	shake(nobody)
 	if s := log.String(); strings.Count(s, "connection refused") != 1 || !strings.Contains(s, "remote=127.0.0.1:") ||
 		!strings.Contains(s, "client didn't provide a certificate") {
 		t.Error(s)
 	}
-	r.told = time.Time{}
+	r.lines.told = time.Time{}
 	shake(func(conn net.Conn) { _, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n"); _, _ = io.ReadAll(conn) })
 	if s := log.String(); !strings.Contains(s, "first record does not look like a TLS handshake") || !strings.Contains(s, "untold_before=1") {
 		t.Error(s)

@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -85,12 +85,9 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if strings.HasPrefix(info.FullMethod, healthPrefix) {
 		return handler(ctx, req)
 	}
-	caller, err := s.identify(ctx)
+	caller, err := s.recognise(ctx, info.FullMethod)
 	if err != nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "caller refused", slog.String("method", info.FullMethod),
-			slog.String("peer", address(ctx)), slog.Any("names", namesOf(ctx)), slog.String("error", err.Error()))
-		s.trace.refused(RefusedCaller)
-		return nil, statusOf(err, "", "").Err()
+		return nil, err
 	}
 	// A call that its peer has given up leaves its first place while it is still at work.
 	size := s.work.size(req)
@@ -99,35 +96,33 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		return nil, overload(s.work.most)
 	}
 	defer s.work.leave(size)
+	if !s.load.take(caller.Name(), size) {
+		s.trace.refused(RefusedOverload)
+		return nil, overload(s.load.most)
+	}
+	defer s.load.leave(caller.Name(), size)
 	return handler(context.WithValue(ctx, callerKey{}, caller), req)
 }
 
-// identify recognises the caller by the DNS names and URIs of its verified certificate. The subject is not looked at.
-func (s *Server) identify(ctx context.Context) (*signer.Caller, error) {
-	if s.plain {
-		return s.signing.Access().Anyone()
+// recognise identifies the caller, or says why not. Who is not known leaves nothing but a line in the log, and of many only some.
+func (s *Server) recognise(ctx context.Context, method string) (*signer.Caller, error) {
+	caller, err := s.identify(ctx)
+	if err == nil {
+		return caller, nil
 	}
-	names := namesOf(ctx)
-	if names == nil {
-		return nil, report.Errorf(report.AccessDenied, report.Place{}, "a client certificate is needed")
+	if untold, ok := s.unknown.now(); ok {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "caller refused", slog.String("method", short(method)), slog.String("peer", address(ctx)),
+			slog.Any("names", some(namesOf(ctx))), slog.String("error", err.Error()), slog.Int("untold_before", untold))
 	}
-	return s.signing.Access().Caller(names)
+	s.trace.refused(RefusedCaller)
+	return nil, statusOf(err, "", "").Err()
 }
 
-// namesOf gives the DNS names and URIs of the caller's verified certificate, nil when there is none.
-func namesOf(ctx context.Context) []string {
-	p, ok := peer.FromContext(ctx)
-	if !ok {
-		return nil
-	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
-	if !ok || len(info.State.VerifiedChains) == 0 {
-		return nil
-	}
-	leaf := info.State.VerifiedChains[0][0]
-	names := append([]string{}, leaf.DNSNames...)
-	for _, u := range leaf.URIs {
-		names = append(names, u.String())
+// some are as many names as a line of the log takes.
+func some(names []string) []string {
+	const most = 8
+	if len(names) > most {
+		names = append(slices.Clone(names[:most]), "…")
 	}
 	return names
 }

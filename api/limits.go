@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc/tap"
@@ -47,16 +48,60 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		context.AfterFunc(ctx, func() { s.probes.leave(1) })
 		return ctx, nil
 	}
+	caller, err := s.recognise(ctx, info.FullMethodName)
+	if err != nil {
+		return nil, err
+	}
+	if s.drain.refusing.Load() {
+		return nil, statusOf(report.Errorf(report.Draining, report.Place{}, "no new calls are taken"), "", "").Err()
+	}
 	if !s.calls.take(1) {
 		s.trace.refused(RefusedOverload)
 		return nil, overload(s.calls.most)
+	}
+	if !s.share.take(caller.Name(), 1) {
+		s.calls.leave(1)
+		s.trace.refused(RefusedOverload)
+		return nil, overload(s.share.most)
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.limits.CallTime)
 	context.AfterFunc(ctx, func() {
 		cancel()
 		s.calls.leave(1)
+		s.share.leave(caller.Name(), 1)
 	})
 	return bounded, nil
+}
+
+// shares bound how many of the places one client holds, so that some are left to the others.
+type shares struct {
+	most  int64
+	mutex sync.Mutex
+	held  map[string]int64 // by those who hold any
+}
+
+// newShares leaves a quarter of the places to others.
+func newShares(places int) shares {
+	return shares{most: int64(places - places/4), held: map[string]int64{}}
+}
+
+// take lets a first one through, however large.
+func (s *shares) take(who string, n int64) bool {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if has := s.held[who]; has > 0 && has+n > s.most {
+		return false
+	}
+	s.held[who] += n
+	return true
+}
+
+func (s *shares) leave(who string, n int64) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.held[who] -= n; s.held[who] <= 0 {
+		delete(s.held, who)
+	}
 }
 
 func overload(most int64) error {

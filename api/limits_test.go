@@ -93,7 +93,7 @@ func TestPlacesAreLeft(t *testing.T) {
 
 // TestWeight: large requests leave room for few.
 func TestWeight(t *testing.T) {
-	w := newWorld(t, Limits{Calls: 4})
+	w := newWorld(t, Limits{Calls: 5})
 	c := w.dial(t, "admin.example.ru")
 	entered, leave := make(chan struct{}, 8), make(chan struct{})
 	w.ring[0].hook = func(context.Context) error { entered <- struct{}{}; <-leave; return nil }

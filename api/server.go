@@ -3,16 +3,14 @@ package api
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"math"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 
@@ -71,27 +69,20 @@ type Config struct {
 // Server serves epov.v1 and the standard health service. It starts as not serving: see SetServing.
 type Server struct {
 	grpc    *grpc.Server
-	health  *health.Server
+	health  *wellness
 	signing *signer.Service
 	log     *slog.Logger
 	trace   Trace
 	limits  Limits
 	plain   bool
+	tls     atomic.Pointer[tls.Config] // of handshakes from now on
+	unknown seldom                     // lines about callers who are not known
+	drain   drain
 	calls   places // of calls from their first octet on
 	probes  places // the same for the health service
 	work    places // of calls at work
-}
-
-// MutualTLS is the one TLS configuration there is: version 1.3, and a client certificate that leads to one of the CAs.
-func MutualTLS(certificate tls.Certificate, clientCAs *x509.CertPool) *tls.Config {
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{certificate},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    clientCAs,
-		// A resumed session would carry an identity that was verified long ago.
-		SessionTicketsDisabled: true,
-	}
+	share   shares // of calls, by client
+	load    shares // of work, by client
 }
 
 // New makes a server.
@@ -99,17 +90,21 @@ func New(c Config) (*Server, error) {
 	if c.Service == nil {
 		return nil, errors.New("api: a server needs a service")
 	}
-	if c.TLS != nil && (c.TLS.ClientAuth != tls.RequireAndVerifyClientCert || c.TLS.ClientCAs == nil) {
-		return nil, errors.New("api: TLS without verified client certificates")
+	if c.TLS != nil {
+		if err := checkTLS(c.TLS); err != nil {
+			return nil, err
+		}
 	}
 	limits, err := c.Limits.checked()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		health: health.NewServer(), signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil,
+		signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil,
 		calls: places{most: int64(limits.Calls)}, probes: places{most: int64(limits.Calls)}, work: places{most: int64(limits.Calls)},
+		share: newShares(limits.Calls), load: newShares(limits.Calls),
 	}
+	s.health = newWellness(s)
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -132,7 +127,8 @@ func New(c Config) (*Server, error) {
 		grpc.ChainStreamInterceptor(s.guardStream),
 	}
 	if c.TLS != nil {
-		options = append(options, grpc.Creds(newRefusals(credentials.NewTLS(c.TLS), s.log, &s.trace)))
+		s.tls.Store(c.TLS)
+		options = append(options, grpc.Creds(newRefusals(newGate(&s.tls), s.log, &s.trace)))
 	}
 	s.grpc = grpc.NewServer(options...)
 	epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})
@@ -140,31 +136,7 @@ func New(c Config) (*Server, error) {
 	epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
 	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
-	for _, name := range append(services, "") {
-		s.health.SetServingStatus(name, healthpb.HealthCheckResponse_NOT_SERVING)
-	}
 	return s, nil
-}
-
-var services = []string{
-	epovpb.SignService_ServiceDesc.ServiceName,
-	epovpb.VerifyService_ServiceDesc.ServiceName,
-	epovpb.KeyService_ServiceDesc.ServiceName,
-	epovpb.AuditService_ServiceDesc.ServiceName,
-}
-
-// SetServing tells the health service whether signatures can be made. Verification and the list of keys need no token: they
-// serve from the first call on. The overall state, "", is that of signing.
-func (s *Server) SetServing(signing bool) {
-	state := healthpb.HealthCheckResponse_NOT_SERVING
-	if signing {
-		state = healthpb.HealthCheckResponse_SERVING
-	}
-	s.health.SetServingStatus("", state)
-	s.health.SetServingStatus(epovpb.SignService_ServiceDesc.ServiceName, state)
-	s.health.SetServingStatus(epovpb.VerifyService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
-	s.health.SetServingStatus(epovpb.KeyService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
-	s.health.SetServingStatus(epovpb.AuditService_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 }
 
 // Serve serves on the listener until Shutdown, and then returns nil.

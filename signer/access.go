@@ -255,3 +255,18 @@ func (c *Caller) authorize(r right) (*standing, error) {
 	}
 	return nil, report.Errorf(report.AccessDenied, report.Place{}, "%s with %s is not granted", r.op, r.key)
 }
+
+// Knows reports whether the caller may know of the key: it may do something with it, or monitor.
+func (c *Caller) Knows(n KeyName) bool {
+	if c == nil {
+		return false
+	}
+	for _, s := range c.roles {
+		for _, g := range s.role.Grants {
+			if g.Covers(n) || slices.Contains(g.Operations, OpMonitor) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -158,7 +158,7 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server.SetServing(true)
+	server.SetServing(true, nil)
 	l := listen(tb)
 	w.address = l.Addr().String()
 	done := make(chan error, 1)

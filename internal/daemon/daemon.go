@@ -262,7 +262,14 @@ func (d *Daemon) watch(ctx context.Context) {
 	ticker := time.NewTicker(time.Second) // keys come and go without a change of their tokens
 	defer ticker.Stop()
 	for {
-		d.server.SetServing(d.keys.now.Load().available() == nil && (d.audit == nil || d.audit.Ready() == nil))
+		signing, keys := d.keys.now.Load().wellness()
+		if d.audit != nil && d.audit.Ready() != nil { // nothing is signed that cannot be recorded
+			signing = false
+			for name := range keys {
+				keys[name] = false
+			}
+		}
+		d.server.SetServing(signing, keys)
 		select {
 		case <-ctx.Done():
 			return

@@ -42,14 +42,17 @@ func (r *ring) Keys() []signer.Key {
 	return list
 }
 
-// available tells whether any key would sign now; nil when one would.
-func (r *ring) available() (err error) {
+// wellness tells whether any key would sign now, and which would: by the name of each key, of its primary version.
+func (r *ring) wellness() (any bool, keys map[string]bool) {
+	keys = make(map[string]bool)
 	for _, k := range r.order {
-		if err = k.Available(); err == nil {
-			return nil
+		well := k.Available() == nil
+		any = any || well
+		if n, err := signer.ParseKeyName(k.name); err == nil && r.byName[n.WithVersion(0).String()] == k {
+			keys[n.WithVersion(0).String()] = well
 		}
 	}
-	return err
+	return any, keys
 }
 
 // key is a key on tokens, as package signer wants it.

@@ -50,6 +50,6 @@ func (d *Daemon) alive(ctx context.Context, most time.Duration) error {
 		return err
 	}
 	d.tokens.Health() // takes the lock of every token's queue
-	d.keys.now.Load().available()
+	d.keys.now.Load().wellness()
 	return nil
 }

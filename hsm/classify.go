@@ -27,7 +27,7 @@ func (r remedy) ofLane() bool { return r >= logIn }
 
 var remedies = [...]string{
 	giveUp: "give up", newOne: "new session", findKey: "find the key", pause: "pause", narrow: "fewer sessions",
-	logIn: "log in", reopen: "reopen the slot", restart: "restart the module",
+	logIn: "log in", reopen: "reopen the slot", restart: RemedyRestart,
 }
 
 func (r remedy) String() string { return remedies[r] }

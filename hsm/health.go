@@ -37,6 +37,12 @@ type ReplicaHealth struct {
 	Token, ID string
 	Proved    bool
 	Err       error
+	Broken    bool // it made a wrong signature, and is out of service for good
+
+	Signed  time.Time     // when a signature last verified, of a request or a test; zero: never
+	Tested  time.Time     // when it was last tested; zero: never
+	Took    time.Duration // the test
+	TestErr error         // of the test; nil: its signature verified
 }
 
 // Health gives the state of everything. It does not wait for tokens.
@@ -48,9 +54,20 @@ func (s *Scheduler) Health() Health {
 	for _, k := range s.Keys() {
 		kh := KeyHealth{Name: k.name, Err: k.Err()}
 		for _, r := range k.replicas {
-			kh.Replicas = append(kh.Replicas, ReplicaHealth{r.lane.name, r.id, r.proved.Load(), r.err()})
+			kh.Replicas = append(kh.Replicas, r.health())
 		}
 		h.Keys = append(h.Keys, kh)
+	}
+	return h
+}
+
+func (r *replica) health() ReplicaHealth {
+	h := ReplicaHealth{Token: r.lane.name, ID: r.id, Proved: r.proved.Load(), Err: r.err(), Broken: r.broken.Load() != nil}
+	if at := r.signed.Load(); at != 0 {
+		h.Signed = r.lane.clock.base.Add(time.Duration(at))
+	}
+	if t := r.tested.Load(); t != nil {
+		h.Tested, h.Took, h.TestErr = r.lane.clock.base.Add(t.at), t.Took, t.Err
 	}
 	return h
 }

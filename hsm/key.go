@@ -37,6 +37,8 @@ type replica struct {
 	proved atomic.Bool
 	broken atomic.Pointer[Error] // a signature did not verify: final
 	lost   atomic.Pointer[Error] // why the token could not use the key when it was last asked; nil while it can
+	signed atomic.Int64          // when a signature last verified, by the clock; 0: never
+	tested atomic.Pointer[test]  // the last test; nil: none yet
 	judged chan struct{}         // closed when it was looked for, or could not be for now
 
 	// Guarded by the lane's mutex.
@@ -44,6 +46,12 @@ type replica struct {
 	object    p11.Object // valid in epoch
 	epoch     uint64
 	asked     time.Time // when the keeper last looked for it
+}
+
+// test is a signature over random octets that a replica was asked for.
+type test struct {
+	Canary
+	at time.Duration // by the clock
 }
 
 // Name is the configured name.
@@ -175,6 +183,21 @@ func (r *replica) other() error {
 // prove reads the key through a session of the keeper's, has it sign, and takes the public key from it if it is the first.
 // What the error says of the key is kept; a return code of the module's is not.
 func (r *replica) prove(ctx context.Context, at place, s p11.Session, epoch uint64) error {
+	begun := r.lane.clock.now()
+	err := r.proveNow(ctx, at, s, epoch)
+	now := r.lane.clock.now()
+	if err == nil {
+		r.signed.Store(int64(now))
+	}
+	t := &test{Canary{Token: r.lane.name, Key: r.key.name, Took: now - begun, Err: err}, now}
+	r.tested.Store(t)
+	if f := r.lane.trace.Canary; f != nil {
+		f(t.Canary)
+	}
+	return err
+}
+
+func (r *replica) proveNow(ctx context.Context, at place, s p11.Session, epoch uint64) error {
 	p, err := do(ctx, at.instance, func() (pair, error) {
 		read := reader{at.instance, s, r.lane.vendor}
 		p, err := read.pair(r.id)

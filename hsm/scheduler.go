@@ -26,7 +26,9 @@ type SchedulerConfig struct {
 	Keys   []KeyConfig
 
 	MaxWait time.Duration // the longest that a request waits whose context has no deadline; default DefaultMaxWait
-	Canary  time.Duration // a key of each idle token signs random octets so often; default DefaultCanary; negative: never
+	// Canary is how often a key of each token signs random octets: the one that has not signed for the longest time, if that is
+	// longer. Default DefaultCanary; negative: never.
+	Canary time.Duration
 
 	// RestartPause bounds the pause between two starts of a module that does not last a minute, which grows with each up to
 	// DefaultRestartPause, the default.

@@ -102,6 +102,7 @@ func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte,
 			err := to.check(r.digest[:r.size], signature)
 			c.Verify += c.look() - begun
 			if err == nil {
+				to.signed.Store(int64(now))
 				return signature, nil
 			}
 			r.err = err

@@ -12,6 +12,14 @@ type Trace struct {
 	KeyOutOfService func(token, key string, err error)
 	State           func(token string, s State, reason error) // the token has changed its state; reason is nil in Ready
 	Recovery        func(Recovery)
+	Canary          func(Canary)
+}
+
+// Canary describes a signature over random octets, by which a key on a token is tested in the background.
+type Canary struct {
+	Token, Key string
+	Took       time.Duration // with finding the key
+	Err        error         // nil: it verified
 }
 
 // Signing describes one call of Submit.
@@ -24,10 +32,13 @@ type Signing struct {
 	Err        error
 }
 
+// RemedyRestart is the harshest remedy: the module, or the process that it runs in, is started anew.
+const RemedyRestart = "restart the module"
+
 // Recovery describes one remedy.
 type Recovery struct {
 	Token  string
-	Remedy string        // "log in", "reopen the slot", "restart the module"
+	Remedy string        // "log in", "reopen the slot", RemedyRestart
 	Took   time.Duration // since the fault was found
 	Err    error         // nil: it helped
 }

@@ -12,9 +12,8 @@ import (
 
 // keeper is what only the keeper's goroutine uses.
 type keeper struct {
-	canary  time.Duration // between two tests of an idle token; negative: none
+	canary  time.Duration // between two tests of keys; negative: none
 	tested  time.Duration
-	atTest  uint64 // signatures by then
 	looked  time.Duration
 	atLook  uint64
 	settled bool // first was closed
@@ -231,7 +230,8 @@ func (l *lane) blame(r *replica, err error) {
 	l.fault(l.epoch, what, r, err)
 }
 
-// look asks an idle token whether it is there, as often as the vendor lets it, and has a key sign from time to time.
+// look asks an idle token whether it is there, as often as the vendor lets it, and from time to time has a key
+// sign that has not signed for long.
 func (l *lane) look(now time.Duration) {
 	l.mutex.Lock()
 	signed, ready := l.signed, l.state == Ready
@@ -250,16 +250,30 @@ func (l *lane) look(now time.Duration) {
 		}
 	}
 	if l.canary > 0 && now-l.tested >= l.canary {
-		idle := signed == l.atTest
-		l.tested, l.atTest = now, signed
-		if idle {
+		l.tested = now
+		if r := l.stalest(now); r != nil {
 			ctx, cancel := l.patience(context.Background())
 			defer cancel()
-			if _, err := l.test(ctx); err != nil {
-				l.blame(nil, err)
+			err := l.borrow(ctx, func(ctx context.Context, s p11.Session) error { return r.prove(ctx, l.at, s, l.epoch) })
+			if _, ok := errors.AsType[*Error](err); err != nil && !ok { // else it is the key's own fault, and noted there
+				l.blame(r, err)
 			}
 		}
 	}
+}
+
+// stalest is the key in use whose last good signature is the longest ago; nil when all have signed since the last test.
+func (l *lane) stalest(now time.Duration) (stalest *replica) {
+	oldest := now - l.canary
+	for _, r := range l.keys() {
+		if !r.proved.Load() || r.broken.Load() != nil || r.lost.Load() != nil {
+			continue
+		}
+		if at := time.Duration(r.signed.Load()); at <= oldest {
+			stalest, oldest = r, at
+		}
+	}
+	return stalest
 }
 
 // present makes the vendor's health call.

@@ -48,7 +48,8 @@ softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/audit signer/explain signer/report
-internal/daemon        : api gost hsm internal/sandbox signer signer/audit signer/audit/tlog signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp
+internal/daemon/observe : api hsm signer
+internal/daemon        : internal/daemon/observe api gost hsm internal/sandbox signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage
 cmd/epovd              : hsm internal/daemon
@@ -75,6 +76,8 @@ var fences = []struct{ path, inside, why string }{
 	{"google.golang.org/grpc", "api internal/daemon cmd/epov", "the core does not know how it is called"},
 	{"github.com/alecthomas/kong", "cmd", "flags belong to programs"},
 	{"github.com/beevik/etree", "canon/tree", "trees are for callers who build them, and for tests; the hot path streams"},
+	{"github.com/prometheus", "internal/daemon/observe", "metrics are counted and shown in one place"},
+	{"go.opentelemetry.io/otel", "internal/daemon/observe", "traces are drawn in one place"},
 	{"C", "hsm softhsm", "canon, gost and signer build without cgo"},
 }
 

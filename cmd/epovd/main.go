@@ -18,7 +18,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/epov-signer/epov/hsm"
@@ -55,7 +54,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		fmt.Fprintf(stderr, "epovd: unexpected argument %q\n", flags.Arg(0))
 		return exitConfig
 	case *version:
-		fmt.Fprintln(stdout, "epovd", buildVersion())
+		fmt.Fprintln(stdout, "epovd", daemon.BuildVersion())
 		return exitOK
 	}
 	if err := daemon.Hide(); err != nil {
@@ -110,7 +109,7 @@ func serve(config *daemon.Config, log *slog.Logger) int {
 	defer stop()
 	hangup := make(chan os.Signal, 1) // from here on it ends nothing
 	signal.Notify(hangup, syscall.SIGHUP)
-	log.Info("starting", "version", buildVersion())
+	log.Info("starting", "version", daemon.BuildVersion())
 	daemon.SpareCollector()
 	d, err := daemon.Start(ctx, config, log)
 	if err == nil {
@@ -156,18 +155,4 @@ func reloadOnHangup(ctx context.Context, hangup chan os.Signal, d *daemon.Daemon
 			}
 		}
 	}()
-}
-
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
-			version = s.Value
-		}
-	}
-	return fmt.Sprintf("%s (%s)", version, info.GoVersion)
 }

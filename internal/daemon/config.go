@@ -41,6 +41,7 @@ type Config struct {
 	audit       auditConfig
 	message     int // limits.message_bytes, 0: default
 	limits      api.Limits
+	metrics     metricsConfig
 	sandbox     sandboxConfig
 	connections int           // at once, 0: default
 	watch       time.Duration // between two tests of an idle token
@@ -54,6 +55,7 @@ type tlsConfig struct {
 	certificate tls.Certificate // PrivateKey nil when the key is on a token
 	token, id   string          // where the key is, when it is on a token
 	clientCAs   *x509.CertPool
+	authorities []*x509.Certificate // in clientCAs
 	place       value
 }
 
@@ -132,6 +134,7 @@ func (c *Config) read(root value) {
 	c.readTimeStamps(at("timestamps"))
 	c.readAudit(at("audit"))
 	c.readLimits(at("limits"))
+	c.readMetrics(at("metrics"))
 	c.readSandboxes(at("sandbox"))
 	c.sandbox.complete = true
 	log := at("log").mapping("level", "format")
@@ -155,6 +158,7 @@ func (v value) sections() func(name string) value {
 		"timestamps",
 		"audit",
 		"limits",
+		"metrics",
 		"log",
 		"sandbox",
 	)
@@ -208,7 +212,7 @@ func (c *Config) readTLS(root, v value) {
 		c.tls.certificate = c.serverCertificate(certificate, key, chain)
 	}
 	if data := c.pem(at("client_ca"), v); data != nil {
-		c.tls.clientCAs = clientCAs(at("client_ca"), data)
+		c.tls.clientCAs, c.tls.authorities = clientCAs(at("client_ca"), data)
 	}
 }
 
@@ -240,13 +244,14 @@ func (c *Config) serverCertificate(certificate, key value, chain []byte) tls.Cer
 
 // clientCAs reads who issues clients' certificates. TLS knows no GOST, and what it does not know it would pass over in
 // silence until the first client is refused.
-func clientCAs(v value, data []byte) *x509.CertPool {
+func clientCAs(v value, data []byte) (*x509.CertPool, []*x509.Certificate) {
 	pool := x509.NewCertPool()
 	chain, err := parseChain(data)
 	if err != nil {
 		v.fail("%s", err)
-		return pool
+		return pool, nil
 	}
+	var list []*x509.Certificate
 	for _, der := range chain.Certificate {
 		c, err := x509.ParseCertificate(der)
 		switch {
@@ -258,9 +263,10 @@ func clientCAs(v value, data []byte) *x509.CertPool {
 			v.fail("the certificate of %s was valid until %s", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
 		default:
 			pool.AddCert(c)
+			list = append(list, c)
 		}
 	}
-	return pool
+	return pool, list
 }
 
 func (c *Config) readLimits(v value) {

@@ -33,6 +33,7 @@ type Daemon struct {
 	watchdog   time.Duration // in which the service manager wants a sign of life, 0: never
 	trust      *keeper
 	audit      *tlog.Log // nil: no log
+	observing  observing
 }
 
 // Start tests the algorithms, opens the tokens, proves the keys and listens; it serves nobody before [Daemon.Serve]. When it
@@ -48,6 +49,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 			d.release()
 		}
 	}()
+	d.observe()
 	sockets, err := takeSockets(c.addresses())
 	if err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		warnOfValidity(log, "TLS certificate", c.tls.certificate.Leaf.NotBefore, c.tls.certificate.Leaf.NotAfter, time.Now())
 	}
 	d.tokens, err = hsm.Start(ctx, hsm.SchedulerConfig{
-		Tokens: c.tokens, MaxWait: c.wait, Canary: c.watch, Trace: &hsm.Trace{State: d.noteState},
+		Tokens: c.tokens, MaxWait: c.wait, Canary: c.watch, Trace: &d.observing.hsm,
 	}, log)
 	if err != nil {
 		return nil, err
@@ -83,12 +85,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	service, err := signer.New(signer.Config{
 		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
-		TimeStamps: c.timeStamps, Audit: auditor(d.audit),
+		TimeStamps: c.timeStamps, Audit: auditor(d.audit), Trace: &d.observing.signer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.server, err = api.New(api.Config{Service: service, TLS: tlsConfig, Limits: c.limits, Logger: log})
+	d.server, err = api.New(api.Config{Service: service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +100,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	if d.listener, err = narrow(socket, c.connections, log); err != nil {
 		return nil, errors.Join(err, socket.Close())
+	}
+	if c.metrics.listen != "" {
+		if d.observing.listener, err = sockets.open(ctx, metricsListener); err != nil {
+			return nil, err
+		}
+		log.Info("serving metrics", "address", d.observing.listener.Addr().String(), "tls", c.metrics.tls != nil)
 	}
 	if d.trust, err = c.openTrust(log); err != nil {
 		return nil, err
@@ -190,6 +198,10 @@ func (d *Daemon) Serve(ctx context.Context) error {
 			d.feed(watching, d.watchdog)
 		}
 	}()
+	measured := make(chan struct{})
+	go func() { defer close(measured); d.observing.metrics.Run(watching) }()
+	scraped := make(chan struct{})
+	go func() { defer close(scraped); d.serveMetrics(watching, d.log) }()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 
@@ -216,6 +228,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	<-followed
 	<-kept
 	<-fed
+	<-measured
+	<-scraped
 	return errors.Join(err, d.release())
 }
 
@@ -237,6 +251,9 @@ func (d *Daemon) release() error {
 		}
 	}
 	errs = append(errs, d.closeAudit(d.log))
+	if d.observing.listener != nil {
+		_ = d.observing.listener.Close() // again, unless it never served
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if d.tokens != nil {

@@ -15,13 +15,18 @@ import (
 // What the daemon listens for. A listener goes by its name wherever one is meant: in the log, and in socket units
 // (FileDescriptorName=).
 const (
-	apiListener = "api" // calls of clients: listen
+	apiListener     = "api"     // calls of clients: listen
+	metricsListener = "metrics" // scrapes: metrics.listen
 )
 
 // addresses are all that the configuration listens on, by name: host:port, or the path of a Unix socket, which begins with a
 // slash.
 func (c *Config) addresses() map[string]string {
-	return map[string]string{apiListener: c.listen}
+	all := map[string]string{apiListener: c.listen}
+	if c.metrics.listen != "" {
+		all[metricsListener] = c.metrics.listen
+	}
+	return all
 }
 
 // firstPassed is the descriptor of the first socket that a service manager passes (sd_listen_fds(3)).

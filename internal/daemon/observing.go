@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/epov-signer/epov/api"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/daemon/observe"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/xmldsig"
+)
+
+// observing is what the daemon has for being looked at.
+type observing struct {
+	metrics  *observe.Metrics
+	listener net.Listener // of metrics; nil: none
+
+	hsm    hsm.Trace
+	signer signer.Trace
+	api    api.Trace
+}
+
+// observe makes metrics and traces, before there is anything to be seen.
+func (d *Daemon) observe() {
+	o := &d.observing
+	o.metrics = observe.New(observe.Config{State: d.state, Profiles: profiles()})
+	o.hsm, o.signer, o.api = o.metrics.Trace()
+	o.hsm.State = d.noteState
+}
+
+func profiles() (names []string) {
+	for _, p := range xmldsig.Profiles {
+		names = append(names, p.Name)
+	}
+	for _, p := range cms.Profiles {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+// serveMetrics serves metrics where the configuration says, until ctx ends.
+func (d *Daemon) serveMetrics(ctx context.Context, log *slog.Logger) {
+	if d.observing.listener == nil {
+		return
+	}
+	if err := d.observing.metrics.Serve(ctx, d.observing.listener, d.config.metrics.tls, log); err != nil {
+		log.Error("metrics are not served any more", "error", err)
+	}
+}
+
+// state is what there is to see of the daemon now. It waits for no token.
+func (d *Daemon) state() observe.State {
+	s := observe.State{Now: time.Now(), Version: BuildVersion()}
+	if d.listener != nil {
+		s.Connections, s.ConnectionsLimit = len(d.listener.free), cap(d.listener.free)
+		s.Draining = d.listener.rests.Load()
+	}
+	if ring := d.keys.now.Load(); ring != nil && d.tokens != nil {
+		health := d.tokens.Health()
+		for _, t := range health.Tokens {
+			s.Tokens = append(s.Tokens, tokenState(t))
+		}
+		replicas := map[string][]hsm.ReplicaHealth{}
+		for _, k := range health.Keys {
+			replicas[k.Name] = k.Replicas
+		}
+		for _, k := range ring.order {
+			state := k.observed(replicas[k.name])
+			state.Primary = ring.primary(k)
+			s.Keys = append(s.Keys, state)
+			if c := k.Certificate(); c != nil {
+				s.Certificates = append(s.Certificates, observe.Certificate{Kind: "key", Name: k.name, Until: c.NotAfter})
+			}
+		}
+		s.Serving = ring.available() == nil && !s.Draining
+	}
+	s.Certificates = append(s.Certificates, d.config.watchedCertificates()...)
+	if l := d.config.trusted.library; l != nil {
+		r := l.Status()
+		s.Revocations = observe.Revocations{Lists: r.Lists, Overdue: r.Overdue, Oldest: r.Oldest, Failing: r.Failing}
+	}
+	return s
+}
+
+// watchedCertificates are those of TLS.
+func (c *Config) watchedCertificates() (list []observe.Certificate) {
+	add := func(kind string, c *x509.Certificate) {
+		list = append(list, observe.Certificate{Kind: kind, Name: c.Subject.String(), Until: c.NotAfter})
+	}
+	if c.tls != nil {
+		add("tls", c.tls.certificate.Leaf)
+		for _, ca := range c.tls.authorities {
+			add("client-ca", ca)
+		}
+	}
+	return list
+}
+
+func tokenState(t hsm.TokenHealth) observe.Token {
+	out := observe.Token{
+		Name: t.Name, Vendor: t.Vendor, Model: t.Info.Model, Serial: t.Info.Serial, State: t.State.String(), Since: t.Since,
+		PIN: pinState(t), Sessions: t.Sessions, Limit: t.Limit, Working: t.Working, Queued: t.Queued, Hanging: t.Hanging,
+		Service: t.Service, Signed: t.Signed,
+	}
+	if t.Err != nil {
+		out.Reason = t.Err.Error()
+	}
+	return out
+}
+
+// pinState is what is known of a token's PIN: by its flags when it was last opened, and by what came of the last login.
+func pinState(t hsm.TokenHealth) string {
+	switch {
+	case t.State == hsm.Locked && t.Info.PINLocked:
+		return "locked"
+	case t.State == hsm.Locked:
+		return "refused"
+	case t.Info == hsm.TokenInfo{}:
+		return "unknown"
+	case t.Info.PINLocked:
+		return "locked"
+	case t.Info.PINFinalTry:
+		return "final"
+	case t.Info.PINCountLow:
+		return "low"
+	}
+	return "ok"
+}
+
+// primary tells whether a key is meant when it is named without a version.
+func (r *ring) primary(k *key) bool {
+	name, err := signer.ParseKeyName(k.name)
+	return err == nil && r.byName[name.WithVersion(0).String()] == k
+}
+
+// observed is the state of a key, whose replicas' health is given.
+func (k *key) observed(replicas []hsm.ReplicaHealth) observe.Key {
+	out := observe.Key{Name: k.name, State: string(k.state)}
+	if err := k.Available(); err != nil {
+		out.Reason = err.Error()
+	}
+	if c := k.Certificate(); c != nil {
+		out.Until = c.NotAfter
+	}
+	for _, r := range replicas {
+		seen := observe.Replica{Token: r.Token, OutOfService: r.Broken, Signed: r.Signed, Tested: r.Tested, Took: r.Took}
+		if r.Err != nil {
+			seen.Reason = r.Err.Error()
+		}
+		if r.TestErr != nil {
+			seen.Failure = r.TestErr.Error()
+		}
+		out.Replicas = append(out.Replicas, seen)
+	}
+	return out
+}

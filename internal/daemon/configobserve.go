@@ -50,4 +50,5 @@ func (c *Config) readMetrics(v value) {
 	}
 	pool, _ := clientCAs(within("client_ca"), cas)
 	m.tls = api.MutualTLS(c.serverCertificate(certificate, key, chain), pool)
+	m.tls.NextProtos = []string{"http/1.1"}
 }

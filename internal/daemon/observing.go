@@ -77,12 +77,20 @@ func (d *Daemon) state() observe.State {
 				s.Certificates = append(s.Certificates, observe.Certificate{Kind: "key", Name: k.name, Until: c.NotAfter})
 			}
 		}
-		s.Serving = ring.available() == nil && !s.Draining
+		signing, _ := ring.wellness()
+		s.Serving = signing && !s.Draining && (d.audit == nil || d.audit.Ready() == nil)
 	}
 	s.Certificates = append(s.Certificates, d.config.watchedCertificates()...)
 	if l := d.config.trusted.library; l != nil {
 		r := l.Status()
 		s.Revocations = observe.Revocations{Lists: r.Lists, Overdue: r.Overdue, Oldest: r.Oldest, Failing: r.Failing}
+	}
+	if d.audit != nil {
+		stats := d.audit.Stats()
+		s.Audit = &observe.Audit{Records: stats.Records, Lag: stats.Records - min(stats.Checkpoint, stats.Records), Waiting: stats.Waiting}
+		if stats.Down != nil {
+			s.Audit.Reason = stats.Down.Error()
+		}
 	}
 	return s
 }

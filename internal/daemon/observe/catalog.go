@@ -65,6 +65,11 @@ var Catalog = []Metric{
 	metric("gauge", "epov_crl_oldest_age_seconds", "", "Age of the oldest revocation list, since its thisUpdate."),
 	metric("gauge", "epov_crl_failing", "", "Sources of revocation lists and responses whose last fetch failed."),
 
+	metric("gauge", "epov_audit_up", "", "1 while the audit log takes records; absent, as the others, where none is configured."),
+	metric("counter", "epov_audit_records_total", "", "Records in the audit log."),
+	metric("gauge", "epov_audit_lag_records", "", "Records that no checkpoint covers yet."),
+	metric("gauge", "epov_audit_waiting_bytes", "", "Octets of records that are not durable yet."),
+
 	metric("gauge", "epov_connections", "", "Connections of callers."),
 	metric("gauge", "epov_connections_limit", "", "Connections that may be."),
 	metric("gauge", "epov_draining", "", "1 while calls at work are waited for and no new ones are taken."),

@@ -14,7 +14,7 @@ import (
 // collected are the counters that the collector gives; the others count for themselves.
 var collected = map[string]bool{
 	"epov_signings_total": true, "epov_signing_retries_total": true, "epov_token_signatures_total": true,
-	"epov_module_restarts_total": true,
+	"epov_module_restarts_total": true, "epov_audit_records_total": true,
 }
 
 // The states that metrics tell apart.
@@ -75,6 +75,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, cert := range s.Certificates {
 		e.gauge("epov_certificate_remaining_days", cert.Days(s.Now), cert.Kind, cert.Name)
+	}
+	if a := s.Audit; a != nil {
+		e.gauge("epov_audit_up", truth(a.Reason == ""))
+		e.counter("epov_audit_records_total", a.Records)
+		e.gauge("epov_audit_lag_records", float64(a.Lag))
+		e.gauge("epov_audit_waiting_bytes", float64(a.Waiting))
 	}
 	e.gauge("epov_crl_lists", float64(s.Revocations.Lists))
 	e.gauge("epov_crl_overdue", float64(s.Revocations.Overdue))

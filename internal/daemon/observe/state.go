@@ -16,6 +16,7 @@ type State struct {
 	Keys         []Key
 	Certificates []Certificate
 	Revocations  Revocations
+	Audit        *Audit // nil: no log
 
 	// The following are filled in here.
 
@@ -99,4 +100,12 @@ type Revocations struct {
 	Overdue int       // their next update is past
 	Oldest  time.Time // thisUpdate; zero: no list
 	Failing int       // sources whose last fetch failed
+}
+
+// Audit is the state of the audit log.
+type Audit struct {
+	Records uint64
+	Lag     uint64 // records that no checkpoint covers yet
+	Waiting int    // octets of records that are not durable yet
+	Reason  string // why no records are taken; empty: they are
 }

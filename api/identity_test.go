@@ -175,7 +175,7 @@ func TestHealthOfKeys(t *testing.T) {
 		}
 		cancel()
 	}
-	for c, want := range map[*client]int{admin: 7, gateway: 6, stranger: 5} {
+	for c, want := range map[*client]int{admin: 8, gateway: 7, stranger: 6} {
 		if list, err := healthpb.NewHealthClient(c.conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil || len(list.Statuses) != want {
 			t.Errorf("%v, %v, want %d", list, err, want)
 		}

@@ -47,7 +47,10 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 		if v := recover(); v != nil {
 			err = s.panicked(ctx, info.FullMethod, v)
 		}
-		s.trace.ended(ctx, Call{Method: info.FullMethod, Code: status.Code(err), Took: time.Since(begun)})
+		c := Call{Method: info.FullMethod, Code: status.Code(err), Took: time.Since(begun)}
+		s.trace.ended(ctx, c)
+		s.log.LogAttrs(ctx, slog.LevelDebug, "stream", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
+			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()
 	return handler(srv, within{stream, ctx})
 }
@@ -91,17 +94,42 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	}
 	// A call that its peer has given up leaves its first place while it is still at work.
 	size := s.work.size(req)
+	if err := s.occupy(caller, size); err != nil {
+		return nil, err
+	}
+	defer s.vacate(caller, size)
+	return handler(context.WithValue(ctx, callerKey{}, caller), req)
+}
+
+// occupy takes places for work, of all and of the caller's share.
+func (s *Server) occupy(caller *signer.Caller, size int64) error {
 	if !s.work.take(size) {
 		s.trace.refused(RefusedOverload)
-		return nil, overload(s.work.most)
+		return overload(s.work.most)
 	}
-	defer s.work.leave(size)
 	if !s.load.take(caller.Name(), size) {
+		s.work.leave(size)
 		s.trace.refused(RefusedOverload)
-		return nil, overload(s.load.most)
+		return overload(s.load.most)
 	}
-	defer s.load.leave(caller.Name(), size)
-	return handler(context.WithValue(ctx, callerKey{}, caller), req)
+	return nil
+}
+
+func (s *Server) vacate(caller *signer.Caller, size int64) {
+	s.load.leave(caller.Name(), size)
+	s.work.leave(size)
+}
+
+// admitStream finds out who calls; streams take their places themselves.
+func (s *Server) admitStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	if strings.HasPrefix(info.FullMethod, healthPrefix) {
+		return handler(srv, stream)
+	}
+	caller, err := s.recognise(stream.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return handler(srv, within{stream, context.WithValue(stream.Context(), callerKey{}, caller)})
 }
 
 // recognise identifies the caller, or says why not. Who is not known leaves nothing but a line in the log, and of many only some.

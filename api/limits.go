@@ -2,15 +2,69 @@ package api
 
 import (
 	"context"
+	"errors"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/report"
 )
+
+// Limits bound what callers can ask for. The zero value of a field means its default.
+//
+// They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of the health service as much
+// again. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
+// there a call takes a place of Calls for itself and one more for every MiB of its request. An item of a batch counts as a call
+// at work; a stream of content as one of 1 MiB, whatever its length.
+type Limits struct {
+	MessageBytes  int           // octets of a request's contents together, default signer.DefaultMessageBytes
+	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256
+	Streams       int           // calls at once on one connection, default 128
+	CallTime      time.Duration // time a call may take, its request's arrival included, whatever its own deadline, default a minute
+	ConnectionAge time.Duration // after which a connection is asked to reconnect, default 30 minutes
+
+	Batches    int           // batches and watchers at once, over all connections, default 256; they do not count as Calls
+	BatchItems int           // items of one batch at work at once, default 64
+	BatchTime  time.Duration // after which a batch, or a watcher, is ended, to be called again, default 15 minutes
+	StreamTime time.Duration // time that a stream of content may take, default 15 minutes
+	StallTime  time.Duration // time for which a stream of content may stand still, default 15 seconds
+}
+
+// overhead is what a request may add to its contents: names, certificates, encoding.
+const overhead = 1 << 20
+
+// maxChunk is the most that a part of a stream may have.
+const maxChunk = 4 << 20
+
+func (l Limits) checked() (Limits, error) {
+	number := func(n *int, otherwise, most int) bool {
+		if *n == 0 {
+			*n = otherwise
+		}
+		return *n > 0 && *n <= most
+	}
+	duration := func(d *time.Duration, otherwise time.Duration) bool {
+		if *d == 0 {
+			*d = otherwise
+		}
+		return *d > 0
+	}
+	ok := number(&l.MessageBytes, signer.DefaultMessageBytes, math.MaxInt32-overhead) && number(&l.Calls, 256, math.MaxInt32) &&
+		number(&l.Streams, 128, math.MaxInt32) && number(&l.Batches, 256, math.MaxInt32) && number(&l.BatchItems, 64, 1<<16) &&
+		duration(&l.CallTime, time.Minute) && duration(&l.ConnectionAge, 30*time.Minute) &&
+		duration(&l.BatchTime, 15*time.Minute) && duration(&l.StreamTime, 15*time.Minute) && duration(&l.StallTime, 15*time.Second)
+	if !ok {
+		return l, errors.New("api: a limit is out of range")
+	}
+	return l, nil
+}
 
 // places are a number of places that are taken and left; nobody waits for one.
 type places struct {
@@ -37,8 +91,9 @@ func (p *places) size(req any) int64 {
 	return min(n, p.most)
 }
 
-// enter takes a place for a call before anything of its request is read, and bounds its time: interceptors run only when the
-// whole request is in memory. The place is left when the stream ends; watchers of health may stay.
+// enter takes a place for a call before anything of its request is read, and bounds the time of those whose interceptors run
+// only when the whole request is in memory; streams bound theirs themselves. The place is left when the stream ends; watchers of
+// health may stay.
 func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
 	if strings.HasPrefix(info.FullMethodName, healthPrefix) {
 		if !s.probes.take(1) {
@@ -52,25 +107,87 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 	if err != nil {
 		return nil, err
 	}
-	if s.drain.refusing.Load() {
-		return nil, statusOf(report.Errorf(report.Draining, report.Place{}, "no new calls are taken"), "", "").Err()
+	if !s.served[info.FullMethodName] {
+		return nil, statusOf(report.Errorf(report.MethodUnknown, report.Place{}, "%s is not served here", short(info.FullMethodName)), "", "").Err()
 	}
-	if !s.calls.take(1) {
+	if err := s.draining(); err != nil {
+		return nil, statusOf(err, "", "").Err()
+	}
+	room, share, stream := &s.calls, &s.share, true
+	switch info.FullMethodName {
+	case epovpb.SignService_SignBatch_FullMethodName, epovpb.VerifyService_VerifyBatch_FullMethodName,
+		epovpb.KeyService_WatchKeys_FullMethodName:
+		room, share = &s.batches, &s.batchShare
+	case epovpb.SignService_SignCmsStream_FullMethodName, epovpb.VerifyService_VerifyCmsStream_FullMethodName:
+	default:
+		stream = false
+	}
+	if !room.take(1) {
 		s.trace.refused(RefusedOverload)
-		return nil, overload(s.calls.most)
+		return nil, overload(room.most)
 	}
-	if !s.share.take(caller.Name(), 1) {
-		s.calls.leave(1)
+	if !share.take(caller.Name(), 1) {
+		room.leave(1)
 		s.trace.refused(RefusedOverload)
-		return nil, overload(s.share.most)
+		return nil, overload(share.most)
 	}
-	bounded, cancel := context.WithTimeout(ctx, s.limits.CallTime)
-	context.AfterFunc(ctx, func() {
+	var cancel context.CancelFunc
+	of := ctx
+	if stream {
+		ctx, cancel = context.WithCancel(ctx)
+		ctx = context.WithValue(ctx, cutKey{}, cancel)
+	} else {
+		ctx, cancel = bound(ctx, s.limits.CallTime)
+	}
+	context.AfterFunc(of, func() {
 		cancel()
-		s.calls.leave(1)
-		s.share.leave(caller.Name(), 1)
+		room.leave(1)
+		share.leave(caller.Name(), 1)
 	})
-	return bounded, nil
+	return ctx, nil
+}
+
+// draining is why nothing new is taken; nil when it is.
+func (s *Server) draining() error {
+	if s.drain.refusing.Load() {
+		return report.Errorf(report.Draining, report.Place{}, "no new calls are taken")
+	}
+	return nil
+}
+
+// reserve is what is kept of a caller's time, so that our own refusal reaches it before its clock tells it less; at most a
+// tenth.
+const reserve = 20 * time.Millisecond
+
+// bound ends a call after the time it may take, or a little before its caller gives it up.
+func bound(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok {
+		left := time.Until(end)
+		most = min(most, left-min(reserve, left/10))
+	}
+	return context.WithTimeout(ctx, most)
+}
+
+type cutKey struct{}
+
+// send sends on a stream, which is cut off when its peer takes nothing for too long.
+func (s *Server) send(ctx context.Context, send func() error) error {
+	if cut, ok := ctx.Value(cutKey{}).(context.CancelFunc); ok {
+		defer time.AfterFunc(s.limits.StallTime, cut).Stop()
+	}
+	return send()
+}
+
+// ended is why a call has ended; nil when it has not.
+func ended(ctx context.Context) error {
+	err := ctx.Err()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return &report.Error{Code: report.Deadline, Message: "the caller gave up", Err: err}
+	}
+	return &report.Error{Code: report.Deadline, Message: "the caller's time ran out", Err: err}
 }
 
 // shares bound how many of the places one client holds, so that some are left to the others.

@@ -28,7 +28,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func (w *world) idle() bool {
-	return w.server.calls.used.Load() == 0 && w.server.probes.used.Load() == 0 && w.server.work.used.Load() == 0
+	return w.server.calls.used.Load() == 0 && w.server.probes.used.Load() == 0 && w.server.work.used.Load() == 0 &&
+		w.server.batches.used.Load() == 0
 }
 
 // TestArrival: a call counts from its first octet on, and a request that never comes does not keep its place.

@@ -7,55 +7,18 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/signer"
 )
-
-// Limits bound what callers can ask for. The zero value of a field means its default.
-//
-// They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of the health service as much
-// again. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
-// there a call takes a place of Calls for itself and one more for every MiB of its request.
-type Limits struct {
-	MessageBytes  int           // octets of a request's contents together, default signer.DefaultMessageBytes
-	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256
-	Streams       int           // calls at once on one connection, default 128
-	CallTime      time.Duration // time a call may take, its request's arrival included, whatever its own deadline, default a minute
-	ConnectionAge time.Duration // after which a connection is asked to reconnect, default 30 minutes
-}
-
-// overhead is what a request may add to its contents: names, certificates, encoding.
-const overhead = 1 << 20
-
-func (l Limits) checked() (Limits, error) {
-	if l.MessageBytes < 0 || l.MessageBytes > math.MaxInt32-overhead || l.Calls < 0 || l.Streams < 0 ||
-		l.Streams > math.MaxInt32 || l.CallTime < 0 || l.ConnectionAge < 0 {
-		return l, errors.New("api: a limit is out of range")
-	}
-	if l.MessageBytes == 0 {
-		l.MessageBytes = signer.DefaultMessageBytes
-	}
-	if l.Calls == 0 {
-		l.Calls = 256
-	}
-	if l.Streams == 0 {
-		l.Streams = 128
-	}
-	if l.CallTime == 0 {
-		l.CallTime = time.Minute
-	}
-	if l.ConnectionAge == 0 {
-		l.ConnectionAge = 30 * time.Minute
-	}
-	return l, nil
-}
 
 // Config is what a server is made of.
 type Config struct {
@@ -64,25 +27,35 @@ type Config struct {
 	Limits  Limits
 	Trace   *Trace       // may be nil
 	Logger  *slog.Logger // nil: slog.Default()
+	Version string       // of the software, for callers
+	// Reflection makes the services known to whoever may connect, for tools that have no .proto files.
+	Reflection bool
 }
 
 // Server serves epov.v1 and the standard health service. It starts as not serving: see SetServing.
 type Server struct {
-	grpc    *grpc.Server
-	health  *wellness
-	signing *signer.Service
-	log     *slog.Logger
-	trace   Trace
-	limits  Limits
-	plain   bool
-	tls     atomic.Pointer[tls.Config] // of handshakes from now on
-	unknown seldom                     // lines about callers who are not known
-	drain   drain
-	calls   places // of calls from their first octet on
-	probes  places // the same for the health service
-	work    places // of calls at work
-	share   shares // of calls, by client
-	load    shares // of work, by client
+	grpc       *grpc.Server
+	health     *wellness
+	signing    *signer.Service
+	log        *slog.Logger
+	trace      Trace
+	limits     Limits
+	plain      bool
+	tls        atomic.Pointer[tls.Config] // of handshakes from now on
+	unknown    seldom                     // lines about callers who are not known
+	drain      drain
+	calls      places // of calls from their first octet on
+	probes     places // the same for the health service
+	batches    places // the same for batches and watchers
+	work       places // of calls at work
+	share      shares // of calls, by client
+	load       shares // of work, by client
+	batchShare shares // of batches, by client
+
+	served   map[string]bool // methods by their full names
+	version  string
+	stopping chan struct{} // closed when what has no end of its own must end
+	stop     func()
 }
 
 // New makes a server.
@@ -102,8 +75,10 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil,
 		calls: places{most: int64(limits.Calls)}, probes: places{most: int64(limits.Calls)}, work: places{most: int64(limits.Calls)},
-		share: newShares(limits.Calls), load: newShares(limits.Calls),
+		batches: places{most: int64(limits.Batches)}, version: c.Version, stopping: make(chan struct{}), served: map[string]bool{},
+		share: newShares(limits.Calls), load: newShares(limits.Calls), batchShare: newShares(limits.Batches),
 	}
+	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	s.health = newWellness(s)
 	if s.log == nil {
 		s.log = slog.Default()
@@ -124,7 +99,7 @@ func New(c Config) (*Server, error) {
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(s.guard, s.admit),
-		grpc.ChainStreamInterceptor(s.guardStream),
+		grpc.ChainStreamInterceptor(s.guardStream, s.admitStream),
 	}
 	if c.TLS != nil {
 		s.tls.Store(c.TLS)
@@ -135,7 +110,16 @@ func New(c Config) (*Server, error) {
 	epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
 	epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
 	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
+	epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
+	if c.Reflection {
+		reflection.Register(s.grpc)
+	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
+	for service, info := range s.grpc.GetServiceInfo() {
+		for _, m := range info.Methods {
+			s.served["/"+service+"/"+m.Name] = true
+		}
+	}
 	return s, nil
 }
 
@@ -151,6 +135,7 @@ func (s *Server) Serve(l net.Listener) error {
 // them ended by themselves.
 func (s *Server) Shutdown(ctx context.Context) bool {
 	s.health.Shutdown()
+	s.stop()
 	done := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(done) }()
 	select {

@@ -18,25 +18,33 @@ type signService struct {
 }
 
 func (s *signService) SignXml(ctx context.Context, req *epovpb.SignXmlRequest) (*epovpb.SignXmlResponse, error) {
-	at, err := moment(req.SigningTime, "signing_time")
+	at, err := s.begin(req.SigningTime, req.Receipt, "document_crc32c", req.Document, req.DocumentCrc32C)
 	if err != nil {
 		return nil, s.fail(ctx, err, "")
 	}
 	out, err := s.signing.SignXML(ctx, callerOf(ctx), signer.SignXMLRequest{
-		Key: req.Key, Profile: req.Profile, Document: req.Document, Target: req.Target, Time: at,
+		Key: req.Key, Profile: req.Profile, Document: req.Document, Target: req.Target, Time: at, RequestID: req.RequestId,
 	})
 	if err != nil {
 		return nil, s.fail(ctx, err, "document")
 	}
-	return &epovpb.SignXmlResponse{Document: out.Bytes, Key: out.Key, CertificateFingerprint: out.Fingerprint}, nil
+	answer := &epovpb.SignXmlResponse{
+		Document: out.Bytes, Key: out.Key, CertificateFingerprint: out.Fingerprint, Act: s.encodeAct(ctx, &out, req.Receipt),
+	}
+	answer.DocumentCrc32C, answer.VerifiedDocumentCrc32C = resultSum(out.Bytes, req.DocumentCrc32C)
+	return answer, nil
 }
 
 func (s *signService) SignCms(ctx context.Context, req *epovpb.SignCmsRequest) (*epovpb.SignCmsResponse, error) {
-	at, err := moment(req.SigningTime, "signing_time")
+	payload := req.GetContent()
+	if digest := req.GetContentDigest(); digest != nil {
+		payload = digest
+	}
+	at, err := s.begin(req.SigningTime, req.Receipt, "content_crc32c", payload, req.ContentCrc32C)
 	if err != nil {
 		return nil, s.fail(ctx, err, "")
 	}
-	in := signer.SignCMSRequest{Key: req.Key, Profile: req.Profile, Time: at}
+	in := signer.SignCMSRequest{Key: req.Key, Profile: req.Profile, Time: at, RequestID: req.RequestId}
 	for _, n := range req.Countersigned {
 		in.Countersigned = append(in.Countersigned, int(min(n, math.MaxInt32)))
 	}
@@ -53,19 +61,50 @@ func (s *signService) SignCms(ctx context.Context, req *epovpb.SignCmsRequest) (
 	if err != nil {
 		return nil, s.fail(ctx, err, "content")
 	}
-	return &epovpb.SignCmsResponse{Message: out.Bytes, Key: out.Key, CertificateFingerprint: out.Fingerprint}, nil
+	answer := &epovpb.SignCmsResponse{
+		Message: out.Bytes, Key: out.Key, CertificateFingerprint: out.Fingerprint, Act: s.encodeAct(ctx, &out, req.Receipt),
+	}
+	answer.MessageCrc32C, answer.VerifiedContentCrc32C = resultSum(out.Bytes, req.ContentCrc32C)
+	return answer, nil
 }
 
 func (s *signService) SignDigest(ctx context.Context, req *epovpb.SignDigestRequest) (*epovpb.SignDigestResponse, error) {
+	if _, err := s.begin(nil, req.Receipt, "digest_crc32c", req.Digest, req.DigestCrc32C); err != nil {
+		return nil, s.fail(ctx, err, "")
+	}
 	out, err := s.signing.SignDigest(ctx, callerOf(ctx), signer.SignDigestRequest{
-		Key: req.Key, Digest: req.Digest, DigestAlgorithm: req.DigestAlgorithm,
+		Key: req.Key, Digest: req.Digest, DigestAlgorithm: req.DigestAlgorithm, RequestID: req.RequestId,
 	})
 	if err != nil {
 		return nil, s.fail(ctx, err, "digest")
 	}
-	return &epovpb.SignDigestResponse{
+	answer := &epovpb.SignDigestResponse{
 		Signature: out.Bytes, Key: out.Key, CertificateFingerprint: out.Fingerprint, Algorithm: out.Algorithm,
-	}, nil
+		Act: s.encodeAct(ctx, &out, req.Receipt),
+	}
+	answer.SignatureCrc32C, answer.VerifiedDigestCrc32C = resultSum(out.Bytes, req.DigestCrc32C)
+	return answer, nil
+}
+
+// begin checks what all requests for signatures have in common.
+func (s *Server) begin(t *timestamppb.Timestamp, receipt bool, field string, payload []byte, sum *uint32) (time.Time, error) {
+	at, err := moment(t, "signing_time")
+	if err == nil {
+		err = s.mayReceipt(receipt)
+	}
+	if err == nil {
+		err = checkPayload(field, payload, sum)
+	}
+	return at, err
+}
+
+// resultSum is the checksum of a result, for a caller who gave one of the payload, which matched.
+func resultSum(result []byte, given *uint32) (*uint32, bool) {
+	if given == nil {
+		return nil, false
+	}
+	sum := sumOf(result)
+	return &sum, true
 }
 
 // moment reads an optional time; absent is the zero time.

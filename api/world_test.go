@@ -229,6 +229,7 @@ type client struct {
 	epovpb.SignServiceClient
 	epovpb.VerifyServiceClient
 	epovpb.KeyServiceClient
+	epovpb.InfoServiceClient
 	conn *grpc.ClientConn
 }
 
@@ -240,7 +241,10 @@ func (w *world) dialTLS(tb testing.TB, config *tls.Config) *client {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { conn.Close() })
-	return &client{epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn), epovpb.NewKeyServiceClient(conn), conn}
+	return &client{
+		epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn), epovpb.NewKeyServiceClient(conn),
+		epovpb.NewInfoServiceClient(conn), conn,
+	}
 }
 
 // dial connects as the client with this SAN.

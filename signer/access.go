@@ -238,6 +238,9 @@ func (c *Caller) Under(op Operation, n KeyName, profile string) string {
 	return ""
 }
 
+// Has reports whether the caller has the operation on any key, or at all where it concerns none.
+func (c *Caller) Has(op Operation) bool { return c.under(right{op: op, anyProfile: true}) != nil }
+
 // authorize decides by the names alone, before anybody looks for the key: who may not use it does not learn whether it exists.
 func (c *Caller) authorize(r right) (*standing, error) {
 	if s := c.under(r); s != nil {

@@ -262,7 +262,7 @@ func (s *Service) usable(key Key, needCertificate bool) error {
 	unusable := func(code report.Code, format string, args ...any) error {
 		return report.Errorf(code, report.Place{}, format, args...)
 	}
-	if key.Public().Algorithm == gost.GOST2001 {
+	if !Signs(key.Public().Algorithm) {
 		return unusable(report.KeyUnusable, "GOST R 34.10-2001 keys no longer sign")
 	}
 	c := key.Certificate()

@@ -12,11 +12,14 @@ import (
 	"github.com/epov-signer/epov/signer/report"
 )
 
+// UnknownSize says that nobody knows how long a content is before it has come.
+const UnknownSize = cms.UnknownSize
+
 // SignCMSStreamRequest asks for a CMS message about content of any size.
 type SignCMSStreamRequest struct {
 	Key     string
 	Profile string    // name of a profile of cms
-	Size    int64     // octets of the content; cms.UnknownSize
+	Size    int64     // octets of the content; or [UnknownSize]
 	Time    time.Time // signingTime; zero: now
 
 	// RequestID is as in SignXMLRequest; the content has to come again, and is compared.
@@ -92,7 +95,7 @@ func (b *building) take(p *cms.Profile) (prepared, error) {
 	if p.Detached {
 		in := b.input
 		in.Reader = b.content
-		if b.req.Size != cms.UnknownSize {
+		if b.req.Size != UnknownSize {
 			in.Reader = &measured{from: b.content, size: b.req.Size}
 		}
 		return p.Prepare(in)

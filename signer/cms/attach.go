@@ -164,7 +164,7 @@ type Stream struct {
 // are those of Prepare. For a time-stamp, or a countersignature, of a long content, sign detached and [Attach].
 func (p *Profile) NewStream(w io.Writer, in Input, size int64) (*Stream, error) {
 	switch {
-	case p == Countersignature || p.TimeStamp && !p.Detached:
+	case !p.Streams():
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "profile %s cannot be made while the content goes by", p.Name)
 	case in.Content != nil || in.Digest != nil || in.Reader != nil:
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "content is given before it goes by")
@@ -181,6 +181,9 @@ func (p *Profile) NewStream(w io.Writer, in Input, size int64) (*Stream, error) 
 	}
 	return s, nil
 }
+
+// Streams reports whether [Profile.NewStream] makes such messages.
+func (p *Profile) Streams() bool { return p != Countersignature && (p.Detached || !p.TimeStamp) }
 
 // Write takes a piece of the content.
 func (s *Stream) Write(piece []byte) (int, error) {

@@ -53,7 +53,7 @@ internal/daemon        : internal/daemon/observe api gost hsm internal/sandbox s
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage
 cmd/epovd              : hsm internal/daemon
-cmd/epov               : api/client api/epovpb gost hsm internal/daemon signer signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage
+cmd/epov               : api/client api/epovpb canon/xmltext gost hsm internal/daemon signer signer/audit signer/audit/tlog signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage
 internal/manpage       :
 internal/oracle        :
 internal/swtpm         : internal/oracle

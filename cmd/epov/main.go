@@ -45,6 +45,7 @@ type cli struct {
 	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
 	ESIA    esiaCmd    `cmd:"" name:"esia" help:"Sign requests to ESIA."`
 	Trust   trustCmd   `cmd:"" help:"Keep what is trusted: lists of accredited authorities, roots."`
+	Audit   auditCmd   `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
 	Explain explainCmd `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Version versionCmd `cmd:"" help:"Print the version."`

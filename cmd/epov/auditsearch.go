@@ -1,0 +1,201 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/signer/audit"
+	"github.com/epov-signer/epov/signer/audit/tlog"
+	"github.com/epov-signer/epov/signer/cms"
+	"github.com/epov-signer/epov/signer/xmldsig"
+)
+
+type auditSearchCmd struct {
+	logDir
+	Since     string `placeholder:"TIME" help:"Not before this time: 2026-11-22, 2026-11-22T09:00:00Z, or 36h for so long ago."`
+	Until     string `placeholder:"TIME" help:"Before this time."`
+	Client    string `placeholder:"NAME" help:"Client that asked."`
+	Key       string `placeholder:"NAME" help:"Key or key version."`
+	Kind      string `enum:",signature,refusal,replay,administrative" default:"" placeholder:"KIND" help:"signature, refusal, replay or administrative."`
+	Outcome   string `placeholder:"CODE" help:"done, or the code of a refusal; access for all of its family."`
+	Operation string `placeholder:"NAME" help:"Operation, such as sign-xml."`
+	Request   string `name:"request-id" placeholder:"ID" help:"Request id that the client gave."`
+	File      string `placeholder:"FILE" help:"Signed XML document, CMS message, or file whose digest was signed: who had us sign this?"`
+	Limit     int    `default:"100" placeholder:"N" help:"At most so many of the newest that fit, 0: all. Default: 100."`
+	JSON      bool   `name:"json" help:"Write JSON, a record a line."`
+}
+
+func (c *auditSearchCmd) Run(ctx context.Context, con *console) error {
+	wanted, err := c.filter(con, time.Now())
+	if err != nil {
+		return err
+	}
+	if c.Limit < 0 {
+		return usagef("--limit must not be negative")
+	}
+	dir, err := c.open()
+	if err != nil {
+		return err
+	}
+	var found []tlog.Found
+	count := 0
+	for f, err := range dir.Records(ctx) {
+		if err != nil {
+			return err
+		}
+		if !wanted(f.Record) {
+			continue
+		}
+		count++
+		if found = append(found, f); c.Limit > 0 && len(found) > c.Limit {
+			found = found[1:]
+		}
+	}
+	if c.JSON {
+		for _, f := range found {
+			line, err := json.Marshal(struct {
+				Index  uint64          `json:"index"`
+				Record json.RawMessage `json:"record"`
+			}{f.Index, f.Raw})
+			if err != nil {
+				return err
+			}
+			if _, err := con.out.Write(append(line, '\n')); err != nil {
+				return err
+			}
+		}
+		return c.conclude(count)
+	}
+	if count == 0 {
+		fmt.Fprintln(con.out, "no record fits")
+		return errVerdict
+	}
+	t := newTable(con.out, "RECORD", "TIME", "CLIENT", "OPERATION", "KEY", "PROFILE", "REQUEST ID", "OUTCOME")
+	for _, f := range found {
+		r := f.Record
+		outcome := r.Outcome
+		if r.Kind == audit.Replay && r.Original != nil {
+			outcome = fmt.Sprintf("replay of %d", *r.Original)
+		}
+		t.row(strconv.FormatUint(f.Index, 10), moment(r.Time), r.Caller, r.Operation, r.Key, r.Profile, r.Request, outcome)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if count > len(found) {
+		fmt.Fprintf(con.out, "the newest %d of %d; see --limit\n", len(found), count)
+	}
+	return nil
+}
+
+func (c *auditSearchCmd) conclude(count int) error {
+	if count == 0 {
+		return errVerdict
+	}
+	return nil
+}
+
+// filter makes one condition of the flags.
+func (c *auditSearchCmd) filter(con *console, now time.Time) (func(*audit.Record) bool, error) {
+	since, err := timeFlag("--since", c.Since, now)
+	if err != nil {
+		return nil, err
+	}
+	until, err := timeFlag("--until", c.Until, now)
+	if err != nil {
+		return nil, err
+	}
+	var of *traces
+	if c.File != "" {
+		if of, err = readTraces(con, c.File); err != nil {
+			return nil, err
+		}
+	}
+	is := func(want, have string) bool { return want == "" || want == have }
+	return func(r *audit.Record) bool {
+		return (since.IsZero() || !r.Time.Before(since)) && (until.IsZero() || r.Time.Before(until)) &&
+			is(c.Client, r.Caller) && (is(c.Key, r.Key) || strings.HasPrefix(r.Key, c.Key+"/versions/")) &&
+			is(c.Kind, string(r.Kind)) && (is(c.Outcome, r.Outcome) || strings.HasPrefix(r.Outcome, c.Outcome+".")) &&
+			is(c.Operation, r.Operation) && is(c.Request, r.Request) && (of == nil || of.in(r))
+	}, nil
+}
+
+func timeFlag(name, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, form := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if t, err := time.Parse(form, text); err == nil {
+			return t, nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, usagef("%s %q is neither a time such as 2026-11-22T09:00:00Z, in UTC unless it says otherwise, nor a time ago such as 36h",
+		name, text)
+}
+
+// traces are what records say of a file, when they say something: hashes of its signatures, and its own digests.
+type traces struct {
+	signatures map[string]bool // Streebog-256 of the values, hexadecimal
+	digests    map[string]bool
+}
+
+// in reports whether a record is about the file.
+func (t *traces) in(r *audit.Record) bool {
+	if t.signatures[r.Signature] {
+		return true
+	}
+	for _, d := range r.Digests {
+		if t.digests[d.Value] {
+			return true
+		}
+	}
+	return false
+}
+
+func readTraces(con *console, name string) (*traces, error) {
+	data, err := con.read(name)
+	if err != nil {
+		return nil, err
+	}
+	t := &traces{map[string]bool{}, map[string]bool{}}
+	t.signature(data) // the file may be a bare signature
+	for _, d := range []*gost.Digest{gost.Streebog256, gost.Streebog512} {
+		t.digests[digestOf(d, data)] = true
+	}
+	if parts, err := xmldsig.Dissect(data, xmltext.Limits{}); err == nil {
+		for _, p := range parts {
+			if value, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(p.Value), "")); err == nil {
+				t.signature(value)
+			}
+		}
+		return t, nil
+	}
+	if der, err := cms.Decode(bytes.Clone(data)); err == nil {
+		if parts, err := cms.Dissect(der, cms.Limits{}, nil); err == nil {
+			for _, s := range parts.Signers {
+				t.signature(s.Signature)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (t *traces) signature(value []byte) { t.signatures[digestOf(gost.Streebog256, value)] = true }
+
+func digestOf(d *gost.Digest, data []byte) string {
+	h := d.New()
+	h.Write(data)
+	return hex.EncodeToString(h.Sum(nil))
+}

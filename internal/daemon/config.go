@@ -19,6 +19,7 @@ import (
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/daemon/observe"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/trust"
 )
@@ -110,13 +111,14 @@ func (c *Config) errors(doc *document) error {
 	return &ConfigError{File: c.file, Findings: doc.findings}
 }
 
-// Logger makes the logger that the configuration asks for.
-func (c *Config) Logger(w *os.File) *slog.Logger {
+// Logger makes the logger that the configuration asks for. It writes no secrets: see observe.Redacting.
+func (c *Config) Logger(w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.level}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if c.json {
-		return slog.New(slog.NewJSONHandler(w, options))
+		handler = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(observe.Redacting(handler))
 }
 
 func (c *Config) read(root value) {

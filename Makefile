@@ -7,6 +7,7 @@ FUZZTIME ?= 10s
 SHELL := bash
 CHAOS ?= 100000
 STATICCHECK := v0.8.2
+GOVULNCHECK := v1.9.0
 NFPM := v2.43.4
 HELM := v3.19.2
 LIBRARY := ./canon/... ./gost/... ./signer/...
@@ -22,7 +23,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-peers bench-go bench-check proto proto-check clean
+.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-peers bench-go bench-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -90,6 +91,24 @@ lint: tools $(BIN)/staticcheck-$(STATICCHECK)
 $(BIN)/staticcheck-$(STATICCHECK):
 	GOBIN="$(CURDIR)/$(BIN)" go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 	mv $(BIN)/staticcheck $@
+
+vulncheck: $(BIN)/govulncheck-$(GOVULNCHECK) ## what the programs call, in the Go vulnerability database; GOVULNDB names another address of it
+	@.ci/vulncheck $<
+
+licences: $(BIN)/staticcheck-$(STATICCHECK) $(BIN)/govulncheck-$(GOVULNCHECK) ## of all modules, those of tools too, and docs/dependencies.md about them
+	@go run ./internal/supply licences docs/dependencies.md $^ $(wildcard $(BIN)/nfpm-* $(BIN)/helm-* $(BIN)/protoc-gen-go*)
+
+$(BIN)/govulncheck-$(GOVULNCHECK):
+	GOBIN="$(CURDIR)/$(BIN)" go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)
+	mv $(BIN)/govulncheck $@
+
+release: ## programs for amd64 and arm64, lists of their parts, checksums: into .build/release; VERSION says which
+	@deploy/packages.sh release
+	@deploy/release.sh $(BUILD)/release
+
+reproducible: ## builds a release twice in different folders and compares octet by octet
+	@deploy/packages.sh release
+	@.ci/reproducible
 
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)

@@ -4,6 +4,7 @@
 #   packages.sh          what building, demonstrating and testing need
 #   packages.sh checks   also what linting, benchmarking, regenerating code and running for arm64 need
 #   packages.sh packages also what testing the packages needs
+#   packages.sh release  what building the programs for both architectures needs
 set -eu
 
 packages="autoconf automake ca-certificates g++ gcc groff-base libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
@@ -12,6 +13,9 @@ if [ "${1:-}" = packages ]; then
 fi
 if [ "${1:-}" = checks ]; then
 	packages="$packages libxml2-dev protobuf-compiler qemu-user-static shellcheck"
+fi
+if [ "${1:-}" = release ]; then
+	packages="gcc gcc-aarch64-linux-gnu git libc6-dev libc6-dev-arm64-cross make"
 fi
 
 missing=

@@ -41,6 +41,8 @@ hsm/internal/p11       :
 hsm/internal/tpm       :
 hsm/internal/pin       : hsm/internal/p11 hsm/internal/tpm
 internal/sandbox       :
+internal/version       :
+internal/supply        :
 hsm/internal/worker    : hsm/internal/p11 hsm/internal/pin internal/sandbox
 hsm                    : gost hsm/internal/p11 hsm/internal/pin hsm/internal/tpm hsm/internal/worker
 softhsm                : internal/oracle
@@ -49,11 +51,11 @@ api/epovpb             :
 api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/audit signer/explain signer/report
 internal/daemon/observe : api hsm signer
-internal/daemon        : internal/daemon/observe api gost hsm internal/sandbox signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
+internal/daemon        : internal/daemon/observe api gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage
 cmd/epovd              : hsm internal/daemon
-cmd/epov               : api/client api/epovpb canon/xmltext gost hsm internal/daemon signer signer/audit signer/audit/tlog signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage
+cmd/epov               : api/client api/epovpb canon/xmltext gost hsm internal/daemon internal/version signer signer/audit signer/audit/tlog signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage
 internal/manpage       :
 internal/oracle        :
 internal/swtpm         : internal/oracle

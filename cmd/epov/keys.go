@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/version"
 )
 
 type keysCmd struct {
@@ -53,15 +53,6 @@ func remoteKeyRow(k *pb.Key) []string {
 type versionCmd struct{}
 
 func (versionCmd) Run(con *console) error {
-	version, revision := "unknown", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
-		}
-	}
-	_, err := fmt.Fprintf(con.out, "epov %s%s\n", version, revision)
+	_, err := fmt.Fprintln(con.out, "epov", version.String())
 	return err
 }

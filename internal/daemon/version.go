@@ -2,21 +2,10 @@ package daemon
 
 import (
 	"fmt"
-	"runtime/debug"
-	"sync"
+	"runtime"
+
+	build "github.com/epov-signer/epov/internal/version"
 )
 
-// BuildVersion says which build the program is.
-var BuildVersion = sync.OnceValue(func() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
-			version = s.Value
-		}
-	}
-	return fmt.Sprintf("%s (%s)", version, info.GoVersion)
-})
+// BuildVersion is the version of the program, and that of Go.
+func BuildVersion() string { return fmt.Sprintf("%s (%s)", build.String(), runtime.Version()) }

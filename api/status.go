@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -115,7 +116,7 @@ func statusOf(err error, field, incident string) *status.Status {
 	message := short(e.Message)
 	if k.code == codes.InvalidArgument {
 		place := e.Place
-		if e.Code == report.RequestInvalid && place.Line == 0 && place.Path != "" { // the path names the field itself
+		if namesField(e.Code) && place.Line == 0 && place.Path != "" {
 			field, place = place.Path, report.Place{}
 			message = field + ": " + message
 		}
@@ -129,8 +130,11 @@ func statusOf(err error, field, incident string) *status.Status {
 	}
 	if k.code == codes.FailedPrecondition {
 		details = append(details, &errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
-			{Type: info.Reason, Subject: "key", Description: message},
+			{Type: info.Reason, Subject: cmp.Or(e.Key, "key"), Description: message},
 		}})
+	}
+	if e.Key != "" {
+		details = append(details, &errdetails.ResourceInfo{ResourceType: "epov.v1.Key", ResourceName: short(e.Key), Description: message})
 	}
 	if e.Quota != nil && e.RetryAfter == 0 { // no time makes a request smaller
 		k.retry = 0
@@ -149,11 +153,16 @@ func statusOf(err error, field, incident string) *status.Status {
 	return with(status.New(k.code, string(e.Code)+": "+message), details...)
 }
 
+// namesField reports whether the path of an error's place is a field of the request, not a place within its payload.
+func namesField(c report.Code) bool {
+	return c == report.RequestInvalid || c == report.RequestChecksum || c == report.RequestLimit
+}
+
 func internal(incident string) *status.Status {
 	return with(status.New(codes.Internal, "internal fault; the service's log has it as incident "+incident),
 		&errdetails.ErrorInfo{
 			Reason: Reason(report.Internal), Domain: Domain, Metadata: map[string]string{"incident": incident},
-		})
+		}, &errdetails.LocalizedMessage{Locale: report.Russian.String(), Message: report.Internal.Info().Russian})
 }
 
 func with(s *status.Status, details ...protoadapt.MessageV1) *status.Status {

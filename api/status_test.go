@@ -42,7 +42,7 @@ func TestEveryCodeIsMapped(t *testing.T) {
 		}
 		err := fmt.Errorf("wrapped: %w", &report.Error{
 			Code: info.Code, Place: report.Place{Offset: 7, End: 9, Line: 3, Column: 5, Path: "/a/b"}, Message: "told",
-			Err: errors.New("CKR_SECRET"),
+			Err: errors.New("CKR_SECRET <payload/>"), Key: "keys/EXMP01/ov/versions/1",
 		})
 		s := statusOf(err, "document", "X1").Err()
 		if status.Code(s) != k.code {
@@ -52,10 +52,10 @@ func TestEveryCodeIsMapped(t *testing.T) {
 		if e == nil || e.Domain != Domain || e.Reason != Reason(info.Code) || e.Metadata["smev_fault"] != info.Fault {
 			t.Errorf("%s: ErrorInfo %v", info.Code, e)
 		}
-		if m := detail[errdetails.LocalizedMessage](s); info.Code != report.Internal && (m == nil || m.Locale != "ru" || m.Message != info.Russian) {
+		if m := detail[errdetails.LocalizedMessage](s); m == nil || m.Locale != "ru" || m.Message != info.Russian {
 			t.Errorf("%s: LocalizedMessage %v", info.Code, m)
 		}
-		if strings.Contains(fmt.Sprint(status.Convert(s).Proto()), "CKR") {
+		if all := fmt.Sprint(status.Convert(s).Proto()); strings.Contains(all, "CKR") || strings.Contains(all, "payload/") {
 			t.Errorf("%s tells the cause", info.Code)
 		}
 		if k.code == codes.InvalidArgument {
@@ -67,6 +67,9 @@ func TestEveryCodeIsMapped(t *testing.T) {
 			if m := e.GetMetadata(); m["line"] != "3" || m["column"] != "5" || m["path"] != "/a/b" || m["offset"] != "7" {
 				t.Errorf("%s: place %v", info.Code, m)
 			}
+		}
+		if r := detail[errdetails.ResourceInfo](s); info.Code != report.Internal && (r.GetResourceType() != "epov.v1.Key" || r.GetResourceName() != "keys/EXMP01/ov/versions/1") {
+			t.Errorf("%s: ResourceInfo %v", info.Code, r)
 		}
 		retry := detail[errdetails.RetryInfo](s)
 		if mayHelp := k.code == codes.Unavailable || k.code == codes.ResourceExhausted; (retry != nil) != mayHelp {

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,14 @@ type softKey struct {
 	key  *gost.PrivateKey
 	cert *gost.Certificate
 	hook func(ctx context.Context) error
+	away atomic.Pointer[error] // what is known of its token
+}
+
+func (k *softKey) Available() error {
+	if e := k.away.Load(); e != nil {
+		return *e
+	}
+	return nil
 }
 
 func (k *softKey) Name() string                   { return k.name }

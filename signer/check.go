@@ -62,7 +62,7 @@ func (s *Service) CheckSign(ctx context.Context, caller *Caller, req CheckSignRe
 	key, in, err := s.find(caller, want)
 	defer func() { in.leave(s.now()) }()
 	if err != nil {
-		return nil, err
+		return nil, about(err, req.Key)
 	}
 	if !isCMS && xmldsig.ProfileByName(req.Profile) == nil {
 		name := func(p *xmldsig.Profile) string { return p.Name }

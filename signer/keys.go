@@ -45,7 +45,7 @@ func (s *Service) GetKey(ctx context.Context, caller *Caller, name string) (KeyI
 	key, in, err := s.find(caller, asked{op: OpList, key: name})
 	defer func() { in.leave(s.now()) }()
 	if err != nil {
-		return KeyInfo{}, err
+		return KeyInfo{}, about(err, name)
 	}
 	n, err := ParseKeyName(key.Name())
 	if err != nil {

@@ -193,6 +193,28 @@ func asError(err error) *report.Error {
 	return &report.Error{Code: report.Internal, Message: "unexpected error", Err: err}
 }
 
+// concernsKey are the codes of errors that a caller may settle by looking at the key, or using another.
+var concernsKey = map[report.Code]bool{
+	report.AccessDenied: true, report.KeyUnknown: true, report.KeyUnusable: true, report.KeyStaged: true, report.KeyRetired: true,
+	report.TokenAway: true, report.TokenPIN: true, report.TokenFault: true, report.Overload: true,
+	report.CertTime: true, report.CertKeyPeriod: true, report.CertUsage: true, report.CertExtension: true,
+}
+
+// about brings an error into the canonical form and names the key that it is about, as it was asked for or, once it was found,
+// its exact version.
+func about(err error, key string) *report.Error {
+	e := asError(err)
+	if e.Key != "" || !concernsKey[e.Code] {
+		return e
+	}
+	if _, err := ParseKeyName(key); err != nil {
+		return e
+	}
+	named := *e // an error may be shared by many calls
+	named.Key = key
+	return &named
+}
+
 // expired returns the context's error in the canonical form.
 func expired(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {

@@ -216,7 +216,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 		a.in.leave(s.now())
 		if err != nil {
 			s.tell(ctx, a, err)
-			out, err = Signed{}, asError(err)
+			out, err = Signed{}, about(err, a.name)
 		}
 	}()
 	key, in, err := s.find(a.caller, asked{a.op, further, a.name, a.profile, a.octets})

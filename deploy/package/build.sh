@@ -47,7 +47,7 @@ install -d "$usr/share/bash-completion/completions" "$usr/share/fish/vendor_comp
 
 install -d "$doc/examples/systemd"
 install -m 0644 README.md docs/*.md "$doc/"
-install -m 0644 deploy/epovd.yaml "$doc/examples/"
+install -m 0644 deploy/epovd.yaml deploy/policy.yaml "$doc/examples/"
 install -m 0644 deploy/systemd/tpm.conf "$doc/examples/systemd/"
 install -m 0644 deploy/package/copyright "$doc/copyright"
 for folder in grafana prometheus envoy examples; do
@@ -60,7 +60,7 @@ install -d "$STAGE/deb/usr/share/doc/epov"
 		"$VERSION" "$MAINTAINER" "$(TZ=UTC LC_ALL=C date -d "@$SOURCE_DATE_EPOCH" -R)"
 } | gzip -9n >"$STAGE/deb/usr/share/doc/epov/changelog.Debian.gz"
 
-install -m 0640 deploy/epovd.yaml "$STAGE/etc/epovd/"
+install -m 0640 deploy/epovd.yaml deploy/policy.yaml "$STAGE/etc/epovd/"
 install -m 0644 deploy/package/epovd.default "$STAGE/etc/default/epovd"
 
 # Each file by its path: a package does not own the folders of others. nfpm fills in variables in some places, and not in these.

@@ -23,8 +23,7 @@ getent passwd epovd >/dev/null ||
 
 # Root's, and readable by the service. What an operator has changed since stays as it is.
 if [ -z "$former" ]; then
-	chgrp epovd /etc/epovd /etc/epovd/epovd.yaml
-	[ ! -e /etc/epovd/policy.yaml ] || chgrp epovd /etc/epovd/policy.yaml
+	chgrp epovd /etc/epovd /etc/epovd/epovd.yaml /etc/epovd/policy.yaml
 fi
 # Known refused PINs, states of keys, the audit log: the service's alone.
 [ -d /var/lib/epovd ] || install -d -m 0700 -o epovd -g epovd /var/lib/epovd

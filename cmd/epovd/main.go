@@ -5,8 +5,8 @@
 //	epovd -config /etc/epovd/epovd.yaml -check   say what is wrong with the configuration, and where
 //	epovd -version
 //
-// SIGHUP makes it look at once at what may change while it runs: the trust directory and the states of key versions. It looks by
-// itself too.
+// SIGHUP makes it read its configuration again and take over what may change while it runs: TLS certificates, the policy, keys and
+// their states, what is trusted. Files that the configuration names it follows by itself.
 package main
 
 import (
@@ -151,7 +151,7 @@ func reloadOnHangup(ctx context.Context, hangup chan os.Signal, d *daemon.Daemon
 			case <-ctx.Done():
 				return
 			case <-hangup:
-				d.Reload()
+				d.Reload(ctx)
 			}
 		}
 	}()

@@ -50,6 +50,10 @@ type Config struct {
 	grace       time.Duration // for calls at work when the daemon stops
 	level       slog.Level
 	json        bool
+
+	root    value                // the document
+	running bool                 // it is read again: tokens are open, and what opening them took need not be there any more
+	files   map[string]fileStamp // what was read, as it was before that; nil: not wanted
 }
 
 type tlsConfig struct {
@@ -125,6 +129,7 @@ func (c *Config) read(root value) {
 	if !root.present() {
 		return
 	}
+	c.root = root
 	at := root.sections()
 	c.readListen(root, at)
 	c.readTokens(root, at("tokens"))
@@ -133,12 +138,17 @@ func (c *Config) read(root value) {
 	c.states = c.path(at("key_states").text())
 	c.readPolicy(root, at)
 	c.readTrust(at("trust"))
+	c.readOthers(at)
+	c.sandbox.complete = true
+}
+
+// readOthers reads what is left.
+func (c *Config) readOthers(at func(string) value) {
 	c.readTimeStamps(at("timestamps"))
 	c.readAudit(at("audit"))
 	c.readLimits(at("limits"))
 	c.readMetrics(at("metrics"))
 	c.readSandboxes(at("sandbox"))
-	c.sandbox.complete = true
 	log := at("log").mapping("level", "format")
 	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
 	c.json = log("format").choice("json", "text") == "json"
@@ -297,6 +307,9 @@ func seconds(v value, most int, otherwise time.Duration) time.Duration {
 func (c *Config) path(s string) string {
 	if s != "" && !filepath.IsAbs(s) {
 		s = filepath.Join(c.dir, s)
+	}
+	if s != "" && c.files != nil {
+		c.files[s] = stampOf(s)
 	}
 	if s != "" && !c.sandbox.complete {
 		c.sandbox.read = append(c.sandbox.read, s)

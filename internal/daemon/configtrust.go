@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/trust"
 	"github.com/epov-signer/epov/signer/trust/directory"
 	"github.com/epov-signer/epov/signer/trust/revocation"
@@ -16,6 +17,8 @@ import (
 // trustConfig is what stays of the section trust besides the stores.
 type trustConfig struct {
 	fixed     trust.Certificates   // from files
+	smev      []*gost.Certificate  // from files too
+	listed    trust.Certificates   // from the directory
 	directory *directory.Directory // nil: none
 	stamp     string               // of the directory when it was read
 	crls      map[string][]string  // addresses in the directory
@@ -54,7 +57,9 @@ func (c *Config) readTrust(v value) {
 	known := t.fixed
 	if name := at("directory").text(); name != "" {
 		t.directory = directory.At(c.path(name))
-		if contents, err := t.read(); err != nil {
+		if c.running { // who has read it before looks itself whether it has changed
+			c.path(name)
+		} else if contents, err := t.read(); err != nil {
 			at("directory").fail("%s", err)
 		} else if len(contents.Manifest.Sources) == 0 {
 			at("directory").fail("nothing was imported there yet; see `epov trust import`")
@@ -69,7 +74,8 @@ func (c *Config) readTrust(v value) {
 	if len(known.Anchors) > 0 || t.directory != nil {
 		c.trust = trust.NewStore(config)
 	}
-	if smev := c.certificates(at("smev")); len(smev) > 0 {
+	t.smev = c.certificates(at("smev"))
+	if smev := t.smev; len(smev) > 0 {
 		// Who may sign as SMEV is named here, which says more than accreditation and policies could.
 		config.Certificates = trust.Certificates{Anchors: smev, Intermediates: t.fixed.Intermediates}
 		config.Policy.Accredited, config.Policy.Policies, config.Policy.Purposes = false, nil, nil
@@ -82,7 +88,7 @@ func (t *trustConfig) read() (*directory.Contents, error) {
 	stamp := t.directory.Stamp() // before, so that a change while it is read is seen the next time
 	contents, err := t.directory.Load()
 	if err == nil {
-		t.stamp, t.crls = stamp, contents.CRLs
+		t.stamp, t.crls, t.listed = stamp, contents.CRLs, contents.Certificates
 	}
 	return contents, err
 }
@@ -172,6 +178,9 @@ func (c *Config) readRevocation(v value, policy *trust.Policy) {
 	}
 	c.sandbox.connects(config.Addresses...)
 	c.sandbox.writes(config.Cache)
+	if c.running { // the library stays as it is
+		return
+	}
 	c.trusted.log = &logger{slog.DiscardHandler}
 	config.Logger = slog.New(c.trusted.log)
 	library, err := revocation.Open(config)

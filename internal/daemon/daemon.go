@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/epov-signer/epov/api"
@@ -20,20 +21,22 @@ import (
 
 // Daemon is a running service.
 type Daemon struct {
-	config     *Config
-	log        *slog.Logger
-	tokens     *hsm.Scheduler
-	keys       *liveRing
-	reload     chan struct{} // to look at the states of key versions; room for one
-	changed    chan struct{} // a token has changed its state; room for one
-	statesSeen fileStamp     // of the file of states, when it was read at the start
-	tlsKey     io.Closer     // of a TLS key on a token
-	server     *api.Server
-	listener   *listener
-	watchdog   time.Duration // in which the service manager wants a sign of life, 0: never
-	trust      *keeper
-	audit      *tlog.Log // nil: no log
-	observing  observing
+	config    *Config
+	log       *slog.Logger
+	tokens    *hsm.Scheduler
+	keys      *liveRing
+	changed   chan struct{} // a token has changed its state; room for one
+	tlsKey    io.Closer     // of a TLS key on a token
+	server    *api.Server
+	listener  *listener
+	watchdog  time.Duration // in which the service manager wants a sign of life, 0: never
+	trust     *keeper
+	audit     *tlog.Log // nil: no log
+	service   *signer.Service
+	policy    atomic.Pointer[Policy] // in force
+	tls       *tlsConfig             // in force, with its key; nil: none
+	reloader  reloader
+	observing observing
 }
 
 // Start tests the algorithms, opens the tokens, proves the keys and listens; it serves nobody before [Daemon.Serve]. When it
@@ -43,7 +46,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := gost.SelfTest(); err != nil {
 		return nil, fmt.Errorf("self-test of the algorithms: %w", err)
 	}
-	d := &Daemon{config: c, log: log, changed: make(chan struct{}, 1), reload: make(chan struct{}, 1), keys: &liveRing{}}
+	d := &Daemon{config: c, log: log, changed: make(chan struct{}, 1), keys: &liveRing{}}
 	defer func() {
 		if err != nil {
 			d.release()
@@ -74,23 +77,24 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := d.operator(); err != nil {
 		return nil, err
 	}
-	d.statesSeen = stampOf(c.states) // before it is read: a change meanwhile is noticed
-	keys, err := c.openKeys(ctx, d.tokens, log)
+	d.reloader = reloader{started: c.root, root: c.root, edited: stampOf(c.file), parts: d.newParts(), refused: map[string]int64{},
+		leaving: map[string]leaving{}}
+	keys, err := d.openKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.keys.now.Store(keys)
 	if d.audit, err = d.openAudit(ctx); err != nil {
 		return nil, err
 	}
-	service, err := signer.New(signer.Config{
+	d.policy.Store(c.policy)
+	d.service, err = signer.New(signer.Config{
 		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
 		TimeStamps: c.timeStamps, Audit: auditor(d.audit), Trace: &d.observing.signer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.server, err = api.New(api.Config{Service: service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log})
+	d.server, err = api.New(api.Config{Service: d.service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -161,21 +165,31 @@ func (d *Daemon) openTLS(ctx context.Context) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
 	}
-	certificate := t.certificate
 	if t.token != "" {
 		key, closer, err := hsm.OpenTLSKey(ctx, *d.config.token(t.token), t.id, d.log)
 		if err != nil {
 			return nil, err
 		}
 		d.tlsKey = closer
-		if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(certificate.Leaf.PublicKey) {
-			doc := &document{}
-			t.place.in(doc).fail("the certificate is not of the key %q on token %q", t.id, t.token)
-			return nil, d.config.errors(doc)
+		if err := t.useKey(key); err != nil {
+			return nil, d.config.refusal(t.place, err.Error())
 		}
-		certificate.PrivateKey = key
 	}
-	return api.MutualTLS(certificate, t.clientCAs), nil
+	d.tls = t
+	return api.MutualTLS(t.certificate, t.clientCAs), nil
+}
+
+// useKey joins the certificate with its key on a token.
+func (t *tlsConfig) useKey(key crypto.PrivateKey) error {
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return errors.New("the TLS key cannot sign")
+	}
+	if public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(t.certificate.Leaf.PublicKey) {
+		return fmt.Errorf("the certificate is not of the key %q on token %q", t.id, t.token)
+	}
+	t.certificate.PrivateKey = key
+	return nil
 }
 
 // Addr is the address that is listened on.

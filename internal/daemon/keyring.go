@@ -22,26 +22,42 @@ func (l *liveRing) Keys() []signer.Key                  { return l.now.Load().Ke
 
 // openKeys takes the configured keys into service, in the states that the file says. Those whose tokens are there are proved by
 // a signature, and everything that does not fit is reported at once, at its place; the others are when their tokens come.
-func (c *Config) openKeys(ctx context.Context, tokens *hsm.Scheduler, log *slog.Logger) (*ring, error) {
-	states, err := c.readStates()
+func (d *Daemon) openKeys(ctx context.Context) (*ring, error) {
+	states, err := d.config.readStates()
 	if err != nil {
 		return nil, err
 	}
-	keys, err := c.withStates(states)
+	keys, err := d.config.withStates(states)
 	if err != nil {
 		return nil, err
 	}
-	b := ringBuilder{tokens: tokens, log: log, old: &ring{}}
-	return b.build(ctx, c, keys)
+	b := ringBuilder{tokens: d.tokens, log: d.log, old: &ring{}, leaving: d.reloader.leaving}
+	r, err := b.build(ctx, d.config, keys)
+	if err == nil {
+		d.keys.now.Store(r)
+		d.reloader.keys = keys
+		b.done(r, time.Now())
+	}
+	return r, err
 }
 
 // ringBuilder makes a ring beside the one at work. What it took into service for that is taken back when it fails.
 type ringBuilder struct {
-	tokens *hsm.Scheduler
-	log    *slog.Logger
-	old    *ring
-	added  []string
+	tokens  *hsm.Scheduler
+	log     *slog.Logger
+	old     *ring
+	leaving map[string]leaving // is taken back into service rather than proved anew
+	added   []string
 }
+
+// leaving is a key that signs no more, except for calls that had found it before.
+type leaving struct {
+	key   *key
+	until time.Time
+}
+
+// stay is how long such calls have to come to the token.
+const stay = 2 * time.Second
 
 func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_ *ring, err error) {
 	r := &ring{byName: map[string]*key{}}
@@ -90,6 +106,12 @@ func (b *ringBuilder) key(ctx context.Context, kc keyConfig) (*key, error) {
 		k.hsm = old.hsm
 		return k, nil
 	}
+	if l, ok := b.leaving[k.name]; ok && slices.Equal(l.key.replicas, kc.replicas) {
+		k.hsm = l.key.hsm
+		return k, nil
+	} else if ok {
+		return nil, errors.New("the version was on other tokens a moment ago; try again")
+	}
 	var err error
 	if k.hsm, err = b.tokens.AddKey(ctx, hsm.KeyConfig{Name: k.name, Replicas: kc.replicas}); err != nil {
 		return nil, err
@@ -132,18 +154,30 @@ func (r *ring) settled(old *ring, now time.Time) error {
 	return nil
 }
 
-// done takes out of service what no longer signs, after the new ring has taken over from the old one.
-func (b *ringBuilder) done(r *ring) {
-	var names []string
+// done notes what is to leave service, after the new ring has taken over from the old one, and what stays after all.
+func (b *ringBuilder) done(r *ring, now time.Time) {
+	leave := func(k *key) { b.leaving[k.name] = leaving{k, now.Add(stay)} }
+	for _, k := range r.order {
+		if k.state != retired {
+			delete(b.leaving, k.name)
+		} else if slices.Contains(b.added, k.name) {
+			leave(k)
+		}
+	}
 	for _, k := range b.old.order {
 		if now := r.byName[k.name]; k.state != retired && (now == nil || now.state == retired) {
-			names = append(names, k.name)
+			leave(k)
 		}
 	}
-	for _, k := range r.order {
-		if k.state == retired && slices.Contains(b.added, k.name) {
-			names = append(names, k.name)
+}
+
+// leave takes out of service what has had its time.
+func (d *Daemon) leave(now time.Time) {
+	b := ringBuilder{tokens: d.tokens, log: d.log}
+	for name, l := range d.reloader.leaving {
+		if now.After(l.until) {
+			delete(d.reloader.leaving, name)
+			b.remove([]string{name})
 		}
 	}
-	b.remove(names)
 }

@@ -267,7 +267,7 @@ func TestBadStatesAtWork(t *testing.T) {
 	r.logged(t, "must be a list", 2)
 	// It is told again when asked, and the next good file is taken.
 	before := strings.Count(r.log.String(), "not taken over")
-	r.d.Reload()
+	r.d.Reload(t.Context())
 	r.logged(t, "not taken over", before+1)
 	put(head + "{version: 2, state: active, replicas: [{token: main, id: EXMP01/ov/2}]}")
 	r.state(t, version(2).String(), "", true)
@@ -280,8 +280,10 @@ func TestBadStatesAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.state(t, version(1).String(), "", true)
-	if keys := r.d.tokens.Keys(); len(keys) != 2 {
-		t.Errorf("%d keys are in service", len(keys))
+	for deadline := time.Now().Add(20 * time.Second); len(r.d.tokens.Keys()) != 2; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d keys are in service", len(r.d.tokens.Keys()))
+		}
 	}
 }
 

@@ -68,14 +68,18 @@ func TestTrustDirectory(t *testing.T) {
 	}
 	s := put("tsl", directory.Import{Kind: directory.TSL, Unsigned: true, Data: testpki.NewTSL(time.Now(), testpki.Authority{
 		Name: "УЦ", Certificates: []*gost.Certificate{second.Certificate}})})
-	k.read(false)
+	if _, err := k.replace(k.config, false); err != nil {
+		t.Fatal(err)
+	}
 	if broken(c.trust, one) != nil || broken(c.trust, two) != nil {
 		t.Error("the second source does not count")
 	}
 	if err := os.WriteFile(filepath.Join(path, s.Digest+".tsl"), []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	k.read(true)
+	if _, err := k.replace(k.config, true); err == nil {
+		t.Error("a damaged source is taken")
+	}
 	if broken(c.trust, one) != nil || broken(c.trust, two) != nil {
 		t.Error("a damaged source takes away what was there")
 	}

@@ -165,3 +165,7 @@ func furnish(tb testing.TB) (folder, string) {
 	}
 	return f, strings.ReplaceAll(string(example), path, module)
 }
+
+func pemOf(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

@@ -33,13 +33,18 @@ type published struct {
 	proof *client.ProofBuilder
 }
 
-// telling is a signer that says when it has signed: the checkpoint is published right after that.
+// telling is a signer that says when it has signed: the checkpoint is published right after that. It spares the token what
+// cannot be published.
 type telling struct {
 	note.Signer
+	dir    string
 	signed chan<- struct{}
 }
 
 func (t *telling) Sign(text []byte) ([]byte, error) {
+	if err := writable(t.dir); err != nil {
+		return nil, err
+	}
 	signature, err := t.Signer.Sign(text)
 	if err == nil {
 		wake(t.signed)

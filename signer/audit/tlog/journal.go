@@ -29,7 +29,7 @@ const (
 	groupMagic    = 0x65706a31 // "epj1"
 	groupHeader   = 24
 	blockBytes    = 512
-	segmentBytes  = 8 << 20
+	segmentBytes  = 4 << 20
 	maxGroupBytes = 1 << 20
 )
 
@@ -189,6 +189,15 @@ func trim(dir string, below uint64) error {
 		}
 	}
 	return nil
+}
+
+// clear deletes all segments. None is open, and all records are in the tree.
+func (j *journal) clear() error {
+	list, err := segments(j.dir)
+	for _, first := range list {
+		err = errors.Join(err, os.Remove(filepath.Join(j.dir, segmentName(first))))
+	}
+	return err
 }
 
 func syncDir(dir string) error {

@@ -126,6 +126,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	if l.lock, err = lock(c.Dir); err != nil {
 		return nil, err
 	}
+	sweep(c.Dir)
 	if err := l.sameLog(); err != nil {
 		return nil, err
 	}
@@ -171,6 +172,16 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// sweep removes what writes that a crash or a full disk cut short have left beside the files that are written all the time.
+func sweep(dir string) {
+	for _, name := range []string{"checkpoint", filepath.Join(".state", "treeState")} {
+		left, _ := filepath.Glob(filepath.Join(dir, name+"[0-9]*")) // the pattern is right
+		for _, f := range left {
+			_ = os.Remove(f) // it does no harm where it is
+		}
+	}
+}
+
 // sameLog refuses a directory with the log of another name.
 func (l *Log) sameLog() error {
 	data, err := l.reader.ReadCheckpoint(context.Background())
@@ -198,7 +209,7 @@ func (l *Log) openTree(ctx context.Context, signer note.Signer) error {
 		return err
 	}
 	options := tessera.NewAppendOptions().
-		WithCheckpointSigner(&telling{signer, l.signed}).
+		WithCheckpointSigner(&telling{signer, l.cfg.Dir, l.signed}).
 		WithCheckpointInterval(l.cfg.Interval).
 		WithCheckpointRepublishInterval(0).
 		WithBatching(maxBurst, burstAge)

@@ -214,9 +214,18 @@ func (l *Log) fail(b *batch, err error) {
 	}
 }
 
-// revive tries whether the journal can be written again.
+// revive tries whether the journal can be written again. A segment that the tree has overtaken gives its room first.
 func (l *Log) revive() {
-	err := l.journal.begin(l.next)
+	l.mu.Lock()
+	overtaken := l.tree == l.next
+	l.mu.Unlock()
+	var err error
+	if overtaken {
+		err = l.journal.clear()
+	}
+	if err == nil {
+		err = l.journal.begin(l.next)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err == nil {

@@ -119,9 +119,23 @@ func (l *Log) grown(failed error) error {
 	return nil
 }
 
-// writable tries what the driver must be able to do: it panics where it cannot open its lock.
+// reserve is the room that a burst may take: the driver leaves a piece of a file behind each time that the disk is full.
+const reserve = 4 << 20
+
+// writable looks at what the driver must find: it panics where it cannot open its lock.
 func writable(dir string) error {
-	f, err := os.OpenFile(filepath.Join(dir, ".state", "treeState.lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	state := filepath.Join(dir, ".state")
+	var fs unix.Statfs_t
+	if err := unix.Statfs(state, &fs); err != nil {
+		return &os.PathError{Op: "statfs", Path: state, Err: err}
+	}
+	switch {
+	case fs.Flags&unix.ST_RDONLY != 0:
+		return &os.PathError{Op: "write", Path: state, Err: unix.EROFS}
+	case fs.Bavail*uint64(fs.Bsize) < reserve && fs.Blocks > 0:
+		return &os.PathError{Op: "write", Path: state, Err: unix.ENOSPC}
+	}
+	f, err := os.OpenFile(filepath.Join(state, "treeState.lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ var groups = []struct {
 	{"signer", compare(signerComparisons)},
 	{"hsm", hsmGroup},
 	{"peers", peersGroup},
+	{"service", serviceGroup},
 }
 
 func compare(make func() ([]comparison, error)) func(peers string, rounds int) error {
@@ -64,6 +65,7 @@ func compare(make func() ([]comparison, error)) func(peers string, rounds int) e
 
 func main() {
 	hsm.WorkerMain()
+	echoMain()
 	rounds := flag.Int("rounds", 7, "rounds of each side")
 	flag.Parse()
 	if flag.NArg() < 1 {

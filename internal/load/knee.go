@@ -20,9 +20,9 @@ func (s *Search) Borne(r Result) bool {
 	return r.Good > 0 && float64(r.Good) >= s.Good*float64(r.Asked) && r.Latency.Quantile(0.99) <= s.P99
 }
 
-// Knee finds the highest rate that is borne: it doubles the rate until one is not, then halves the interval, by its ratio,
-// until it is known to within 5 %. It returns the knee and all steps in the order they were made; the knee is 0 when not
-// even the first rate is borne. step is told of each; it may be nil.
+// Knee finds the highest rate that is borne: it doubles the rate until one is not, or halves it up to six times until one is,
+// then halves the interval, by its ratio, until it is known to within 5 %. It returns the knee, 0 when no rate is borne, and
+// all steps in the order they were made. step is told of each; it may be nil.
 func Knee(ctx context.Context, op Operation, s Search, progress, step func(Result)) (float64, []Result, error) {
 	if s.Rate <= 0 || s.Duration <= 0 || s.P99 <= 0 {
 		return 0, nil, errors.New("load: a search needs a rate, a duration and a bound")
@@ -44,9 +44,14 @@ func Knee(ctx context.Context, op Operation, s Search, progress, step func(Resul
 		}
 		return s.Borne(r)
 	}
-	low, high := 0.0, s.Rate
-	for try(high) && ctx.Err() == nil {
-		if low, high = high, 2*high; high > s.Highest {
+	low, high := 0.0, 0.0 // the highest rate that was borne, the lowest that was not
+	for rate := s.Rate; (low == 0 || high == 0) && ctx.Err() == nil; {
+		if try(rate) {
+			low, rate = rate, 2*rate
+		} else {
+			high, rate = rate, rate/2
+		}
+		if rate > s.Highest || rate < s.Rate/64 {
 			return low, steps, nil
 		}
 	}

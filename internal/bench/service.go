@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/epov-signer/epov/api/client"
+	"github.com/epov-signer/epov/internal/load"
+	"github.com/epov-signer/epov/internal/nodes"
+	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/softhsm"
+)
+
+// The daemon as users run it, over mutual TLS on loopback, client and server on the same processors.
+const (
+	serviceSize    = 10 << 10 // of a message
+	serviceCallers = 16       // of loops that keep it busy
+	turn           = 400 * time.Millisecond
+)
+
+// serviceGroup measures epovd, which stands beside the peers.
+func serviceGroup(peers string, rounds int) error {
+	tb := &oracle.Program{}
+	defer tb.End()
+	b := &serviceBench{TB: tb, peers: peers, rounds: rounds, site: nodes.NewSite(tb, filepath.Join(peers, "epovd"))}
+	noop := b.site.Furnish(tb, softhsm.NewNoop(tb), softhsm.NoopKey)
+	node := b.site.Node(tb, noop, nodes.Options{})
+	b.measureRest(node, noop)
+	b.compareEcho(node)
+	b.measureVerify(node)
+	b.findKnee(node)
+	node.Stop()
+	b.compareToken()
+	b.compareAudit(noop)
+	b.compareNodes()
+	return b.report()
+}
+
+type serviceBench struct {
+	testing.TB
+	peers  string
+	rounds int
+	site   *nodes.Site
+	charts []drawing
+}
+
+// client connects to a node.
+func (b *serviceBench) client(addresses ...string) *client.Client {
+	c, err := client.Dial(client.Config{Addresses: addresses, TLS: b.site.TLS(), Health: client.NoHealth})
+	must(err)
+	return c
+}
+
+// operation makes one of package load on a node.
+func (b *serviceBench) operation(n *nodes.Node, name string, clients int) (load.Operation, func()) {
+	t := &load.Target{Key: n.Key, Size: serviceSize}
+	for range clients {
+		t.Clients = append(t.Clients, b.client(n.Address))
+	}
+	op, end, err := t.Prepare(context.Background(), name)
+	must(err)
+	return op, func() {
+		end()
+		for _, c := range t.Clients {
+			_ = c.Close()
+		}
+	}
+}
+
+// closed keeps callers at work for a turn, after a short run, and gives calls in a second and the processor time of a server for one.
+func closed(op load.Operation, callers int, spent func() time.Duration) (perSecond, cost float64) {
+	var n atomic.Int64
+	counted := func(ctx context.Context) error {
+		n.Add(1)
+		return op(ctx)
+	}
+	ctx := context.Background()
+	_, err := load.Closed(ctx, op, callers, turn/8)
+	must(err)
+	before := spent()
+	perSecond, err = load.Closed(ctx, counted, callers, turn)
+	must(err)
+	return perSecond, float64(spent()-before) / float64(n.Load())
+}
+
+// compareEcho sets the server's processor time for SignXml beside that of an echo of a message of the same size. The token
+// takes no time, and the process of its module is left out.
+func (b *serviceBench) compareEcho(n *nodes.Node) {
+	peer := startEcho(b, b.site)
+	daemon := func() time.Duration { d, _ := n.Spent(); return d }
+	unary, endUnary := b.operation(n, load.SignXML, 1)
+	batch, endBatch := b.operation(n, load.Batch, 1)
+	c := b.client(peer.address)
+	payload := load.Message(serviceSize)
+	echoed := unaryEcho(c.Conn(), payload)
+	var ours, theirs, stream, theirStream []float64
+	for range b.rounds {
+		_, cost := closed(unary, serviceCallers, daemon)
+		ours = append(ours, cost)
+		_, cost = closed(echoed, serviceCallers, peer.spent)
+		theirs = append(theirs, cost)
+		_, cost = closed(batch, serviceCallers, daemon)
+		stream = append(stream, cost)
+		_, err := streamEcho(context.Background(), c.Conn(), payload, serviceCallers, turn/8)
+		must(err)
+		before := peer.spent()
+		n, err := streamEcho(context.Background(), c.Conn(), payload, serviceCallers, turn)
+		must(err)
+		theirStream = append(theirStream, float64(peer.spent()-before)/float64(n))
+	}
+	endUnary()
+	endBatch()
+	must(c.Close())
+	for _, l := range []struct {
+		name         string
+		ours, theirs float64
+	}{{"unary", median(ours), median(theirs)}, {"stream", median(stream), median(theirStream)}} {
+		fmt.Printf("ratio service/signxml-%s %.2f (the server's processor time for one: %s, an echo's %s; lower is better)\n",
+			l.name, l.ours/l.theirs, perOperation(l.ours), perOperation(l.theirs))
+	}
+}
+
+// published is what Jinn-Server's authors say a server of theirs verifies in a second.
+const published = 700
+
+func (b *serviceBench) measureVerify(n *nodes.Node) {
+	op, end := b.operation(n, load.VerifyXML, 2)
+	defer end()
+	var rates []float64
+	for range b.rounds {
+		rate, _ := closed(op, serviceCallers, func() time.Duration { return 0 })
+		rates = append(rates, rate)
+	}
+	fmt.Printf("ratio service/verifyxml %.1f (%.0f messages of 10 KB in a second, published %d; client on the same processors)\n",
+		median(rates)/published, median(rates), published)
+}
+
+// compareToken has messages signed with SoftHSM as fast as the service does, in turns with a bare loop in C that signs as
+// fast as the token does. Only one of them runs at a time, on all processors.
+func (b *serviceBench) compareToken() {
+	soft := softhsm.New(b)
+	token := b.site.Furnish(b, soft, "EXMP01/ov/1")
+	sessions := 2 * runtime.GOMAXPROCS(0)
+	n := b.site.Node(b, token, nodes.Options{Token: fmt.Sprintf(", sessions: %d", sessions)})
+	n.Start(b)
+	defer n.Stop()
+	op, end := b.operation(n, load.Batch, 2)
+	defer end()
+	must(os.Setenv("SOFTHSM2_CONF", soft.Conf))
+	peer, err := startLoop(filepath.Join(b.peers, "tokenloop"), soft, sessions)
+	must(err)
+	defer peer.end()
+	var ours, theirs []float64
+	for range b.rounds {
+		rate, _ := closed(op, 2*serviceCallers, func() time.Duration { return 0 })
+		ours = append(ours, rate)
+		theirs = append(theirs, peer.throughput(turn).perSecond)
+	}
+	fmt.Printf("ratio service/softhsm %.2f (%.0f messages of 10 KB in a second, the token alone %.0f signatures)\n",
+		median(ours)/median(theirs), median(ours), median(theirs))
+}
+
+// measureRest starts the daemon some times, each until it has signed once, and leaves it running; then it is left alone for a
+// few seconds, and its memory is looked at.
+func (b *serviceBench) measureRest(n *nodes.Node, _ *nodes.Token) {
+	var starts []float64
+	for i := range b.rounds {
+		if i > 0 {
+			n.Stop()
+		}
+		begun := time.Now()
+		n.Start(b)
+		op, end := b.operation(n, load.SignXML, 1)
+		must(op(context.Background()))
+		starts = append(starts, time.Since(begun).Seconds())
+		end()
+	}
+	time.Sleep(5 * time.Second)
+	fmt.Printf("ratio service/start-s %.2f (from starting the process to the first signature's answer)\n", median(starts))
+	fmt.Printf("ratio service/rest-mib %.1f (proportional set sizes of the daemon and its module's process, after a signature and some seconds)\n",
+		float64(n.Memory())/(1<<20))
+}

@@ -14,7 +14,7 @@ LIBRARY := ./canon/... ./gost/... ./signer/...
 # Packages whose tests hold vectors against the code.
 JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
 OUTCOMES := $(CURDIR)/$(BUILD)/outcomes
-BENCHES := gost canon signer hsm peers
+BENCHES := gost canon signer hsm service peers
 CONCURRENT := ./hsm/... ./signer ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
 # Go keeps its caches below it; services and containers may lack it.
@@ -23,7 +23,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-peers bench-go bench-check proto proto-check clean
+.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -131,6 +131,9 @@ bench-gost bench-canon bench-signer: bench-%: $(BIN)/peer $(BIN)/goxmldsig
 
 bench-hsm: softhsm softhsm-stock $(BIN)/tokenloop ## what stands around a token: its cost, throughput, overload, recovery
 	@set -o pipefail; go run ./internal/bench "$(BIN)" hsm | tee $(BUILD)/ratios-hsm.txt
+
+bench-service: softhsm build $(BIN)/tokenloop ## the daemon as users run it: beside an echo, a token and published figures; .build/service-report has charts
+	@set -o pipefail; go run ./internal/bench "$(BIN)" service | tee $(BUILD)/ratios-service.txt
 
 $(BIN)/tokenloop: internal/bench/peer/tokenloop.c softhsm/fault/pkcs11.h
 	@mkdir -p $(BIN)

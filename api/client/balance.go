@@ -2,60 +2,67 @@ package client
 
 import (
 	"hash/fnv"
-	"math/rand/v2"
-	"slices"
-	"strings"
-	"sync/atomic"
 
 	"google.golang.org/grpc/balancer"
-	"google.golang.org/grpc/balancer/base"
+	"google.golang.org/grpc/balancer/endpointsharding"
+	"google.golang.org/grpc/balancer/pickfirst"
 	_ "google.golang.org/grpc/balancer/roundrobin"
 	_ "google.golang.org/grpc/balancer/weightedroundrobin"
+	"google.golang.org/grpc/connectivity"
 )
 
-func init() {
-	balancer.Register(base.NewBalancerBuilder(string(ByRequest), byRequest{}, base.Config{HealthCheck: true}))
-}
+func init() { balancer.Register(byRequest{}) }
 
-// byRequest builds pickers of ByRequest. Each request id ranks all daemons (rendezvous hashing): it goes to the healthy one
-// that it ranks first. A daemon that leaves moves only its own ids, and gets them back when it returns.
+// byRequest is the balancer of ByRequest. Each request id ranks all daemons (rendezvous hashing) and goes to the one that it
+// ranks first, among those that are not known to be away or unhealthy; it waits for one that is only just being connected to.
+// A daemon that leaves moves only its own ids, and gets them back when it returns.
 type byRequest struct{}
 
-func (byRequest) Build(info base.PickerBuildInfo) balancer.Picker {
-	if len(info.ReadySCs) == 0 {
-		return base.NewErrPicker(balancer.ErrNoSubConnAvailable)
-	}
-	p := &ranking{}
-	for conn, of := range info.ReadySCs {
-		p.nodes = append(p.nodes, node{of.Address.Addr, conn})
-	}
-	slices.SortFunc(p.nodes, func(a, b node) int { return strings.Compare(a.address, b.address) })
-	p.next.Store(rand.Uint32())
-	return p
+func (byRequest) Name() string { return string(ByRequest) }
+
+func (byRequest) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	return &byRequestBalancer{endpointsharding.NewBalancer(
+		ranked{cc}, opts, balancer.Get(pickfirst.Name).Build, endpointsharding.Options{})}
 }
 
-type node struct {
-	address string
-	conn    balancer.SubConn
+type byRequestBalancer struct{ balancer.Balancer }
+
+func (b *byRequestBalancer) UpdateClientConnState(s balancer.ClientConnState) error {
+	s.ResolverState = pickfirst.EnableHealthListener(s.ResolverState)
+	return b.Balancer.UpdateClientConnState(s)
+}
+
+// ranked puts a ranking in place of every picker, which takes calls in turns.
+type ranked struct{ balancer.ClientConn }
+
+func (r ranked) UpdateState(s balancer.State) {
+	s.Picker = &ranking{turns: s.Picker, nodes: endpointsharding.ChildStatesFromPicker(s.Picker)}
+	r.ClientConn.UpdateState(s)
 }
 
 type ranking struct {
-	nodes []node
-	next  atomic.Uint32
+	turns balancer.Picker
+	nodes []endpointsharding.ChildState
 }
 
 func (p *ranking) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
 	id, _ := info.Ctx.Value(requestKey{}).(string)
 	if id == "" {
-		return balancer.PickResult{SubConn: p.nodes[p.next.Add(1)%uint32(len(p.nodes))].conn}, nil
+		return p.turns.Pick(info)
 	}
-	best, most := 0, uint64(0)
+	best, most := -1, uint64(0)
 	for i, n := range p.nodes {
-		if r := rank(id, n.address); i == 0 || r > most {
+		if n.State.ConnectivityState == connectivity.TransientFailure || len(n.Endpoint.Addresses) == 0 {
+			continue
+		}
+		if r := rank(id, n.Endpoint.Addresses[0].Addr); best < 0 || r > most {
 			best, most = i, r
 		}
 	}
-	return balancer.PickResult{SubConn: p.nodes[best].conn}, nil
+	if best < 0 {
+		return p.turns.Pick(info) // which knows why there is none
+	}
+	return p.nodes[best].State.Picker.Pick(info)
 }
 
 // rank is what a request id gives to a daemon. FNV-1a alone hardly mixes the last octets, in which addresses differ.

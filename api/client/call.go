@@ -82,10 +82,10 @@ func changesNothing(method string) bool {
 	i := strings.LastIndexByte(method, '/')
 	service, name := method[1:max(i, 1)], method[i+1:]
 	switch service {
-	case epovpb.VerifyService_ServiceDesc.ServiceName, epovpb.KeyService_ServiceDesc.ServiceName:
+	case epovpb.VerifyService_ServiceDesc.ServiceName, epovpb.KeyService_ServiceDesc.ServiceName, epovpb.InfoService_ServiceDesc.ServiceName:
 		return true
 	}
-	return name == "CheckSign" || name == "GetCapabilities"
+	return name == "CheckSign"
 }
 
 type requestKey struct{}

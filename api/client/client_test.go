@@ -3,6 +3,7 @@ package client_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"net/url"
@@ -44,6 +45,69 @@ func TestSignAndVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.VerifyCMS(t.Context(), &pb.VerifyCmsRequest{Message: attached.GetMessage()}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	c := newWorld(t).dial(t)
+	answer, err := c.Capabilities(t.Context())
+	if err != nil || answer.GetLimits().GetMessageBytes() == 0 || answer.GetCaller() != "gateway" {
+		t.Errorf("%v, %v", answer, err)
+	}
+}
+
+// TestRepeated sends the same request again, as after a crash of the caller.
+func TestRepeated(t *testing.T) {
+	c := newWorld(t).dial(t)
+	req := &pb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: message()}
+	first, err := c.SignXML(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := c.SignXML(t.Context(), req)
+	if err != nil || !bytes.Equal(first.GetDocument(), again.GetDocument()) || !again.GetAct().GetReplayed() {
+		t.Errorf("another signature, %v", err)
+	}
+	req.Document = append(message(), ' ')
+	req.DocumentCrc32C = nil
+	if _, err := c.SignXML(t.Context(), req); !errors.Is(err, client.Because(pb.ErrorReason_REQUEST_ID_REUSED)) {
+		t.Errorf("another document under the same id: %v", err)
+	}
+}
+
+// TestStreams goes through the service itself, batches and content of a size that needs streams.
+func TestStreams(t *testing.T) {
+	c := newWorld(t).dial(t)
+	n := 0
+	for answer, err := range c.SignAll(t.Context(), func(yield func(*pb.SignXmlRequest) bool) {
+		for range 100 {
+			if !yield(&pb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: message()}) {
+				return
+			}
+		}
+	}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if n == 1 {
+			if _, err := c.VerifyXML(t.Context(), &pb.VerifyXmlRequest{Document: answer.GetDocument()}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n != 100 {
+		t.Errorf("%d answers", n)
+	}
+	content := make([]byte, 3<<20)
+	rand.Read(content)
+	var signed bytes.Buffer
+	end, err := c.SignCMSStream(t.Context(), &pb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached"}, bytes.NewReader(content), &signed)
+	if err != nil || end.GetKey() != keyVersion {
+		t.Fatal(err)
+	}
+	if _, err := c.VerifyCMS(t.Context(), &pb.VerifyCmsRequest{Message: signed.Bytes(), Content: content}); err != nil {
 		t.Error(err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/health" // watches the health of every daemon
@@ -77,12 +78,13 @@ type Config struct {
 	Options []grpc.DialOption
 }
 
-// Client is a connection to equal daemons. What the helpers do not cover, Sign, Verify, Keys and Conn do; deadlines,
+// Client is a connection to equal daemons. What the helpers do not cover, Sign, Verify, Keys, Info and Conn do; deadlines,
 // repetitions and errors are the same there, but only the helpers make request ids.
 type Client struct {
 	Sign   epovpb.SignServiceClient
 	Verify epovpb.VerifyServiceClient
 	Keys   epovpb.KeyServiceClient
+	Info   epovpb.InfoServiceClient
 
 	conn     *grpc.ClientConn
 	timeout  time.Duration
@@ -117,6 +119,11 @@ func Dial(c Config) (*Client, error) {
 		grpc.WithDefaultServiceConfig(service),
 		grpc.WithDisableServiceConfig(), // of the DNS: whoever answers there must not decide
 		grpc.WithDisableRetry(),         // of gRPC, which knows nothing of RetryInfo and request ids
+		// Daemons are near: one that does not answer in time is away, and is looked for often.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithChainUnaryInterceptor(out.unary),
 		grpc.WithChainStreamInterceptor(out.stream),
@@ -132,7 +139,21 @@ func Dial(c Config) (*Client, error) {
 	out.Sign = epovpb.NewSignServiceClient(out.conn)
 	out.Verify = epovpb.NewVerifyServiceClient(out.conn)
 	out.Keys = epovpb.NewKeyServiceClient(out.conn)
+	out.Info = epovpb.NewInfoServiceClient(out.conn)
 	return out, nil
+}
+
+// Capabilities asks what the service offers and bounds, and makes room for answers as large as it takes messages.
+func (c *Client) Capabilities(ctx context.Context) (*epovpb.GetCapabilitiesResponse, error) {
+	answer, err := c.Info.GetCapabilities(ctx, &epovpb.GetCapabilitiesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	const added = 1 << 20 // signature, certificates, encoding
+	if need := int64(min(answer.GetLimits().GetMessageBytes(), 1<<30)) + added; need > c.receive.Load() {
+		c.receive.Store(need)
+	}
+	return answer, nil
 }
 
 // Conn is the connection, for services that have no field of their own.

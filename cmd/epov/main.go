@@ -48,6 +48,7 @@ type cli struct {
 	Audit   auditCmd   `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
 	Explain explainCmd `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
+	Bench   benchCmd   `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Write a completion script for a shell."`

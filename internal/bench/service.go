@@ -31,13 +31,13 @@ func serviceGroup(peers string, rounds int) error {
 	b := &serviceBench{TB: tb, peers: peers, rounds: rounds, site: nodes.NewSite(tb, filepath.Join(peers, "epovd"))}
 	noop := b.site.Furnish(tb, softhsm.NewNoop(tb), softhsm.NoopKey)
 	node := b.site.Node(tb, noop, nodes.Options{})
-	b.measureRest(node, noop)
+	b.measureRest(node)
 	b.compareEcho(node)
 	b.measureVerify(node)
 	b.findKnee(node)
 	node.Stop()
 	b.compareToken()
-	b.compareAudit(noop)
+	b.compareAudit()
 	b.compareNodes()
 	return b.report()
 }
@@ -168,7 +168,7 @@ func (b *serviceBench) compareToken() {
 
 // measureRest starts the daemon some times, each until it has signed once, and leaves it running; then it is left alone for a
 // few seconds, and its memory is looked at.
-func (b *serviceBench) measureRest(n *nodes.Node, _ *nodes.Token) {
+func (b *serviceBench) measureRest(n *nodes.Node) {
 	var starts []float64
 	for i := range b.rounds {
 		if i > 0 {

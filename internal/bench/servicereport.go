@@ -55,5 +55,3 @@ func (b *serviceBench) report() error {
 	fmt.Println("report:", filepath.Join(dir, "service.html"))
 	return nil
 }
-
-func (b *serviceBench) compareAudit(*nodes.Token) {}

@@ -40,8 +40,10 @@ type Config struct {
 	trusted     trustConfig
 	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
 	audit       auditConfig
-	message     int // limits.message_bytes, 0: default
+	bounds      signer.Limits
+	requestIDs  signer.RequestIDs
 	limits      api.Limits
+	reflection  bool
 	metrics     metricsConfig
 	sandbox     sandboxConfig
 	connections int           // at once, 0: default
@@ -147,6 +149,8 @@ func (c *Config) readOthers(at func(string) value) {
 	c.readTimeStamps(at("timestamps"))
 	c.readAudit(at("audit"))
 	c.readLimits(at("limits"))
+	c.readRequestIDs(at("request_ids"))
+	c.reflection = at("reflection").flag()
 	c.readMetrics(at("metrics"))
 	c.readSandboxes(at("sandbox"))
 	log := at("log").mapping("level", "format")
@@ -170,6 +174,8 @@ func (v value) sections() func(name string) value {
 		"timestamps",
 		"audit",
 		"limits",
+		"request_ids",
+		"reflection",
 		"metrics",
 		"log",
 		"sandbox",
@@ -279,21 +285,6 @@ func clientCAs(v value, data []byte) (*x509.CertPool, []*x509.Certificate) {
 		}
 	}
 	return pool, list
-}
-
-func (c *Config) readLimits(v value) {
-	at := v.mapping("message_bytes", "calls", "connections", "streams", "call_seconds", "connection_age_seconds", "stop_seconds", "watch_seconds",
-		"wait_seconds")
-	c.message = at("message_bytes").number(1024, 1<<30)
-	c.limits = api.Limits{
-		MessageBytes: c.message, Calls: at("calls").number(1, 1<<16), Streams: at("streams").number(1, 1<<16),
-		CallTime:      seconds(at("call_seconds"), 3600, 0),
-		ConnectionAge: seconds(at("connection_age_seconds"), 24*3600, 0),
-	}
-	c.connections = at("connections").number(1, 1<<16)
-	c.grace = seconds(at("stop_seconds"), 3600, 20*time.Second)
-	c.wait = seconds(at("wait_seconds"), 3600, 0)
-	c.watch = seconds(at("watch_seconds"), 3600, 15*time.Second)
 }
 
 func seconds(v value, most int, otherwise time.Duration) time.Duration {

@@ -15,6 +15,7 @@ import (
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	software "github.com/epov-signer/epov/internal/version"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/audit/tlog"
 )
@@ -88,13 +89,17 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	d.policy.Store(c.policy)
 	d.service, err = signer.New(signer.Config{
-		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: signer.Limits{MessageBytes: c.message}, Logger: log,
+		Keys: d.keys, Access: c.policy.Access, Trust: c.trust, SMEV: c.smev, Limits: c.bounds, Logger: log,
+		RequestIDs: c.requestIDs,
 		TimeStamps: c.timeStamps, Audit: auditor(d.audit), Trace: &d.observing.signer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	d.server, err = api.New(api.Config{Service: d.service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log})
+	d.server, err = api.New(api.Config{
+		Service: d.service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log,
+		Version: software.String(), Reflection: c.reflection,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,7 +75,8 @@ clients:
 	for _, soft := range tokens {
 		soft.Set("unplug")
 	}
-	d, err := Start(t.Context(), c, quiet)
+	log := &logBuffer{}
+	d, err := Start(t.Context(), c, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,4 +148,20 @@ clients:
 	over.Store(true)
 	group.Wait()
 	t.Logf("%d signed", signed.Load())
+
+	// Wrong signatures take the key out of service, which is told once for each token, and callers are told what is the matter.
+	for _, soft := range tokens {
+		soft.Set("call C_Sign corrupt=flip")
+	}
+	for range 4 {
+		if err := sign(); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "the key is out of service") {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(log.String(), "key taken out of service"); n != len(tokens) {
+		t.Errorf("told %d times, by %d tokens", n, len(tokens))
+	}
+	if strings.Contains(log.String(), "internal fault") {
+		t.Errorf("a refusal is called a fault of the service:\n%s", log)
+	}
 }

@@ -171,7 +171,7 @@ var translations = map[hsm.Kind]struct {
 	hsm.Busy:           {report.Overload, "all sessions of the token are at work"},
 	hsm.Expired:        {report.Deadline, "the caller's time ran out before the token answered"},
 	hsm.PINRefused:     {report.TokenPIN, "the token's PIN needs an operator"},
-	hsm.WrongSignature: {report.TokenFault, "the token made a wrong signature; the key is out of service"},
+	hsm.WrongSignature: {report.KeyUnusable, "the token made a wrong signature; the key is out of service"},
 	hsm.Exists:         {report.Internal, "unexpected answer of the token"},
 	hsm.Invalid:        {report.Internal, "unexpected answer of the token"},
 	hsm.Closed:         {report.TokenAway, "the service is stopping"},

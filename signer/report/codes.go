@@ -101,7 +101,7 @@ const (
 	KeyRetired       Code = "key.retired"       // the version signs no more
 	TokenAway        Code = "token.away"        // the token cannot be reached now; a retry may help
 	TokenPIN         Code = "token.pin"         // the token waits for an operator because of its PIN
-	TokenFault       Code = "token.fault"       // the token answered with a wrong signature or an error
+	TokenFault       Code = "token.fault"       // the token answered with an error
 	Overload         Code = "overload"          // more work than sessions; a retry may help
 	QuotaExceeded    Code = "quota.exceeded"    // a limit of the caller is reached, which Place.Path names; a retry may help
 	AuditUnavailable Code = "audit.unavailable" // the audit log takes no records, so nothing is signed; a retry may help

@@ -6,6 +6,7 @@
 #
 # VERSION            default: 0.0.0~git and the day and name of the commit
 # SOURCE_DATE_EPOCH  default: the time of the commit
+# ARCHS              default: amd64 arm64
 set -euo pipefail
 out=$(realpath -m "${1:?usage: release.sh FOLDER}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +15,7 @@ export VERSION=${VERSION:-0.0.0~git$(TZ=UTC date -d "@$SOURCE_DATE_EPOCH" +%Y%m%
 umask 022
 declare -A compiler=([amd64]=x86_64-linux-gnu-gcc [arm64]=aarch64-linux-gnu-gcc)
 programs=()
-for arch in amd64 arm64; do
+for arch in ${ARCHS:=amd64 arm64}; do
 	mkdir -p "$out/$arch"
 	CGO_ENABLED=1 GOOS=linux GOARCH=$arch CC=${compiler[$arch]} CGO_CFLAGS=-O2 GOFLAGS="" GOAMD64=v1 GOARM64=v8.0 \
 		go build -trimpath -buildvcs=false -buildmode=pie \
@@ -25,4 +26,4 @@ done
 go run ./internal/supply sbom "${programs[@]}"
 cd "$out"
 sha256sum a*/* | LC_ALL=C sort -k 2 >SHA256SUMS
-echo "$out: epov $VERSION for amd64 and arm64"
+echo "$out: epov $VERSION for $ARCHS"

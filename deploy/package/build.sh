@@ -23,7 +23,8 @@ rm -rf "$STAGE"
 mkdir -p "$STAGE"/usr/{bin,lib/systemd/system,share} "$STAGE"/etc/{epovd,default} .build/dist
 usr=$STAGE/usr doc=$STAGE/usr/share/doc/epov
 
-CGO_ENABLED=1 go build -trimpath -buildvcs=false -buildmode=pie -ldflags='-s -w -extldflags=-Wl,-z,relro,-z,now' -o "$usr/bin/" ./cmd/epov ./cmd/epovd
+ARCHS=$ARCH deploy/release.sh "$STAGE/release" >"$STAGE/release.log" || { cat "$STAGE/release.log" >&2; exit 1; }
+install -m 0755 "$STAGE/release/$ARCH/epov" "$STAGE/release/$ARCH/epovd" "$usr/bin/"
 
 install -m 0644 deploy/systemd/*.service deploy/systemd/*.socket "$usr/lib/systemd/system/"
 # The same unit for several services on one machine: epovd@NAME reads /etc/epovd/NAME/epovd.yaml and keeps /var/lib/epovd/NAME.
@@ -50,6 +51,8 @@ install -m 0644 README.md docs/*.md "$doc/"
 install -m 0644 deploy/epovd.yaml deploy/policy.yaml "$doc/examples/"
 install -m 0644 deploy/systemd/tpm.conf "$doc/examples/systemd/"
 install -m 0644 deploy/package/copyright "$doc/copyright"
+install -d "$doc/sbom"
+install -m 0644 "$STAGE/release/$ARCH"/*.json "$doc/sbom/"
 for folder in grafana prometheus envoy examples; do
 	[[ ! -d deploy/$folder ]] || cp -r --no-preserve=mode "deploy/$folder" "$doc/examples/"
 done

@@ -20,6 +20,7 @@ var services = []string{
 	epovpb.VerifyService_ServiceDesc.ServiceName,
 	epovpb.KeyService_ServiceDesc.ServiceName,
 	epovpb.AuditService_ServiceDesc.ServiceName,
+	epovpb.MonitorService_ServiceDesc.ServiceName,
 	epovpb.InfoService_ServiceDesc.ServiceName,
 }
 

@@ -116,7 +116,7 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 	room, share, stream := &s.calls, &s.share, true
 	switch info.FullMethodName {
 	case epovpb.SignService_SignBatch_FullMethodName, epovpb.VerifyService_VerifyBatch_FullMethodName,
-		epovpb.KeyService_WatchKeys_FullMethodName:
+		epovpb.KeyService_WatchKeys_FullMethodName, epovpb.MonitorService_WatchState_FullMethodName:
 		room, share = &s.batches, &s.batchShare
 	case epovpb.SignService_SignCmsStream_FullMethodName, epovpb.VerifyService_VerifyCmsStream_FullMethodName:
 	default:

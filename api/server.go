@@ -30,6 +30,8 @@ type Config struct {
 	Version string       // of the software, for callers
 	// Reflection makes the services known to whoever may connect, for tools that have no .proto files.
 	Reflection bool
+	// Monitor gives the state of the service, without asking a token; nil: callers learn the version only.
+	Monitor func() *epovpb.ServiceState
 }
 
 // Server serves epov.v1 and the standard health service. It starts as not serving: see SetServing.
@@ -39,6 +41,7 @@ type Server struct {
 	signing    *signer.Service
 	log        *slog.Logger
 	trace      Trace
+	monitor    func() *epovpb.ServiceState
 	limits     Limits
 	plain      bool
 	tls        atomic.Pointer[tls.Config] // of handshakes from now on
@@ -83,6 +86,7 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.monitor = c.Monitor
 	if c.Trace != nil {
 		s.trace = *c.Trace
 	}
@@ -110,6 +114,7 @@ func New(c Config) (*Server, error) {
 	epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
 	epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
 	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
+	epovpb.RegisterMonitorServiceServer(s.grpc, &monitorService{Server: s})
 	epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
 	if c.Reflection {
 		reflection.Register(s.grpc)

@@ -51,7 +51,7 @@ api/epovpb             :
 api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/audit signer/explain signer/report
 internal/daemon/observe : api hsm signer
-internal/daemon        : internal/daemon/observe api gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
+internal/daemon        : internal/daemon/observe api api/epovpb gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
 deploy                 :
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage

@@ -88,9 +88,7 @@ func (d *Daemon) state() observe.State {
 	if d.audit != nil {
 		stats := d.audit.Stats()
 		s.Audit = &observe.Audit{Records: stats.Records, Lag: stats.Records - min(stats.Checkpoint, stats.Records), Waiting: stats.Waiting}
-		if stats.Down != nil {
-			s.Audit.Reason = stats.Down.Error()
-		}
+		s.Audit.Reason = short(stats.Down)
 	}
 	return s
 }
@@ -107,18 +105,6 @@ func (c *Config) watchedCertificates() (list []observe.Certificate) {
 		}
 	}
 	return list
-}
-
-func tokenState(t hsm.TokenHealth) observe.Token {
-	out := observe.Token{
-		Name: t.Name, Vendor: t.Vendor, Model: t.Info.Model, Serial: t.Info.Serial, State: t.State.String(), Since: t.Since,
-		PIN: pinState(t), Sessions: t.Sessions, Limit: t.Limit, Working: t.Working, Queued: t.Queued, Hanging: t.Hanging,
-		Service: t.Service, Signed: t.Signed,
-	}
-	if t.Err != nil {
-		out.Reason = t.Err.Error()
-	}
-	return out
 }
 
 // pinState is what is known of a token's PIN: by its flags when it was last opened, and by what came of the last login.
@@ -148,22 +134,15 @@ func (r *ring) primary(k *key) bool {
 
 // observed is the state of a key, whose replicas' health is given.
 func (k *key) observed(replicas []hsm.ReplicaHealth) observe.Key {
-	out := observe.Key{Name: k.name, State: string(k.state)}
-	if err := k.Available(); err != nil {
-		out.Reason = err.Error()
-	}
+	out := observe.Key{Name: k.name, State: string(k.state), Reason: short(k.Available())}
 	if c := k.Certificate(); c != nil {
 		out.Until = c.NotAfter
 	}
 	for _, r := range replicas {
-		seen := observe.Replica{Token: r.Token, OutOfService: r.Broken, Signed: r.Signed, Tested: r.Tested, Took: r.Took}
-		if r.Err != nil {
-			seen.Reason = r.Err.Error()
-		}
-		if r.TestErr != nil {
-			seen.Failure = r.TestErr.Error()
-		}
-		out.Replicas = append(out.Replicas, seen)
+		out.Replicas = append(out.Replicas, observe.Replica{
+			Token: r.Token, Reason: short(r.Err), OutOfService: r.Broken, Signed: r.Signed, Tested: r.Tested, Took: r.Took,
+			Failure: short(r.TestErr),
+		})
 	}
 	return out
 }

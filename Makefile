@@ -73,7 +73,7 @@ race: softhsm softhsm-stock ## the race detector on the packages that use gorout
 	EPOV_REQUIRE=1 go test -race -short $(CONCURRENT)
 
 library: ## the library part without cgo
-	CGO_ENABLED=0 go test $(LIBRARY)
+	CGO_ENABLED=0 go test -short $(LIBRARY)
 
 arm64: tools ## the library part for linux/arm64, run under emulation
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(LIBRARY)

@@ -33,7 +33,12 @@ func TestMain(m *testing.M) {
 		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Read, "/proc", "/sys/fs/cgroup", os.Getenv("EPOV_VECTORS"))...)
 		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Execute, "../..", filepath.Join(os.Getenv("EPOV_SOFTHSM"), "../../.."))...)
 		d.Grants = append(d.Grants, sandbox.Grants(sandbox.Write, os.TempDir(), "testdata")...)
-		fmt.Fprintln(os.Stderr, sandbox.Restart(d, ""))
+		for _, arg := range os.Args {
+			if dir, ok := strings.CutPrefix(arg, "-test.fuzzcachedir="); ok && os.MkdirAll(dir, 0o700) == nil {
+				d.Grants = append(d.Grants, sandbox.Grant{Path: dir, Right: sandbox.Write})
+			}
+		}
+		fmt.Fprintln(os.Stderr, sandbox.Restart(d, "", 3, 4, 5)) // by which a fuzzer talks to its workers
 		os.Exit(1)
 	}
 	if lacking := sandbox.Process(files, sandbox.Allowing(sandbox.Families())).Lacks([]string{sandbox.NewPrivileges, sandbox.Capabilities}); lacking != nil {

@@ -148,7 +148,7 @@ func checkLicences(document string, tools []string, out io.Writer) error {
 // name and licence for what comes with it.
 func described(p part, licences []string, rows []row, text string) (wrong []string) {
 	if !p.direct {
-		if p.linked && !strings.Contains(text, "`"+p.path) {
+		if p.linked && !named(p.path, text) {
 			wrong = append(wrong, fmt.Sprintf("docs/dependencies.md does not name %s (%s), which is linked", p.path, strings.Join(licences, " and ")))
 		}
 		return wrong
@@ -163,6 +163,16 @@ func described(p part, licences []string, rows []row, text string) (wrong []stri
 		}
 	}
 	return wrong
+}
+
+// named reports whether the document names a module, without its major version, or the one that it is a part of.
+func named(module, text string) bool {
+	for name := majorVersion.ReplaceAllString(module, ""); strings.Count(name, "/") > 0; name = name[:strings.LastIndexByte(name, '/')] {
+		if strings.Contains(text, "`"+name+"`") {
+			return true
+		}
+	}
+	return false
 }
 
 // row is a line of the document's tables of modules.

@@ -88,6 +88,8 @@ func TestDescribed(t *testing.T) {
 		{part{path: "example.org/c", direct: true}, []string{"MIT"}, "no line for example.org/c"},
 		{part{path: "example.org/b", linked: true}, []string{"MIT"}, ""},
 		{part{path: "example.org/d", linked: true}, []string{"MIT"}, "does not name example.org/d"},
+		{part{path: "example.org/b/v2", linked: true}, []string{"MIT"}, ""},
+		{part{path: "example.org/bc", linked: true}, []string{"MIT"}, "does not name example.org/bc"},
 		{part{path: "example.org/e"}, []string{"MIT"}, ""},
 	} {
 		got := strings.Join(described(tc.p, tc.licences, rows, text), "; ")

@@ -31,8 +31,12 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		if v := recover(); v != nil {
 			resp, err = nil, s.panicked(ctx, info.FullMethod, v)
 		}
+		s.report(ctx, info.FullMethod)
 		c := Call{Method: info.FullMethod, Code: status.Code(err), Took: time.Since(begun)}
 		s.trace.ended(ctx, c)
+		if !s.log.Enabled(ctx, slog.LevelDebug) { // what follows allocates
+			return
+		}
 		s.log.LogAttrs(ctx, slog.LevelDebug, "call", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
 			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()

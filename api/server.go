@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/orca"
 	"google.golang.org/grpc/reflection"
 
 	"github.com/epov-signer/epov/api/epovpb"
@@ -28,6 +29,7 @@ type Config struct {
 	Trace   *Trace       // may be nil
 	Logger  *slog.Logger // nil: slog.Default()
 	Version string       // of the software, for callers
+	Load    Load         // for balancers that follow load reports; nil: none are made
 	// Reflection makes the services known to whoever may connect, for tools that have no .proto files.
 	Reflection bool
 	// Monitor gives the state of the service, without asking a token; nil: callers learn the version only.
@@ -47,13 +49,14 @@ type Server struct {
 	tls        atomic.Pointer[tls.Config] // of handshakes from now on
 	unknown    seldom                     // lines about callers who are not known
 	drain      drain
-	calls      places // of calls from their first octet on
-	probes     places // the same for the health service
-	batches    places // the same for batches and watchers
-	work       places // of calls at work
-	share      shares // of calls, by client
-	load       shares // of work, by client
-	batchShare shares // of batches, by client
+	reports    *reports // nil: none
+	calls      places   // of calls from their first octet on
+	probes     places   // the same for the health service
+	batches    places   // the same for batches and watchers
+	work       places   // of calls at work
+	share      shares   // of calls, by client
+	load       shares   // of work, by client
+	batchShare shares   // of batches, by client
 
 	served   map[string]bool // methods by their full names
 	version  string
@@ -90,6 +93,9 @@ func New(c Config) (*Server, error) {
 	if c.Trace != nil {
 		s.trace = *c.Trace
 	}
+	if c.Load != nil {
+		s.reports = &reports{load: c.Load}
+	}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(limits.MessageBytes + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
@@ -116,6 +122,11 @@ func New(c Config) (*Server, error) {
 	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
 	epovpb.RegisterMonitorServiceServer(s.grpc, &monitorService{Server: s})
 	epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
+	if s.reports != nil {
+		if err := orca.Register(s.grpc, orca.ServiceOptions{ServerMetricsProvider: s.reports}); err != nil {
+			return nil, err
+		}
+	}
 	if c.Reflection {
 		reflection.Register(s.grpc)
 	}

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -167,4 +168,43 @@ func TestDialer(t *testing.T) {
 	if _, err := c.Keys.ListKeys(t.Context(), &pb.ListKeysRequest{}); err != nil || dialed.Load() == 0 {
 		t.Error(err)
 	}
+}
+
+// TestWeighted has one daemon tell that its tokens are busy: the other one gets most calls.
+func TestWeighted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("weights count after two seconds")
+	}
+	a := newAuthority(t)
+	var served [2]atomic.Uint64 // reports ask for the count of signatures; each daemon counts its own
+	idle := a.world(t, func() (uint64, float64) { return served[0].Add(100), 0.1 })
+	busy := a.world(t, func() (uint64, float64) { return served[1].Add(100), 0.9 })
+	c := dial(t, client.Config{
+		Addresses: []string{idle.address, busy.address}, TLS: client.Files(idle.files[0], idle.files[1], idle.files[2]), Balance: client.Weighted,
+	})
+	fingerprints := map[string]int{}
+	share := func(n int) map[string]int {
+		clear(fingerprints)
+		for range n {
+			answer, err := c.SignSMEV3(t.Context(), "keys/EXMP01/ov", message())
+			if err != nil {
+				t.Fatal(err)
+			}
+			fingerprints[answer.GetCertificateFingerprint()]++
+		}
+		return fingerprints
+	}
+	key, err := dial(t, client.Config{Addresses: []string{busy.address}, TLS: client.Files(idle.files[0], idle.files[1], idle.files[2])}).Signer(t.Context(), "keys/EXMP01/ov")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fingerprint := key.Certificate().Fingerprint()
+	ofBusy := hex.EncodeToString(fingerprint[:])
+	got := 0
+	for begun := time.Now(); time.Since(begun) < 30*time.Second; time.Sleep(50 * time.Millisecond) {
+		if got = share(40)[ofBusy]; got < 12 {
+			return
+		}
+	}
+	t.Errorf("the busy daemon still gets %d of 40 calls", got)
 }

@@ -136,9 +136,12 @@ type world struct {
 
 const anyClient = "spiffe://example.ru/gateway"
 
-func newWorld(tb testing.TB) *world {
+func newWorld(tb testing.TB) *world { return newAuthority(tb).world(tb, nil) }
+
+// world starts a service that reports such a load.
+func (a *authority) world(tb testing.TB, load api.Load) *world {
 	tb.Helper()
-	w := &world{tls: newAuthority(tb)}
+	w := &world{tls: a}
 	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
 	key, cert := ca.NewSigner(tb, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
 	access, err := signer.NewAccess(
@@ -154,7 +157,7 @@ func newWorld(tb testing.TB) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server, err := api.New(api.Config{Service: service, TLS: w.tls.server(tb), Logger: log})
+	server, err := api.New(api.Config{Service: service, TLS: w.tls.server(tb), Logger: log, Load: load})
 	if err != nil {
 		tb.Fatal(err)
 	}

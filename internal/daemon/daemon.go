@@ -98,7 +98,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	}
 	d.server, err = api.New(api.Config{
 		Service: d.service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log,
-		Version: software.String(), Reflection: c.reflection, Monitor: d.monitor,
+		Version: software.String(), Reflection: c.reflection, Monitor: d.monitor, Load: d.load,
 	})
 	if err != nil {
 		return nil, err

@@ -9,12 +9,13 @@
 //            each a big-endian integer of 32 or 64 bytes (RFC 4491, RFC 9215). Certificates are DER.
 //   Times    Are UTC. Where a request leaves one out the service's clock is taken.
 //   Callers  Are known by the URI and DNS names (subjectAltName) of their TLS client certificate, never by its subject. What a
-//            caller may do is configured: key and operation (sign-xml, sign-cms, sign-digest, verify, list).
+//            caller may do is configured: operations (sign-xml, sign-cms, sign-digest, verify, list) on keys, with profiles,
+//            within limits of rate, number and size.
 //   Retries  A request for a signature may carry a request_id, which the caller chooses and which is unique among its requests,
 //            such as a random UUID: 1 to 128 printable ASCII characters. Repeated with the same id, the same request gets the
 //            very same signature, never a second one, also while the first is still at work; another request under the id is
 //            refused with REQUEST_ID_REUSED. Only what was signed is remembered, so after a refusal the id may be used again.
-//            How long and how many ids are remembered: GetCapabilities.
+//            How long and how many ids are remembered: GetCapabilities. A restart of the service forgets them.
 //   Checksum Where a request gives the CRC32C (Castagnoli) of its payload, a payload that does not match is refused with
 //            REQUEST_CHECKSUM and nothing is signed; the answer says that it was compared, and has the CRC32C of the result.
 //   Errors   A status code, google.rpc.ErrorInfo with domain "epov" and a reason from ErrorReason below, and where they apply

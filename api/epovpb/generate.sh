@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Generates the Go code of the .proto files beside it. With --check it changes nothing and fails when the committed code is not current.
+# Generates the Go code of the .proto files beside it, docs/api.md, and surface.txt: what callers rely on. It fails when
+# something that is in surface.txt already would be no more. With --check it changes nothing and fails when the committed code is not current.
 set -euo pipefail
 
 protoc_gen_go=v1.36.12
@@ -45,7 +46,13 @@ for f in "$here"/*.proto; do files+=("epov/v1/${f##*/}"); done
 protoc --descriptor_set_in="$work/wellknown.pb" --proto_path=epov/v1="$here" \
 	--plugin="$bin/protoc-gen-go" --go_out="$work" --go_opt=paths=source_relative \
 	--plugin="$bin/protoc-gen-go-grpc" --go-grpc_out="$work" --go-grpc_opt=paths=source_relative \
+	--include_source_info --descriptor_set_out="$work/api.pb" \
 	"${files[@]}"
+cd "$root"
+go build -o "$bin/apidoc" ./internal/apidoc
+"$bin/apidoc" breaks "$here/surface.txt" "$work/api.pb"
+"$bin/apidoc" surface "$work/api.pb" >"$work/surface.txt"
+"$bin/apidoc" doc "$work/api.pb" >"$work/api.md"
 
 # The header names the compiler's version, which differs between systems that generate the same code.
 sed -i '/^\/\/ 	*protoc  *v/d; /^\/\/ - protoc  *v/d' "$work"/epov/v1/*.pb.go
@@ -55,6 +62,8 @@ fail() {
 	exit 1
 }
 if [[ -n $check ]]; then
+	diff -u "$here/surface.txt" "$work/surface.txt" || fail surface.txt
+	diff -u "$root/docs/api.md" "$work/api.md" || fail docs/api.md
 	for f in "$work"/epov/v1/*.pb.go; do
 		diff -u "$here/${f##*/}" "$f" || fail "${f##*/}"
 	done
@@ -63,5 +72,6 @@ if [[ -n $check ]]; then
 	done
 else
 	rm -f "$here"/*.pb.go
-	install -m 0644 "$work"/epov/v1/*.pb.go "$here/"
+	install -m 0644 "$work"/epov/v1/*.pb.go "$work/surface.txt" "$here/"
+	install -m 0644 "$work/api.md" "$root/docs/api.md"
 fi

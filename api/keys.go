@@ -35,11 +35,12 @@ func (s *keyService) GetKey(ctx context.Context, req *epovpb.GetKeyRequest) (*ep
 }
 
 func encodeKey(k signer.KeyInfo) *epovpb.Key {
-	public := k.Key.Public()
 	out := &epovpb.Key{
-		Name: k.Key.Name(), Primary: k.Primary, Algorithm: public.Algorithm.Name, ParameterSet: public.Params.Name,
-		PublicKey: public.SubjectPublicKeyInfo(), CertificateFingerprint: k.Fingerprint,
-		State: epovpb.KeyState_KEY_STATE_USABLE,
+		Name: k.Key.Name(), Primary: k.Primary, CertificateFingerprint: k.Fingerprint, State: epovpb.KeyState_KEY_STATE_USABLE,
+	}
+	if public := k.Key.Public(); public != nil {
+		out.Algorithm, out.ParameterSet = public.Algorithm.Name, public.Params.Name
+		out.PublicKey = public.SubjectPublicKeyInfo()
 	}
 	if c := k.Key.Certificate(); c != nil {
 		out.Certificate = c.Raw

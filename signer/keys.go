@@ -62,6 +62,10 @@ func (s *Service) info(key Key, n KeyName) KeyInfo {
 	if primary, err := s.keys.Key(n.WithVersion(0).String()); err == nil {
 		info.Primary = primary.Name() == key.Name()
 	}
+	if err := shown(key); err != nil {
+		info.Unusable = asError(err)
+		return info
+	}
 	err := available(key)
 	if e, ok := errors.AsType[*report.Error](err); !ok || e.Code != report.KeyStaged && e.Code != report.KeyRetired {
 		if unusable := s.usable(key, true); unusable != nil { // it tells more than that the token is away

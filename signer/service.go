@@ -264,7 +264,21 @@ func (s *Service) find(caller *Caller, a asked) (Key, entry, error) {
 		n.Version != 0 && n.Version != got.Version {
 		return nil, in, report.Errorf(report.Internal, report.Place{}, "the key ring answered %s with %q", n, key.Name())
 	}
+	if err := shown(key); err != nil {
+		return nil, in, asError(err)
+	}
 	return key, in, nil
+}
+
+// shown is why nothing is known of a key yet: no token has shown it.
+func shown(key Key) error {
+	if key.Public() != nil {
+		return nil
+	}
+	if err := available(key); err != nil {
+		return err
+	}
+	return report.Errorf(report.TokenAway, report.Place{}, "no token has shown the key yet")
 }
 
 // enter lets a call in that concerns no particular key. The caller of enter leaves the entry, unless there is an error.

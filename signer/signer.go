@@ -15,7 +15,7 @@ import (
 // Key signs digests; the private part stays where it is. Safe for concurrent use.
 type Key interface {
 	Name() string                   // "keys/{system}/{key}/versions/{n}"
-	Public() *gost.PublicKey        // never nil
+	Public() *gost.PublicKey        // nil as long as nothing is known of the key; it does not sign then
 	Certificate() *gost.Certificate // nil when there is none yet
 	Chain() []*gost.Certificate     // certificates to send along, issuer first, without the root
 

@@ -5521,7 +5521,8 @@ type Key struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether a request that leaves the version out gets this one.
 	Primary bool `protobuf:"varint,2,opt,name=primary,proto3" json:"primary,omitempty"`
-	// "gost2012-256" or "gost2012-512".
+	// "gost2012-256" or "gost2012-512". This and what follows of the key is empty for one without a configured certificate
+	// whose token has not been there since the service started.
 	Algorithm string `protobuf:"bytes,3,opt,name=algorithm,proto3" json:"algorithm,omitempty"`
 	// Parameter set of the key's curve, such as "tc26-256-B".
 	ParameterSet string `protobuf:"bytes,4,opt,name=parameter_set,json=parameterSet,proto3" json:"parameter_set,omitempty"`

@@ -49,8 +49,10 @@ func TestReplicas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := token.ImportKey(t.Context(), "EXMP01/ov/1", private); err != nil {
-			t.Fatal(err)
+		for _, id := range []string{"EXMP01/ov/1", "EXMP01/bare/1"} {
+			if _, err := token.ImportKey(t.Context(), id, private); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := token.Close(t.Context()); err != nil {
 			t.Fatal(err)
@@ -63,6 +65,7 @@ func TestReplicas(t *testing.T) {
 	config += `
 keys:
   - {name: keys/EXMP01/ov, primary: 1, versions: [{version: 1, replicas: [{token: t0}, {token: t1}], certificate: cert.pem}]}
+  - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: t0}]}
 roles:
   - {name: signer, priority: high, allow: [{keys: [keys/*], operations: [sign-xml, list]}]}
 clients:
@@ -106,9 +109,27 @@ clients:
 	if err := sign(); status.Code(err) != codes.Unavailable {
 		t.Errorf("both tokens are away: %v", err)
 	}
-	keys, err := epovpb.NewKeyServiceClient(conn).ListKeys(t.Context(), &epovpb.ListKeysRequest{})
-	if err != nil || len(keys.Keys) != 1 || keys.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
-		t.Error(keys, err)
+	// A key of which nothing is known yet is listed all the same.
+	list := func(bare epovpb.KeyState, algorithm string) {
+		t.Helper()
+		keys, err := epovpb.NewKeyServiceClient(conn).ListKeys(t.Context(), &epovpb.ListKeysRequest{})
+		if err != nil || len(keys.Keys) != 2 {
+			t.Fatal(keys, err)
+		}
+		for _, k := range keys.Keys {
+			known := strings.Contains(k.Name, "/ov/")
+			if !k.Primary || known && k.Algorithm == "" || !known && (k.State != bare || k.Algorithm != algorithm || k.StateMessage == "") {
+				t.Error(k)
+			}
+			if known && algorithm == "" && k.State != epovpb.KeyState_KEY_STATE_AWAY {
+				t.Error(k)
+			}
+		}
+	}
+	list(epovpb.KeyState_KEY_STATE_AWAY, "")
+	_, err = epovpb.NewKeyServiceClient(conn).GetKey(t.Context(), &epovpb.GetKeyRequest{Key: "keys/EXMP01/bare"})
+	if status.Code(err) != codes.Unavailable {
+		t.Error(err)
 	}
 	for _, soft := range tokens {
 		soft.Set()
@@ -120,6 +141,8 @@ clients:
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+
+	list(epovpb.KeyState_KEY_STATE_UNUSABLE, gost.GOST2012_256.Name)
 
 	var over atomic.Bool
 	var signed atomic.Int32

@@ -25,19 +25,13 @@ func (r *ring) Key(name string) (signer.Key, error) {
 	if k == nil {
 		return nil, report.Errorf(report.KeyUnknown, report.Place{}, "no key is configured by the name %s", name)
 	}
-	if k.Public() == nil {
-		return nil, translate(k.hsm.Err())
-	}
 	return k, nil
 }
 
-// Keys leaves out those of which nothing is known yet, because their tokens were never there.
 func (r *ring) Keys() []signer.Key {
 	list := make([]signer.Key, 0, len(r.order))
 	for _, k := range r.order {
-		if k.Public() != nil {
-			list = append(list, k)
-		}
+		list = append(list, k)
 	}
 	return list
 }
@@ -72,7 +66,7 @@ type key struct {
 func (k *key) Name() string               { return k.name }
 func (k *key) Chain() []*gost.Certificate { return k.chain }
 
-// Public is by the certificate as long as no token has proved the key.
+// Public is by the certificate as long as no token has proved the key; nil when there is none either.
 func (k *key) Public() *gost.PublicKey {
 	if p := k.hsm.Public(); p != nil {
 		return p

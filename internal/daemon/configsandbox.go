@@ -69,8 +69,13 @@ func (s *sandboxConfig) writes(paths ...string) {
 	}
 }
 
-// listens notes the port of an address, "host:port"; other addresses have none.
-func (s *sandboxConfig) listens(address string) { s.bind = append(s.bind, ports(address)...) }
+// listens notes the port of an address, "host:port", or the folder of a Unix socket, by its path.
+func (s *sandboxConfig) listens(address string) {
+	if filepath.IsAbs(address) {
+		s.writes(filepath.Dir(address))
+	}
+	s.bind = append(s.bind, ports(address)...)
+}
 
 // connects notes the ports of addresses, "host:port" or URLs.
 func (s *sandboxConfig) connects(addresses ...string) {

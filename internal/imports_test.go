@@ -36,6 +36,7 @@ signer/tsp             : gost signer/cms signer/report signer/trust
 signer/explain         : canon canon/xmltext gost signer/cms signer/report signer/xmldsig
 signer/audit           : gost
 signer/audit/tlog      : signer/audit signer/report
+signer/audit/tlog/follow : signer/audit
 signer                 : canon/xmltext gost signer/audit signer/explain signer/report signer/trust signer/trust/lint signer/xmldsig signer/cms
 hsm/internal/p11       :
 hsm/internal/tpm       :
@@ -51,7 +52,7 @@ api/epovpb             :
 api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/audit signer/explain signer/report
 internal/daemon/observe : api hsm signer
-internal/daemon        : internal/daemon/observe api api/epovpb gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
+internal/daemon        : internal/daemon/observe api api/epovpb gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/audit/tlog/follow signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
 deploy                 :
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage
@@ -79,6 +80,7 @@ var fences = []struct{ path, inside, why string }{
 	{"github.com/ThalesGroup/crypto11", "hsm", "PKCS#11 stays behind hsm"},
 	{"github.com/google/go-tpm", "hsm internal/swtpm", "TPMs stay behind hsm"},
 	{"github.com/transparency-dev/tessera", "signer/audit/tlog", "records and receipts are read without the log"},
+	{"github.com/nats-io", "signer/audit/tlog/follow", "a sink among others"},
 	{"k8s.io/klog", "signer/audit/tlog", "it is there for Tessera only"},
 	{"google.golang.org/grpc", "api internal/daemon cmd/epov internal/bench", "the core does not know how it is called"},
 	{"github.com/alecthomas/kong", "cmd", "flags belong to programs"},

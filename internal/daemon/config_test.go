@@ -59,6 +59,24 @@ func TestFindings(t *testing.T) {
 		{"no time-stamping authority", "  urls: [http", "  # urls: [http", []string{`  policy: 1.2: timestamps.urls: is missing`}},
 		{"time-stamping authority", "urls: [http://tsa.example.ru/tsp", "urls: [tsa.example.ru/tsp", []string{
 			`urls:: timestamps.urls: not an http or https URL: "tsa.example.ru/tsp"`}},
+		{"name of the audit log", "name: epov.example.ru/audit/node-1", "name: \"audit log\"", []string{
+			`name: "audit log": audit.name: must be one word without +, such as epov.example.ru/audit/node-1`}},
+		{"checkpoints with a client's key", "id: EXMP01/audit/1", "id: EXMP01/ov/2", []string{
+			`key: {token: main, id: audit.checkpoints.key: is also a key of clients; checkpoints need a key of their own`}},
+		{"checkpoints on no token", "key: {token: main, id: EXMP01/audit/1}", "key: {token: other, id: x}", []string{
+			`key: {token: other: audit.checkpoints.key.token: no token named "other"`}},
+		{"checkpoints too often", "every_milliseconds: 1000", "every_milliseconds: 10", []string{
+			`every_milliseconds:: audit.checkpoints.every_milliseconds: must be a number from 100 to 3600000`}},
+		{"order of release", "signatures: durable-first", "signatures: never", []string{
+			`signatures:: audit.signatures: must be one of durable-first, release-first`}},
+		{"follower of two kinds", `syslog: "tcp://siem.example.ru:601"`, `syslog: "udp://a:1", nats: "nats://b:2"`, []string{
+			`- {name: siem: audit.followers[0]: exactly one of syslog and nats is needed`}},
+		{"follower's address", `"tcp://siem.example.ru:601"`, `"siem.example.ru"`, []string{
+			`- {name: siem: audit.followers[0].syslog: not tcp://host:port, udp://host:port or unix:///path`}},
+		{"follower without a subject", `syslog: "tcp://siem.example.ru:601"`, `nats: "nats://b:4222"`, []string{
+			`- {name: siem: audit.followers[0].subject: is missing`}},
+		{"follower twice", `- {name: siem,`, "- {name: siem, syslog: \"udp://a:1\"}\n    - {name: siem,", []string{
+			`- {name: siem#2: audit.followers[1].name: there is a follower "siem" already`}},
 		{"policy of time-stamps", "policy: 1.2.643.2.2.38.4", "policy: 7.2.643", []string{
 			`  policy: 7.2.643: timestamps.policy: must be an object identifier, such as 1.2.643.2.2.38.4`}},
 		{"digest of time-stamps", "digest: streebog256", "digest: sha1", []string{

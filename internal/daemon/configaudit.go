@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
@@ -15,12 +15,14 @@ import (
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/audit/tlog"
+	"github.com/epov-signer/epov/signer/audit/tlog/follow"
 )
 
 // auditConfig is where and how acts are recorded; the zero value: nowhere.
 type auditConfig struct {
 	log      tlog.Config
 	replicas []hsm.KeyRef // of the key that signs checkpoints; empty: a key in the log's directory
+	follow   []followConfig
 	place    value
 }
 
@@ -28,7 +30,7 @@ func (c *Config) readAudit(v value) {
 	if !v.present() {
 		return
 	}
-	at := v.mapping("directory", "name", "signatures", "refusals", "checkpoints")
+	at := v.mapping("directory", "name", "signatures", "refusals", "checkpoints", "followers")
 	a := &c.audit
 	a.place = at("checkpoints")
 	a.log.Dir = c.path(at("directory").required(v))
@@ -44,6 +46,7 @@ func (c *Config) readAudit(v value) {
 		a.log.Refusals = tlog.None
 	}
 	c.readCheckpoints(at("checkpoints"))
+	c.readFollowers(at("followers"))
 	c.sandbox.writes(a.log.Dir)
 }
 
@@ -86,7 +89,101 @@ func (d *Daemon) openAudit(ctx context.Context) (*tlog.Log, error) {
 		d.log.Warn("the audit log's checkpoints are signed by a key in its directory: whoever can read that can rewrite the log",
 			"next", "configure audit.checkpoints.key")
 	}
-	return tlog.Open(ctx, a.log)
+	log, err := tlog.Open(ctx, a.log)
+	if err != nil {
+		return nil, err
+	}
+	d.audit = log // to be closed when a follower fails
+	for _, f := range a.follow {
+		follower, err := follow.New(follow.Config{
+			Name: f.name, Dir: filepath.Join(a.log.Dir, "followers"), Source: log, Open: f.open, Logger: d.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		d.followers = append(d.followers, follower)
+	}
+	return log, nil
+}
+
+// followConfig is a system that the log is passed on to.
+type followConfig struct {
+	name string
+	open func(context.Context) (follow.Sink, error)
+}
+
+func (c *Config) readFollowers(v value) {
+	for _, item := range v.list() {
+		at := item.mapping("name", "syslog", "nats", "subject", "credentials", "ca")
+		f := followConfig{name: at("name").required(item)}
+		switch {
+		case f.name == "":
+		case !follow.ValidName(f.name):
+			at("name").fail("must have small letters, digits and -, up to 32 of them")
+		case slices.ContainsFunc(c.audit.follow, func(o followConfig) bool { return o.name == f.name }):
+			at("name").fail("there is a follower %q already", f.name)
+		}
+		syslog, nats := at("syslog"), at("nats")
+		switch {
+		case syslog.present() == nats.present():
+			item.fail("exactly one of syslog and nats is needed")
+		case syslog.present():
+			for _, other := range []string{"subject", "credentials", "ca"} {
+				if at(other).present() {
+					at(other).fail("is for nats")
+				}
+			}
+			f.open = c.readSyslog(syslog)
+		default:
+			f.open = c.readNATS(item, at)
+		}
+		c.audit.follow = append(c.audit.follow, f)
+	}
+	if len(c.audit.follow) > 16 {
+		v.fail("names %d followers; 16 are possible", len(c.audit.follow))
+	}
+}
+
+func (c *Config) readSyslog(v value) func(context.Context) (follow.Sink, error) {
+	address := v.text()
+	open, err := follow.Syslog(address)
+	if err != nil {
+		v.fail("%s", err)
+		return nil
+	}
+	c.sandbox.connects(address)
+	return open
+}
+
+func (c *Config) readNATS(owner value, at func(string) value) func(context.Context) (follow.Sink, error) {
+	n := follow.NATS{
+		URL: at("nats").text(), Subject: at("subject").required(owner),
+		Credentials: c.path(at("credentials").text()), CA: c.path(at("ca").text()),
+	}
+	if err := n.Check(); err != nil && n.URL != "" && n.Subject != "" {
+		at("nats").fail("%s", err)
+		return nil
+	}
+	for name, file := range map[string]string{"credentials": n.Credentials, "ca": n.CA} {
+		if file == "" {
+			continue
+		}
+		if _, err := readFile(file); err != nil {
+			at(name).fail("%s", err)
+		}
+		c.sandbox.read = append(c.sandbox.read, file)
+	}
+	c.sandbox.connects(n.URL)
+	return n.Open
+}
+
+// followAudit passes the log on until ctx ends.
+func (d *Daemon) followAudit(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, f := range d.followers {
+		running.Go(func() { f.Run(ctx) })
+	}
+	running.Wait()
 }
 
 // checkpointPatience is how long a token may take for a checkpoint. There is another attempt soon.
@@ -141,14 +238,14 @@ func auditor(l *tlog.Log) signer.Auditor {
 }
 
 // closeAudit makes durable what waits. It goes before the tokens: the last checkpoint is signed by one.
-func (d *Daemon) closeAudit(log *slog.Logger) error {
+func (d *Daemon) closeAudit() error {
 	if d.audit == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second+d.config.audit.log.Interval)
 	defer cancel()
 	if err := d.audit.Close(ctx); err != nil {
-		log.Error("the audit log was not closed in order", "error", err)
+		d.log.Error("the audit log was not closed in order", "error", err)
 		return err
 	}
 	return nil

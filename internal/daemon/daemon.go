@@ -18,6 +18,7 @@ import (
 	software "github.com/epov-signer/epov/internal/version"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/audit/tlog"
+	"github.com/epov-signer/epov/signer/audit/tlog/follow"
 )
 
 // Daemon is a running service.
@@ -33,6 +34,7 @@ type Daemon struct {
 	watchdog  time.Duration // in which the service manager wants a sign of life, 0: never
 	trust     *keeper
 	audit     *tlog.Log // nil: no log
+	followers []*follow.Follower
 	service   *signer.Service
 	policy    atomic.Pointer[Policy] // in force
 	tls       *tlsConfig             // in force, with its key; nil: none
@@ -210,6 +212,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	go func() { defer close(kept); d.trust.run(watching) }()
 	followed := make(chan struct{})
 	go func() { defer close(followed); d.follow(watching) }()
+	passed := make(chan struct{})
+	go func() { defer close(passed); d.followAudit(watching) }()
 	fed := make(chan struct{})
 	go func() {
 		defer close(fed)
@@ -245,6 +249,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	stopWatching()
 	<-watched
 	<-followed
+	<-passed
 	<-kept
 	<-fed
 	<-measured
@@ -269,7 +274,7 @@ func (d *Daemon) release() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, d.closeAudit(d.log))
+	errs = append(errs, d.closeAudit())
 	if d.observing.listener != nil {
 		_ = d.observing.listener.Close() // again, unless it never served
 	}

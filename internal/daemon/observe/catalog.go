@@ -69,6 +69,8 @@ var Catalog = []Metric{
 	metric("counter", "epov_audit_records_total", "", "Records in the audit log."),
 	metric("gauge", "epov_audit_lag_records", "", "Records that no checkpoint covers yet."),
 	metric("gauge", "epov_audit_waiting_bytes", "", "Octets of records that are not durable yet."),
+	metric("gauge", "epov_audit_follower_up", "follower", "1 while the audit log is passed on to this follower."),
+	metric("gauge", "epov_audit_follower_lag_records", "follower", "Records that this follower has not got yet."),
 
 	metric("gauge", "epov_connections", "", "Connections of callers."),
 	metric("gauge", "epov_connections_limit", "", "Connections that may be."),

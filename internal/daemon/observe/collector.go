@@ -81,6 +81,10 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		e.counter("epov_audit_records_total", a.Records)
 		e.gauge("epov_audit_lag_records", float64(a.Lag))
 		e.gauge("epov_audit_waiting_bytes", float64(a.Waiting))
+		for _, f := range a.Followers {
+			e.gauge("epov_audit_follower_up", truth(f.Up), f.Name)
+			e.gauge("epov_audit_follower_lag_records", float64(f.Lag), f.Name)
+		}
 	}
 	e.gauge("epov_crl_lists", float64(s.Revocations.Lists))
 	e.gauge("epov_crl_overdue", float64(s.Revocations.Overdue))

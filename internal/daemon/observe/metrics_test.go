@@ -39,7 +39,7 @@ func sample() State {
 			{Token: "spare", Reason: "gone", OutOfService: true},
 		}}},
 		Certificates: []Certificate{{"key", "keys/EXMP01/ov/versions/1", now.AddDate(0, 0, 20)}, {"tls", "CN=epovd", now.AddDate(0, 0, -1)}},
-		Audit:        &Audit{Records: 10, Lag: 2, Waiting: 300},
+		Audit:        &Audit{Records: 10, Lag: 2, Waiting: 300, Followers: []Follower{{Name: "siem", Lag: 4, Up: true}}},
 		Revocations:  Revocations{Lists: 3, Overdue: 1, Oldest: now.Add(-time.Hour), Failing: 1},
 	}
 }

@@ -108,4 +108,13 @@ type Audit struct {
 	Lag     uint64 // records that no checkpoint covers yet
 	Waiting int    // octets of records that are not durable yet
 	Reason  string // why no records are taken; empty: they are
+
+	Followers []Follower
+}
+
+// Follower is a system that the audit log is passed on to.
+type Follower struct {
+	Name string
+	Lag  uint64 // records that it has not got yet
+	Up   bool   // the last attempt succeeded
 }

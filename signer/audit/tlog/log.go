@@ -80,9 +80,10 @@ type Log struct {
 	next      uint64   // index of the record that comes next into the journal
 	backlog   [][]byte // records in the journal, not known to be in the tree
 	backBytes int
-	tree      uint64    // records in the tree
-	down      error     // why the journal took nothing the last time; nil: it did
-	writing   time.Time // since when the journal is at work on one group; zero: it is not
+	tree      uint64        // records in the tree
+	grows     chan struct{} // closed when that changes
+	down      error         // why the journal took nothing the last time; nil: it did
+	writing   time.Time     // since when the journal is at work on one group; zero: it is not
 	closed    bool
 
 	write, integrate chan struct{} // there is something to do; room for one each
@@ -116,7 +117,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	l := &Log{
 		cfg: c, log: c.Logger, reader: client.FileFetcher{Root: c.Dir}, journal: &journal{dir: dir, create: c.create},
 		signed: make(chan struct{}, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), stop: make(chan struct{}),
-		written: make(chan struct{}),
+		written: make(chan struct{}), grows: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {

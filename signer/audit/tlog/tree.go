@@ -108,7 +108,11 @@ func (l *Log) grown(failed error) error {
 	if l.backlog = l.backlog[n:]; len(l.backlog) == 0 {
 		l.backlog = nil
 	}
-	l.tree = size
+	if size > l.tree {
+		l.tree = size
+		close(l.grows)
+		l.grows = make(chan struct{})
+	}
 	l.mu.Unlock()
 	if failed != nil { // what is in the tree may not be durable
 		return failed

@@ -27,6 +27,7 @@ type signing struct {
 	Key  string    `placeholder:"NAME" help:"Key, such as keys/EXMP01/ov or keys/EXMP01/ov/versions/1."`
 	Out  string    `short:"o" placeholder:"FILE" help:"Where to write; default: standard output."`
 	Time time.Time `placeholder:"RFC3339" help:"Signing time to claim, where the form states one; default: now."`
+	ID   string    `name:"request-id" placeholder:"ID" help:"Repeated with the same ID the same request gets the same signature, not a second one."`
 	File string    `arg:"" help:"What to sign; - is standard input."`
 }
 
@@ -84,7 +85,7 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 			return err
 		}
 		answer, err := service.SignXML(ctx, &pb.SignXmlRequest{
-			Key: key, Profile: profile, Document: doc, Target: target, SigningTime: s.time(),
+			Key: key, Profile: profile, Document: doc, Target: target, SigningTime: s.time(), RequestId: s.ID,
 		})
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -8,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"os"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
@@ -23,6 +26,7 @@ type signCMSCmd struct {
 	DER      bool   `name:"der" xor:"form" help:"Write DER (default)."`
 	PEM      bool   `name:"pem" xor:"form" help:"Write PEM."`
 	Digest   bool   `help:"Send the file's digest and not the file, which may then be of any size. Needs the right sign-digest."`
+	Stream   bool   `help:"Send the content in a stream, whatever its size; files from 8 MiB on go so by themselves."`
 	AddTo    string `placeholder:"FILE" help:"Add the signature to those of this message about the same content, which stay as they are."`
 }
 
@@ -45,7 +49,16 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 	if c.Digest && c.Attached && (c.File == "-" || c.PEM || c.AddTo != "") {
 		return usagef("--digest with --attached needs a file, which is read twice, and goes neither with --pem nor with --add-to")
 	}
+	switch {
+	case c.Stream && c.Digest:
+		return usagef("--digest sends no content, so there is nothing to --stream")
+	case c.Stream && c.Attached && c.Stamp:
+		return usagef("a message with its content and a time-stamp is not made in a stream; leave the content out, or --stream")
+	}
 	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+		if c.Attached && !c.PEM && c.AddTo == "" && c.streams() {
+			return c.signStream(ctx, con, service, cfg)
+		}
 		answer, err := c.sign(ctx, con, service, cfg)
 		if err != nil {
 			return err
@@ -63,7 +76,14 @@ func (c *signCMSCmd) sign(ctx context.Context, con *console, service *client.Cli
 	if err != nil {
 		return nil, err
 	}
-	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time()}
+	if c.streams() {
+		var message bytes.Buffer
+		end, err := c.stream(ctx, con, service, key, &message)
+		return &pb.SignCmsResponse{
+			Message: message.Bytes(), Key: end.GetKey(), CertificateFingerprint: end.GetCertificateFingerprint(),
+		}, err
+	}
+	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID}
 	if c.Digest {
 		err = c.digest(ctx, con, service, req)
 	} else {
@@ -73,6 +93,51 @@ func (c *signCMSCmd) sign(ctx context.Context, con *console, service *client.Cli
 		return nil, err
 	}
 	return service.SignCMS(ctx, req)
+}
+
+// streamFrom is the size from which on files are sent in a stream: below it one message is quicker.
+const streamFrom = 8 << 20
+
+// streams reports whether the content goes by a stream.
+func (c *signCMSCmd) streams() bool {
+	if c.Stream || c.Digest || c.Attached && c.Stamp {
+		return c.Stream
+	}
+	info, err := os.Stat(c.File)
+	return c.File != "-" && err == nil && info.Mode().IsRegular() && info.Size() >= streamFrom
+}
+
+// stream has the file signed while it goes by.
+func (c *signCMSCmd) stream(ctx context.Context, con *console, service *client.Client, key string, out io.Writer) (*pb.SignCmsEnd, error) {
+	r, err := con.open(c.File)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	header := &pb.SignCmsHeader{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID}
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			header.Size = proto.Uint64(uint64(info.Size()))
+		}
+	}
+	return service.SignCMSStream(ctx, header, r, out)
+}
+
+// signStream writes the message as it comes.
+func (c *signCMSCmd) signStream(ctx context.Context, con *console, service *client.Client, cfg *clientConfig) error {
+	key, err := cfg.signingKey(c.Key)
+	if err != nil {
+		return err
+	}
+	var end *pb.SignCmsEnd
+	if err := con.writeBy(c.Out, true, func(w io.Writer) (err error) {
+		end, err = c.stream(ctx, con, service, key, w)
+		return err
+	}); err != nil {
+		return err
+	}
+	con.signed(end.GetKey(), end.GetCertificateFingerprint())
+	return nil
 }
 
 // save writes the message, with others' signatures or the content where that is asked for.
@@ -172,7 +237,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 		}
 		answer, err := service.SignCMS(ctx, &pb.SignCmsRequest{
 			Key: key, Profile: cms.Countersignature.Name, SigningTime: c.time(), Source: &pb.SignCmsRequest_Content{Content: data},
-			Countersigned: c.Signature,
+			Countersigned: c.Signature, RequestId: c.ID,
 		})
 		if err != nil {
 			return err

@@ -49,6 +49,7 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
 	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Bench   benchCmd   `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
+	Health  healthCmd  `cmd:"" help:"Ask whether a daemon serves, for probes: 0 it does, 1 it does not, 3 it cannot be reached."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Write a completion script for a shell."`

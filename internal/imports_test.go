@@ -51,7 +51,7 @@ softhsm/selfcheck      : gost hsm softhsm
 api/epovpb             :
 api/client             : api/epovpb gost
 api                    : api/epovpb signer signer/audit signer/explain signer/report
-internal/daemon/observe : api hsm signer
+internal/daemon/observe : api hsm internal/sandbox signer
 internal/daemon        : internal/daemon/observe api api/epovpb gost hsm internal/sandbox internal/version signer signer/audit signer/audit/tlog signer/audit/tlog/follow signer/cms signer/report signer/trust signer/trust/directory signer/trust/revocation signer/tsp signer/xmldsig
 deploy                 :
 deploy/demo/tsa        : gost signer/tsp

@@ -20,6 +20,7 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/daemon/observe"
+	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/trust"
 )
@@ -46,10 +47,11 @@ type Config struct {
 	reflection  bool
 	metrics     metricsConfig
 	sandbox     sandboxConfig
-	connections int           // at once, 0: default
-	watch       time.Duration // between two tests of an idle token
-	wait        time.Duration // that a request without a deadline may wait for a token, 0: default
-	grace       time.Duration // for calls at work when the daemon stops
+	confined    sandbox.Report // what Confine has done; nil: nothing yet
+	connections int            // at once, 0: default
+	watch       time.Duration  // between two tests of an idle token
+	wait        time.Duration  // that a request without a deadline may wait for a token, 0: default
+	grace       time.Duration  // for calls at work when the daemon stops
 	level       slog.Level
 	json        bool
 

@@ -48,6 +48,7 @@ func (c *Config) Confine() (sandbox.Report, error) {
 		filter = sandbox.Allowing(sandbox.Families())
 	}
 	report := append(sandbox.Process(files, filter), lockedMemory())
+	c.confined = report
 	if lacking := report.Lacks(c.sandbox.require); len(lacking) > 0 {
 		return report, &WeakError{lacking}
 	}

@@ -55,7 +55,7 @@ func (d *Daemon) serveMetrics(ctx context.Context, log *slog.Logger) {
 
 // state is what there is to see of the daemon now. It waits for no token.
 func (d *Daemon) state() observe.State {
-	s := observe.State{Now: time.Now(), Version: BuildVersion()}
+	s := observe.State{Now: time.Now(), Version: BuildVersion(), Sandbox: d.config.confined}
 	if d.listener != nil {
 		s.Connections, s.ConnectionsLimit = len(d.listener.free), cap(d.listener.free)
 		s.Draining = d.listener.rests.Load()

@@ -60,6 +60,7 @@ var Catalog = []Metric{
 	metric("gauge", "epov_key_signed_time_seconds", "key token", "Unix time of the last verified signature, of a request or a test; absent before the first."),
 
 	metric("gauge", "epov_certificate_remaining_days", "kind name", "Days until a certificate ends: kind is key, tls or client-ca; negative afterwards."),
+	metric("gauge", "epov_sandbox_in_force", "protection", "1 for a protection that the process is confined by, 0 for one that the system lacks."),
 	metric("gauge", "epov_crl_lists", "", "Revocation lists in memory."),
 	metric("gauge", "epov_crl_overdue", "", "Revocation lists whose next update is past."),
 	metric("gauge", "epov_crl_oldest_age_seconds", "", "Age of the oldest revocation list, since its thisUpdate."),

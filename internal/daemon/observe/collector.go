@@ -86,6 +86,9 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 			e.gauge("epov_audit_follower_lag_records", float64(f.Lag), f.Name)
 		}
 	}
+	for _, p := range s.Sandbox {
+		e.gauge("epov_sandbox_in_force", truth(p.InForce), p.Name)
+	}
 	e.gauge("epov_crl_lists", float64(s.Revocations.Lists))
 	e.gauge("epov_crl_overdue", float64(s.Revocations.Overdue))
 	e.gauge("epov_crl_failing", float64(s.Revocations.Failing))

@@ -20,6 +20,7 @@ import (
 
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -38,6 +39,7 @@ func sample() State {
 			{Token: "main", Signed: now.Add(-time.Second), Tested: now.Add(-time.Minute), Took: 12 * time.Millisecond},
 			{Token: "spare", Reason: "gone", OutOfService: true},
 		}}},
+		Sandbox:      sandbox.Report{{Name: "landlock", InForce: true}, {Name: "seccomp"}},
 		Certificates: []Certificate{{"key", "keys/EXMP01/ov/versions/1", now.AddDate(0, 0, 20)}, {"tls", "CN=epovd", now.AddDate(0, 0, -1)}},
 		Audit:        &Audit{Records: 10, Lag: 2, Waiting: 300, Followers: []Follower{{Name: "siem", Lag: 4, Up: true}}},
 		Revocations:  Revocations{Lists: 3, Overdue: 1, Oldest: now.Add(-time.Hour), Failing: 1},
@@ -167,6 +169,8 @@ func TestMetrics(t *testing.T) {
 		{800, "epov_token_capacity_rate", []string{"token=main"}},
 		{1, "epov_module_restarts_total", []string{"token=main"}},
 		{20, "epov_certificate_remaining_days", []string{"kind=key", "name=keys/EXMP01/ov/versions/1"}},
+		{1, "epov_sandbox_in_force", []string{"protection=landlock"}},
+		{0, "epov_sandbox_in_force", []string{"protection=seccomp"}},
 		{-1, "epov_certificate_remaining_days", []string{"kind=tls", "name=CN=epovd"}},
 		{3600, "epov_crl_oldest_age_seconds", nil},
 		{1, "epov_key_out_of_service", []string{key, "token=spare"}},

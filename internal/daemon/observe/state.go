@@ -1,6 +1,10 @@
 package observe
 
-import "time"
+import (
+	"time"
+
+	"github.com/epov-signer/epov/internal/sandbox"
+)
 
 // State is what there is to see of the daemon at one moment, as far as it is known without asking a token.
 type State struct {
@@ -16,7 +20,8 @@ type State struct {
 	Keys         []Key
 	Certificates []Certificate
 	Revocations  Revocations
-	Audit        *Audit // nil: no log
+	Audit        *Audit         // nil: no log
+	Sandbox      sandbox.Report // what the process is confined by; nil: nobody confined it
 
 	// The following are filled in here.
 

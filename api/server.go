@@ -64,6 +64,9 @@ type Server struct {
 	stop     func()
 }
 
+// streamWorkers is how many goroutines wait for calls.
+const streamWorkers = 16
+
 // New makes a server.
 func New(c Config) (*Server, error) {
 	if c.Service == nil {
@@ -101,6 +104,9 @@ func New(c Config) (*Server, error) {
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.MaxConcurrentStreams(uint32(limits.Streams)),
 		grpc.MaxHeaderListSize(16 << 10),
+		// Calls run on goroutines that are kept, whose stacks have grown already. Watchers keep some of them; when none is free a
+		// call gets a goroutine of its own.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.InTapHandle(s.enter),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{

@@ -7,6 +7,7 @@ FUZZTIME ?= 10s
 SHELL := bash
 CHAOS ?= 100000
 STATICCHECK := v0.8.2
+GRPCURL := v1.9.3
 GOVULNCHECK := v1.9.0
 NFPM := v2.43.4
 HELM := v3.19.2
@@ -32,7 +33,7 @@ deps: ## Debian packages: installs what is missing, or says with which command t
 	@command -v go >/dev/null || { echo "Go is missing; any from 1.21 on fetches the version that go.mod names" >&2; exit 1; }
 	@deploy/packages.sh
 
-tools: ## the same for what only the further checks need
+tools: $(BIN)/grpcurl-$(GRPCURL) ## the same for what only the further checks need
 	@deploy/packages.sh checks
 
 softhsm: deps ## the test token: SoftHSM with GOST R 34.10-2012, and the module that injects faults
@@ -109,6 +110,10 @@ release: ## programs for amd64 and arm64, lists of their parts, checksums: into 
 reproducible: ## builds a release twice in different folders and compares octet by octet
 	@deploy/packages.sh release
 	@.ci/reproducible
+
+$(BIN)/grpcurl-$(GRPCURL):
+	GOBIN="$(CURDIR)/$(BIN)" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL)
+	ln -sf grpcurl $@
 
 fuzz: ## every fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)

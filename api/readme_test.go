@@ -2,42 +2,34 @@ package api_test
 
 import (
 	"context"
-	"crypto/tls"
 	"log"
 	"os"
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-
-	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/api/client"
 )
 
 // What the snippet in README.md takes from its surroundings.
-var (
-	clientTLS *tls.Config
-	message   []byte
-)
+var message []byte
 
 func send([]byte) {}
 
 func Example() {
-	conn, err := grpc.NewClient("epovd.example:8443", grpc.WithTransportCredentials(credentials.NewTLS(clientTLS)))
+	service, err := client.Dial(client.Config{
+		Addresses: []string{"epovd.example:8443"},
+		TLS:       client.Files("client.pem", "client.key", "daemons-ca.pem"),
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer conn.Close()
+	defer service.Close()
 
-	answer, err := epovpb.NewSignServiceClient(conn).SignXml(context.Background(), &epovpb.SignXmlRequest{
-		Key:      "keys/EXMP01/ov",
-		Profile:  "smev3",
-		Document: message,
-	})
+	signed, err := service.SignSMEV3(context.Background(), "keys/EXMP01/ov", message)
 	if err != nil {
-		log.Fatal(err) // a gRPC status with a stable reason, the place in the document, and SMEV's name for the fault
+		log.Fatal(err) // with a stable reason, the place in the document, and SMEV's name for the fault: client.AsError
 	}
-	send(answer.Document)
+	send(signed.Document)
 }
 
 // TestReadme holds the snippet in README.md against the function above.

@@ -7,12 +7,12 @@
 #   packages.sh release  what building the programs for both architectures needs
 set -eu
 
-packages="autoconf automake ca-certificates g++ gcc groff-base libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
+packages="autoconf automake ca-certificates g++ gcc groff-base iproute2 libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
 if [ "${1:-}" = packages ]; then
 	packages="$packages cpio debootstrap lintian rpm strace systemd"
 fi
 if [ "${1:-}" = checks ]; then
-	packages="$packages libxml2-dev nats-server protobuf-compiler qemu-user-static shellcheck"
+	packages="$packages jq libxml2-dev nats-server protobuf-compiler python3-grpcio python3-protobuf qemu-user-static shellcheck"
 fi
 if [ "${1:-}" = release ]; then
 	packages="gcc gcc-aarch64-linux-gnu git libc6-dev libc6-dev-arm64-cross make"

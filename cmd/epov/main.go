@@ -34,23 +34,24 @@ const description = `GOST signatures for SMEV by keys that never leave their tok
 Exit codes: 0 done (verify: valid), 1 failed (verify: not valid), 2 wrong command line or file, 3 daemon or token out of reach.`
 
 type cli struct {
-	Token   tokenCmd   `cmd:"" help:"Look at tokens and initialise them."`
-	PIN     pinCmd     `cmd:"" name:"pin" help:"Change a token's PIN, or seal it to this machine's TPM."`
-	Key     keyCmd     `cmd:"" help:"Generate, list and import keys on a token; stage, activate and retire their versions."`
-	CSR     csrCmd     `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
-	Cert    certCmd    `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
-	Doctor  doctorCmd  `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
-	Check   checkCmd   `cmd:"" help:"Say whether a message can be signed and what recipients would refuse, before anything is signed."`
-	Sign    signCmd    `cmd:"" help:"Have a daemon sign."`
-	Verify  verifyCmd  `cmd:"" help:"Verify signatures, through a daemon or with --local."`
-	ESIA    esiaCmd    `cmd:"" name:"esia" help:"Sign requests to ESIA."`
-	Trust   trustCmd   `cmd:"" help:"Keep what is trusted: lists of accredited authorities, roots."`
-	Audit   auditCmd   `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
-	Explain explainCmd `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
-	Keys    keysCmd    `cmd:"" help:"List the keys that a daemon lets this client use."`
-	Bench   benchCmd   `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
-	Health  healthCmd  `cmd:"" help:"Ask whether a daemon serves, for probes: 0 it does, 1 it does not, 3 it cannot be reached."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Token    tokenCmd    `cmd:"" help:"Look at tokens and initialise them."`
+	PIN      pinCmd      `cmd:"" name:"pin" help:"Change a token's PIN, or seal it to this machine's TPM."`
+	Key      keyCmd      `cmd:"" help:"Generate, list and import keys on a token; stage, activate and retire their versions."`
+	CSR      csrCmd      `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
+	Cert     certCmd     `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
+	Doctor   doctorCmd   `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
+	Check    checkCmd    `cmd:"" help:"Say whether a message can be signed and what recipients would refuse, before anything is signed."`
+	Sign     signCmd     `cmd:"" help:"Have a daemon sign."`
+	Verify   verifyCmd   `cmd:"" help:"Verify signatures, through a daemon or with --local."`
+	ESIA     esiaCmd     `cmd:"" name:"esia" help:"Sign requests to ESIA."`
+	Trust    trustCmd    `cmd:"" help:"Keep what is trusted: lists of accredited authorities, roots."`
+	Audit    auditCmd    `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
+	Explain  explainCmd  `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
+	Keys     keysCmd     `cmd:"" help:"List the keys that a daemon lets this client use."`
+	Bench    benchCmd    `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
+	Health   healthCmd   `cmd:"" help:"Ask whether a daemon serves, for probes: 0 it does, 1 it does not, 3 it cannot be reached."`
+	Protoset protosetCmd `cmd:"" help:"Write the description of the API for programs without generated code."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Write a completion script for a shell."`
 	Man        manCmd        `cmd:"" hidden:"" help:"Write the manual page epov(1)."`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,7 +29,20 @@ type signing struct {
 	Out  string    `short:"o" placeholder:"FILE" help:"Where to write; default: standard output."`
 	Time time.Time `placeholder:"RFC3339" help:"Signing time to claim, where the form states one; default: now."`
 	ID   string    `name:"request-id" placeholder:"ID" help:"Repeated with the same ID the same request gets the same signature, not a second one."`
-	File string    `arg:"" help:"What to sign; - is standard input."`
+	// Receipts are of the daemon's audit log.
+	Receipt string `placeholder:"FILE" help:"Ask for a receipt of the signature, and write it there; see epov audit receipt verify."`
+	File    string `arg:"" help:"What to sign; - is standard input."`
+}
+
+// keepReceipt writes the receipt that was asked for.
+func (s *signing) keepReceipt(con *console, act *pb.Act) error {
+	switch {
+	case s.Receipt == "":
+		return nil
+	case len(act.GetReceipt()) > 0:
+		return con.write(s.Receipt, act.GetReceipt(), false)
+	}
+	return fmt.Errorf("the message is signed, but its receipt is not ready: it is record %d of the audit log", act.GetRecord())
 }
 
 func (s *signing) time() *timestamppb.Timestamp {
@@ -85,7 +99,7 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 			return err
 		}
 		answer, err := service.SignXML(ctx, &pb.SignXmlRequest{
-			Key: key, Profile: profile, Document: doc, Target: target, SigningTime: s.time(), RequestId: s.ID,
+			Key: key, Profile: profile, Document: doc, Target: target, SigningTime: s.time(), RequestId: s.ID, Receipt: s.Receipt != "",
 		})
 		if err != nil {
 			return err
@@ -94,7 +108,7 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 			return err
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
-		return nil
+		return s.keepReceipt(con, answer.GetAct())
 	})
 }
 

@@ -67,7 +67,7 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 			return err
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
-		return nil
+		return c.keepReceipt(con, answer.GetAct())
 	})
 }
 
@@ -80,10 +80,10 @@ func (c *signCMSCmd) sign(ctx context.Context, con *console, service *client.Cli
 		var message bytes.Buffer
 		end, err := c.stream(ctx, con, service, key, &message)
 		return &pb.SignCmsResponse{
-			Message: message.Bytes(), Key: end.GetKey(), CertificateFingerprint: end.GetCertificateFingerprint(),
+			Message: message.Bytes(), Key: end.GetKey(), CertificateFingerprint: end.GetCertificateFingerprint(), Act: end.GetAct(),
 		}, err
 	}
-	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID}
+	req := &pb.SignCmsRequest{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID, Receipt: c.Receipt != ""}
 	if c.Digest {
 		err = c.digest(ctx, con, service, req)
 	} else {
@@ -114,7 +114,7 @@ func (c *signCMSCmd) stream(ctx context.Context, con *console, service *client.C
 		return nil, err
 	}
 	defer r.Close()
-	header := &pb.SignCmsHeader{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID}
+	header := &pb.SignCmsHeader{Key: key, Profile: c.profile(), SigningTime: c.time(), RequestId: c.ID, Receipt: c.Receipt != ""}
 	if f, ok := r.(*os.File); ok {
 		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 			header.Size = proto.Uint64(uint64(info.Size()))
@@ -137,7 +137,7 @@ func (c *signCMSCmd) signStream(ctx context.Context, con *console, service *clie
 		return err
 	}
 	con.signed(end.GetKey(), end.GetCertificateFingerprint())
-	return nil
+	return c.keepReceipt(con, end.GetAct())
 }
 
 // save writes the message, with others' signatures or the content where that is asked for.
@@ -237,7 +237,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 		}
 		answer, err := service.SignCMS(ctx, &pb.SignCmsRequest{
 			Key: key, Profile: cms.Countersignature.Name, SigningTime: c.time(), Source: &pb.SignCmsRequest_Content{Content: data},
-			Countersigned: c.Signature, RequestId: c.ID,
+			Countersigned: c.Signature, RequestId: c.ID, Receipt: c.Receipt != "",
 		})
 		if err != nil {
 			return err
@@ -246,7 +246,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 			return err
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
-		return nil
+		return c.keepReceipt(con, answer.GetAct())
 	})
 }
 
@@ -278,6 +278,6 @@ func (c *signAttachmentCmd) Run(ctx context.Context, con *console) error {
 			return err
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
-		return nil
+		return c.keepReceipt(con, answer.GetAct())
 	})
 }

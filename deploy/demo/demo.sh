@@ -50,6 +50,8 @@ failed() {
 . "$here/messages.sh"
 # shellcheck source=deploy/demo/check.sh
 . "$here/check.sh"
+# shellcheck source=deploy/demo/audit.sh
+. "$here/audit.sh"
 # shellcheck source=deploy/demo/table.sh
 . "$here/table.sh"
 
@@ -78,6 +80,7 @@ prepare() {
 	for file in "${names[@]}"; do
 		make_key "$file"
 	done
+	make_audit_key
 	configure "$(free_port)"
 }
 
@@ -126,7 +129,9 @@ demo)
 	say "signing and verifying one message of each kind"
 	all_messages
 	refusals
+	with_receipt
 	stop_daemon
+	audit
 	kill "$tsa"
 	tsa=
 	conclude

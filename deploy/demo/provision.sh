@@ -20,7 +20,7 @@ make_token() {
 		"slots.removable = false" >"$SOFTHSM2_CONF"
 	[ -s "$state/token.done" ] && return
 	say "making a token: $label"
-	rm -rf "$state/tokens" "$state/hsm" "$state"/*.issued
+	rm -rf "$state/tokens" "$state/hsm" "$state/audit" "$state"/*.issued
 	mkdir -p "$state/tokens"
 	random_pin >"$state/pin"
 	random_pin >"$state/so-pin"
@@ -90,6 +90,10 @@ configure() {
 		trust:
 		  anchors: [ca/root.pem]
 		  intermediates: [ca/issuing.pem]
+		audit:
+		  directory: audit
+		  name: epov.demo/audit
+		  checkpoints: {key: {token: demo, id: $system/audit/1}}
 		timestamps:
 		  urls: [http://127.0.0.1:$(($1 + 1))/]
 		log: {level: info, format: text}

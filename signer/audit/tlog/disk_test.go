@@ -31,14 +31,14 @@ func (d *disk) set(change func(*disk)) {
 	change(d)
 }
 
-func (d *disk) now() (fail, sync error, hang chan struct{}) {
+func (d *disk) now() (hang chan struct{}, fail, sync error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.fail, d.sync, d.hang
+	return d.hang, d.fail, d.sync
 }
 
 func (d *disk) create(name string, size int64) (file, error) {
-	if fail, _, _ := d.now(); fail != nil {
+	if _, fail, _ := d.now(); fail != nil {
 		return nil, fail
 	}
 	f, err := create(name, size)
@@ -51,7 +51,7 @@ type diskFile struct {
 }
 
 func (f diskFile) WriteAt(p []byte, off int64) (int, error) {
-	if fail, _, _ := f.d.now(); fail != nil {
+	if _, fail, _ := f.d.now(); fail != nil {
 		n, _ := f.file.WriteAt(p[:len(p)/2], off) // a part of it gets there
 		return n, fail
 	}
@@ -59,7 +59,7 @@ func (f diskFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f diskFile) Sync() error {
-	_, fail, hang := f.d.now()
+	hang, _, fail := f.d.now()
 	if hang != nil {
 		<-hang
 	}

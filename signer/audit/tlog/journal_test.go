@@ -2,7 +2,6 @@ package tlog
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -26,7 +25,7 @@ func read(tb testing.TB, dir string, from uint64) string {
 	if err != nil {
 		return "refused"
 	}
-	out := fmt.Sprintf("%s", bytes.Join(records, []byte(" ")))
+	out := string(bytes.Join(records, []byte(" ")))
 	if torn > 0 {
 		out += " torn"
 	}

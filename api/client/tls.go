@@ -52,7 +52,9 @@ func (t TLS) credentials() (credentials.TransportCredentials, error) {
 		if _, err := t.files.read(); err != nil {
 			return nil, err
 		}
-		return &reloading{TransportCredentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13}), files: t.files}, nil
+		return &reloading{
+			TransportCredentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: t.files.serverName}), files: t.files,
+		}, nil
 	}
 	return nil, errors.New("client: TLS is missing")
 }

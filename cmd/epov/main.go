@@ -51,6 +51,8 @@ type cli struct {
 	Bench    benchCmd    `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
 	Health   healthCmd   `cmd:"" help:"Ask whether a daemon serves, for probes: 0 it does, 1 it does not, 3 it cannot be reached."`
 	Protoset protosetCmd `cmd:"" help:"Write the description of the API for programs without generated code."`
+	Canary   canaryCmd   `cmd:"" help:"Have a daemon's key sign a text that is no document: does the whole way work?"`
+	Top      topCmd      `cmd:"" help:"Watch a daemon: throughput, queues, tokens, keys and latencies."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 
 	Completion completionCmd `cmd:"" help:"Write a completion script for a shell."`

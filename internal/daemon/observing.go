@@ -96,7 +96,11 @@ func (d *Daemon) state() observe.State {
 // watchedCertificates are those of TLS.
 func (c *Config) watchedCertificates() (list []observe.Certificate) {
 	add := func(kind string, c *x509.Certificate) {
-		list = append(list, observe.Certificate{Kind: kind, Name: c.Subject.String(), Until: c.NotAfter})
+		name := c.Subject.String()
+		if name == "" && len(c.DNSNames) > 0 {
+			name = c.DNSNames[0]
+		}
+		list = append(list, observe.Certificate{Kind: kind, Name: name, Until: c.NotAfter})
 	}
 	if c.tls != nil {
 		add("tls", c.tls.certificate.Leaf)

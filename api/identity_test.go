@@ -175,7 +175,8 @@ func TestHealthOfKeys(t *testing.T) {
 		}
 		cancel()
 	}
-	for c, want := range map[*client]int{admin: 8, gateway: 7, stranger: 6} {
+	everyone := len(services) + 1 // and the overall state
+	for c, want := range map[*client]int{admin: everyone + 2, gateway: everyone + 1, stranger: everyone} {
 		if list, err := healthpb.NewHealthClient(c.conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil || len(list.Statuses) != want {
 			t.Errorf("%v, %v, want %d", list, err, want)
 		}

@@ -420,18 +420,3 @@ func TestShutdown(t *testing.T) {
 		t.Error("the call was cut off")
 	}
 }
-
-func BenchmarkSignXml(b *testing.B) {
-	w := newWorld(b, Limits{})
-	c := w.dial(b, "admin.example.ru")
-	filler := bytes.Repeat([]byte("<p>0123456789abcdefghijklmnopqrstuvwxyz</p>"), 230)
-	document := append(append([]byte("<doc>"), filler...), "</doc>"...)
-	req := &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: document}
-	b.SetBytes(int64(len(document)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := c.SignXml(b.Context(), req); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -102,6 +102,7 @@ func New(c Config) (*Server, error) {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(limits.MessageBytes + overhead),
 		grpc.MaxSendMsgSize(math.MaxInt32),
+		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxConcurrentStreams(uint32(limits.Streams)),
 		grpc.MaxHeaderListSize(16 << 10),
 		// Calls run on goroutines that are kept, whose stacks have grown already. Watchers keep some of them; when none is free a

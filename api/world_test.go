@@ -215,11 +215,16 @@ func newWorld(tb testing.TB, limits Limits) *world {
 	return w
 }
 
-func (w *world) serve(tb testing.TB) {
+func listen(tb testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return l
+}
+
+func (w *world) serve(tb testing.TB) {
+	l := listen(tb)
 	w.addr = l.Addr().String()
 	done := make(chan error, 1)
 	go func() { done <- w.server.Serve(l) }()

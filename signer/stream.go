@@ -236,6 +236,7 @@ func (s *Service) VerifyCMSStream(ctx context.Context, caller *Caller, req Verif
 			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
 		}
 	}
+	policy.Stop = func() error { return expired(ctx) }
 	from = s.paced(ctx, in, &bounded{from: from, left: s.limits.StreamBytes, most: s.limits.StreamBytes})
 	var r *report.Report
 	if req.Detached {

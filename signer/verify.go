@@ -79,6 +79,7 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 		}
 	}
 	policy.Require = req.Require
+	policy.Stop = func() error { return expired(ctx) }
 	if req.Attachments != nil {
 		policy.Attachment = func(id string) (io.Reader, error) {
 			if file, ok := req.Attachments[id]; ok {
@@ -132,6 +133,7 @@ func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRe
 			return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
 		}
 	}
+	policy.Stop = func() error { return expired(ctx) }
 	r, err := cms.Verify(req.Message, policy)
 	if err != nil {
 		return nil, asError(err)

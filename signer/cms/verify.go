@@ -34,6 +34,8 @@ type Policy struct {
 	// Trace, when set, receives the octets that were digested: name is "signer-0/signed-attributes" or "signer-0/content".
 	// It must not change or keep them.
 	Trace func(name string, octets []byte)
+	// Stop, when set, is asked before each signer; its error ends the examination, and is what Verify returns.
+	Stop func() error
 }
 
 // Limits bound what a message may hold. The zero value of a field means its default.
@@ -88,6 +90,11 @@ func verify(sd *signedData, policy Policy) (*report.Report, error) {
 		r.Add(report.Check{Code: report.SignatureNone, Status: report.Failed, Message: "the message has no signers"})
 	}
 	for i := range sd.signers {
+		if policy.Stop != nil {
+			if err := policy.Stop(); err != nil {
+				return nil, err
+			}
+		}
 		si := &sd.signers[i]
 		s := v.signer(si, &v.content).Signature
 		if policy.Profile != nil {

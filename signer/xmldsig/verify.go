@@ -50,6 +50,15 @@ type Policy struct {
 	// Trace, when set, receives the octets that were digested: name is "signature-0/signed-info" or "signature-0/reference-1",
 	// with numbers from 0 in document order. The octets are the callee's to keep.
 	Trace func(name string, octets []byte)
+	// Stop, when set, is asked between the stages; its error ends the examination, and is what Verify returns.
+	Stop func() error
+}
+
+func (p *Policy) stopped() error {
+	if p.Stop == nil {
+		return nil
+	}
+	return p.Stop()
 }
 
 // examiner verifies one document.
@@ -102,12 +111,21 @@ func Verify(doc []byte, policy Policy) (*report.Report, error) {
 	for i, n := range o.signatures[:min(len(o.signatures), maxSignatures)] {
 		e.all = append(e.all, e.read(i, n))
 	}
+	if err := policy.stopped(); err != nil {
+		return nil, err
+	}
 	e.run()
 	for _, x := range e.all {
+		if err := policy.stopped(); err != nil {
+			return nil, err
+		}
 		e.judge(x)
 		e.report.Signatures = append(e.report.Signatures, x.out)
 	}
 	e.nest()
+	if err := policy.stopped(); err != nil {
+		return nil, err
+	}
 	e.attachments()
 	e.demand()
 	return e.report, nil

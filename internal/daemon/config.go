@@ -46,6 +46,7 @@ type Config struct {
 	limits      api.Limits
 	reflection  bool
 	metrics     metricsConfig
+	traces      tracesConfig
 	sandbox     sandboxConfig
 	confined    sandbox.Report // what Confine has done; nil: nothing yet
 	connections int            // at once, 0: default
@@ -154,6 +155,7 @@ func (c *Config) readOthers(at func(string) value) {
 	c.readRequestIDs(at("request_ids"))
 	c.reflection = at("reflection").flag()
 	c.readMetrics(at("metrics"))
+	c.readTraces(at("traces"))
 	c.readSandboxes(at("sandbox"))
 	log := at("log").mapping("level", "format")
 	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
@@ -179,6 +181,7 @@ func (v value) sections() func(name string) value {
 		"request_ids",
 		"reflection",
 		"metrics",
+		"traces",
 		"log",
 		"sandbox",
 	)

@@ -55,7 +55,9 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 			d.release()
 		}
 	}()
-	d.observe()
+	if err := d.observe(ctx); err != nil {
+		return nil, err
+	}
 	sockets, err := takeSockets(c.addresses())
 	if err != nil {
 		return nil, err
@@ -275,6 +277,7 @@ func (d *Daemon) release() error {
 		}
 	}
 	errs = append(errs, d.closeAudit())
+	d.closeTraces()
 	if d.observing.listener != nil {
 		_ = d.observing.listener.Close() // again, unless it never served
 	}

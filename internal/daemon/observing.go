@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -18,7 +19,8 @@ import (
 // observing is what the daemon has for being looked at.
 type observing struct {
 	metrics  *observe.Metrics
-	listener net.Listener // of metrics; nil: none
+	listener net.Listener    // of metrics; nil: none
+	tracer   *observe.Tracer // nil: none
 
 	hsm    hsm.Trace
 	signer signer.Trace
@@ -26,11 +28,34 @@ type observing struct {
 }
 
 // observe makes metrics and traces, before there is anything to be seen.
-func (d *Daemon) observe() {
+func (d *Daemon) observe(ctx context.Context) error {
 	o := &d.observing
 	o.metrics = observe.New(observe.Config{State: d.state, Profiles: profiles()})
 	o.hsm, o.signer, o.api = o.metrics.Trace()
 	o.hsm.State = d.noteState
+	if c := d.config.traces; c.endpoint != "" {
+		var err error
+		if o.tracer, err = observe.NewTracer(ctx, observe.TracerConfig{
+			Endpoint: c.endpoint, TLS: c.tls, Ratio: c.ratio, Version: BuildVersion(), Logger: d.log,
+		}); err != nil {
+			return fmt.Errorf("traces: %w", err)
+		}
+		o.tracer.Join(&o.signer, &o.api)
+		d.log.Info("traces go to a collector", "endpoint", c.endpoint, "tls", c.tls != nil)
+	}
+	return nil
+}
+
+// closeTraces lets what waits for the collector go there, for a moment.
+func (d *Daemon) closeTraces() {
+	if d.observing.tracer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := d.observing.tracer.Close(ctx); err != nil {
+		d.log.Warn("traces are lost", "error", err)
+	}
 }
 
 func profiles() (names []string) {

@@ -54,7 +54,7 @@ func (s secrets) lookIn(t *testing.T, what, text string) {
 }
 
 // No PIN, no key and nothing of a message is ever in the log, at its most talkative and even before it is redacted, in errors, in
-// metrics or in the audit log, whether calls succeed or fail.
+// metrics, in traces or in the audit log, whether calls succeed or fail.
 func TestNoSecretLeaves(t *testing.T) {
 	p := newPlant(t)
 	key := newKey(t)
@@ -76,6 +76,8 @@ func TestNoSecretLeaves(t *testing.T) {
 	hidden.add("attribute of a document", inAttribute)
 	hidden.add("content of a message", inContent)
 
+	traces := newReceiver(t)
+	text += fmt.Sprintf("traces: {endpoint: %q, percent: 100}\n", traces.addr)
 	raw, clean := &logBuffer{}, &logBuffer{}
 	c := p.load(t, text)
 	log := slog.New(both{slog.NewTextHandler(raw, &slog.HandlerOptions{Level: slog.LevelDebug}), c.Logger(clean).Handler()})
@@ -144,6 +146,12 @@ func TestNoSecretLeaves(t *testing.T) {
 	}
 	hidden.lookIn(t, "a scrape", scraped)
 	stop()
+	traces.mutex.Lock()
+	defer traces.mutex.Unlock()
+	hidden.lookIn(t, "a trace", traces.text.String())
+	if len(traces.spans) < 100 {
+		t.Errorf("%d spans", len(traces.spans))
+	}
 
 	// A start with a wrong PIN, which another token would take.
 	hidden.add("wrong PIN", "wrong-pin-31415")

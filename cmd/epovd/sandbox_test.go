@@ -296,6 +296,19 @@ func TestWeak(t *testing.T) {
 	}
 }
 
+// Who starts the daemon cannot talk it out of its sandbox by pretending that it has entered it.
+func TestPretendedSandbox(t *testing.T) {
+	config, _ := plant(t)
+	write(t, config, read(t, config)+"sandbox: {require: [landlock]}\n")
+	for _, mark := range []string{"7:", "x", ""} {
+		cmd := epovd(t, "-config", config)
+		cmd.Env = append(cmd.Env, "EPOV_SANDBOX="+mark)
+		if served, code, log := finish(t, cmd); served || code != exitWeak || !strings.Contains(log, "missing: landlock") {
+			t.Errorf("%q: served %v, exit code %d: %s", mark, served, code, log)
+		}
+	}
+}
+
 // Modules' processes are started again while the daemon is confined.
 func TestWorkerRestartConfined(t *testing.T) {
 	config, _ := plant(t)

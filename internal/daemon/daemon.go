@@ -17,6 +17,7 @@ import (
 	"github.com/epov-signer/epov/hsm"
 	software "github.com/epov-signer/epov/internal/version"
 	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/audit/tlog"
 	"github.com/epov-signer/epov/signer/audit/tlog/follow"
 )
@@ -130,6 +131,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if c.trust == nil {
 		log.Warn("no trust anchors are configured; verification will say that trust was not checked")
 	}
+	d.recordAct(ctx, actStart, software.String(), audit.Done, c.file, policyFile(c, c.root))
 	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(keys.order), "clients", len(c.policy.Clients))
 	return d, nil
 }
@@ -256,6 +258,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	<-fed
 	<-measured
 	<-scraped
+	d.recordAct(ctx, actStop, "", audit.Done)
 	return errors.Join(err, d.release())
 }
 

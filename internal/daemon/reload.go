@@ -199,6 +199,7 @@ func (d *Daemon) renew(ctx context.Context, p *part, forced bool) Outcome {
 	if err == nil {
 		if p.told = ""; out.Result == TakenOver {
 			d.log.Info("taken over", "part", p.name)
+			d.recordReload(ctx, c, out)
 		}
 		return out
 	}
@@ -210,7 +211,9 @@ func (d *Daemon) renew(ctx context.Context, p *part, forced bool) Outcome {
 		return out
 	}
 	p.told = err.Error()
-	return d.refuse(out, p.refused, err)
+	out = d.refuse(out, p.refused, err)
+	d.recordReload(ctx, c, out)
+	return out
 }
 
 // follow takes over what changes by itself: the files that the configuration names. The configuration's own file is taken over

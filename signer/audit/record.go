@@ -48,7 +48,7 @@ type Record struct {
 	// and all of it took, in whole microseconds.
 	Queue, Sign, Verify, Total time.Duration
 	Retried                    bool   // on another session or token
-	Outcome                    string // [Done] or a report.Code
+	Outcome                    string // [Done] or a report.Code; "refused" for a change that was not taken over
 	Incident                   string // under which the service's own log has more
 	Original                   *uint64
 	Dropped                    uint64 // refusals of this caller since the last one recorded that were not recorded

@@ -172,7 +172,7 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 					return nil
 				}
 				return err
-			case <-s.stopping:
+			case <-s.stopping():
 				return report.Errorf(report.Draining, report.Place{}, "the service is stopping; what was not answered was not signed")
 			case <-age.C:
 				return nil

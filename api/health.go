@@ -134,13 +134,24 @@ type drain struct {
 	refusing atomic.Bool
 }
 
-// Drain says that the server does not serve, to whoever asks after its health. Calls are taken all the same until refuse is true.
+// Drain says that the server does not serve, to whoever asks after its health. Calls are taken all the same until refuse is true;
+// then batches and watchers are ended too.
 func (s *Server) Drain(refuse bool) {
 	s.health.mutex.Lock()
 	defer s.health.mutex.Unlock()
 	s.health.drained = true
 	s.drain.refusing.Store(refuse)
 	s.health.tell()
+	if refuse {
+		s.endLasting()
+	}
+}
+
+// Draining tells whether Drain was called, and not Undrain since.
+func (s *Server) Draining() bool {
+	s.health.mutex.Lock()
+	defer s.health.mutex.Unlock()
+	return s.health.drained
 }
 
 // Undrain is the end of Drain.
@@ -148,9 +159,29 @@ func (s *Server) Undrain() {
 	s.health.mutex.Lock()
 	defer s.health.mutex.Unlock()
 	s.health.drained = false
+	s.letLast()
 	s.drain.refusing.Store(false)
 	s.health.tell()
 }
 
-// Calls is how many calls there are, health apart.
-func (s *Server) Calls() int { return int(s.calls.used.Load()) }
+// letLast lets there be batches and watchers, which endLasting ends.
+func (s *Server) letLast() {
+	ending := make(chan struct{})
+	s.ending.Store(&ending)
+}
+
+func (s *Server) endLasting() {
+	s.endings.Lock()
+	defer s.endings.Unlock()
+	select {
+	case <-s.stopping():
+	default:
+		close(*s.ending.Load())
+	}
+}
+
+// stopping is closed when what has no end of its own must end.
+func (s *Server) stopping() <-chan struct{} { return *s.ending.Load() }
+
+// Calls is how many calls there are, with batches and watchers, health apart.
+func (s *Server) Calls() int { return int(s.calls.used.Load() + s.batches.used.Load()) }

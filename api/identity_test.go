@@ -175,8 +175,7 @@ func TestHealthOfKeys(t *testing.T) {
 		}
 		cancel()
 	}
-	everyone := len(services) + 1 // and the overall state
-	for c, want := range map[*client]int{admin: everyone + 2, gateway: everyone + 1, stranger: everyone} {
+	for c, want := range map[*client]int{admin: len(services) + 3, gateway: len(services) + 2, stranger: len(services) + 1} {
 		if list, err := healthpb.NewHealthClient(c.conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil || len(list.Statuses) != want {
 			t.Errorf("%v, %v, want %d", list, err, want)
 		}

@@ -55,6 +55,8 @@ func encodeKey(k signer.KeyInfo) *epovpb.Key {
 			out.State = epovpb.KeyState_KEY_STATE_AWAY
 		case report.KeyStaged:
 			out.State = epovpb.KeyState_KEY_STATE_STAGED
+		case report.KeyDisabled:
+			out.State = epovpb.KeyState_KEY_STATE_DISABLED
 		case report.KeyRetired:
 			out.State = epovpb.KeyState_KEY_STATE_RETIRED
 		}

@@ -70,7 +70,7 @@ func (s *monitorService) watchState(ctx context.Context, interval time.Duration,
 		case <-ticker.C:
 		case <-age.C:
 			return nil
-		case <-s.stopping:
+		case <-s.stopping():
 			return statusOf(report.Errorf(report.Draining, report.Place{}, "the service is stopping"), "", "").Err()
 		case <-ctx.Done():
 			return statusOf(ended(ctx), "", "").Err()

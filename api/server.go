@@ -26,6 +26,11 @@ type Config struct {
 	Service *signer.Service
 	TLS     *tls.Config // see MutualTLS; nil: no TLS, and every caller is the client that is configured as anyone
 	Limits  Limits
+	// Operator makes it a server of the administration service, and of nothing else; nil: of everything else.
+	Operator Operator
+	// Local recognises callers by their connections, such as those of a Unix socket, instead of TLS; nil: not so.
+	Local func(net.Conn) (*signer.Caller, error)
+
 	Trace   *Trace       // may be nil
 	Logger  *slog.Logger // nil: slog.Default()
 	Version string       // of the software, for callers
@@ -36,7 +41,7 @@ type Config struct {
 	Monitor func() *epovpb.ServiceState
 }
 
-// Server serves epov.v1 and the standard health service. It starts as not serving: see SetServing.
+// Server serves epov.v1, or its administration service, and the standard health service. It starts as not serving: see SetServing.
 type Server struct {
 	grpc       *grpc.Server
 	health     *wellness
@@ -58,10 +63,10 @@ type Server struct {
 	load       shares   // of work, by client
 	batchShare shares   // of batches, by client
 
-	served   map[string]bool // methods by their full names
-	version  string
-	stopping chan struct{} // closed when what has no end of its own must end
-	stop     func()
+	served  map[string]bool // methods by their full names
+	version string
+	endings sync.Mutex                    // held to close what follows
+	ending  atomic.Pointer[chan struct{}] // closed when what has no end of its own must end
 }
 
 // streamWorkers is how many goroutines wait for calls.
@@ -82,12 +87,12 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil,
+		signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil && c.Local == nil,
 		calls: places{most: int64(limits.Calls)}, probes: places{most: int64(limits.Calls)}, work: places{most: int64(limits.Calls)},
-		batches: places{most: int64(limits.Batches)}, version: c.Version, stopping: make(chan struct{}), served: map[string]bool{},
+		batches: places{most: int64(limits.Batches)}, version: c.Version, served: map[string]bool{},
 		share: newShares(limits.Calls), load: newShares(limits.Calls), batchShare: newShares(limits.Batches),
 	}
-	s.stop = sync.OnceFunc(func() { close(s.stopping) })
+	s.letLast()
 	s.health = newWellness(s)
 	if s.log == nil {
 		s.log = slog.Default()
@@ -122,13 +127,20 @@ func New(c Config) (*Server, error) {
 		s.tls.Store(c.TLS)
 		options = append(options, grpc.Creds(newRefusals(newGate(&s.tls), s.log, &s.trace)))
 	}
+	if c.Local != nil {
+		options = append(options, grpc.Creds(newRefusals(localGate{c.Local}, s.log, &s.trace)))
+	}
 	s.grpc = grpc.NewServer(options...)
-	epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})
-	epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
-	epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
-	epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
-	epovpb.RegisterMonitorServiceServer(s.grpc, &monitorService{Server: s})
-	epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
+	if c.Operator != nil {
+		epovpb.RegisterAdminServiceServer(s.grpc, &adminService{Server: s, operator: c.Operator})
+	} else {
+		epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})
+		epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
+		epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
+		epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
+		epovpb.RegisterMonitorServiceServer(s.grpc, &monitorService{Server: s})
+		epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
+	}
 	if s.reports != nil {
 		if err := orca.Register(s.grpc, orca.ServiceOptions{ServerMetricsProvider: s.reports}); err != nil {
 			return nil, err
@@ -158,7 +170,7 @@ func (s *Server) Serve(l net.Listener) error {
 // them ended by themselves.
 func (s *Server) Shutdown(ctx context.Context) bool {
 	s.health.Shutdown()
-	s.stop()
+	s.endLasting()
 	done := make(chan struct{})
 	go func() { s.grpc.GracefulStop(); close(done) }()
 	select {

@@ -47,6 +47,7 @@ var table = map[report.Code]kind{
 	report.KeyUnusable:          {code: codes.FailedPrecondition},
 	report.KeyStaged:            {code: codes.FailedPrecondition},
 	report.KeyRetired:           {code: codes.FailedPrecondition},
+	report.KeyDisabled:          {code: codes.FailedPrecondition},
 	report.TimeStampUnavailable: {code: codes.Unavailable, retry: time.Second},
 	report.TokenAway:            {code: codes.Unavailable, retry: time.Second},
 	report.TokenPIN:             {code: codes.FailedPrecondition},

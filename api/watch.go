@@ -49,7 +49,7 @@ func (s *keyService) WatchKeys(_ *epovpb.WatchKeysRequest, stream grpc.ServerStr
 		case <-ticker.C:
 		case <-age.C:
 			return nil
-		case <-s.stopping:
+		case <-s.stopping():
 			return statusOf(report.Errorf(report.Draining, report.Place{}, "the service is stopping"), "", "").Err()
 		case <-ctx.Done():
 			return statusOf(ended(ctx), "", "").Err()

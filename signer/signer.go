@@ -43,7 +43,7 @@ type Timings struct {
 }
 
 // Availability is what a [Key] may also say: nil when it would sign now, as far as is known without asking its token, else a
-// *report.Error (KeyUnusable, KeyStaged, KeyRetired, TokenAway, TokenPIN).
+// *report.Error (KeyUnusable, KeyStaged, KeyRetired, KeyDisabled, TokenAway, TokenPIN).
 type Availability interface {
 	Available() error
 }

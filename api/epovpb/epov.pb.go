@@ -183,6 +183,8 @@ const (
 	KeyState_KEY_STATE_STAGED KeyState = 4
 	// Signs no more, and is listed for what it has signed.
 	KeyState_KEY_STATE_RETIRED KeyState = 5
+	// Must not sign, by decision of an officer.
+	KeyState_KEY_STATE_DISABLED KeyState = 6
 )
 
 // Enum value maps for KeyState.
@@ -194,6 +196,7 @@ var (
 		3: "KEY_STATE_AWAY",
 		4: "KEY_STATE_STAGED",
 		5: "KEY_STATE_RETIRED",
+		6: "KEY_STATE_DISABLED",
 	}
 	KeyState_value = map[string]int32{
 		"KEY_STATE_UNSPECIFIED": 0,
@@ -202,6 +205,7 @@ var (
 		"KEY_STATE_AWAY":        3,
 		"KEY_STATE_STAGED":      4,
 		"KEY_STATE_RETIRED":     5,
+		"KEY_STATE_DISABLED":    6,
 	}
 )
 
@@ -388,6 +392,8 @@ const (
 	ErrorReason_SERVICE_DRAINING ErrorReason = 74
 	// No such record in the audit log.
 	ErrorReason_RECORD_UNKNOWN ErrorReason = 75
+	// The key version is disabled: it must not sign.
+	ErrorReason_KEY_DISABLED ErrorReason = 76
 )
 
 // Enum value maps for ErrorReason.
@@ -469,6 +475,7 @@ var (
 		73: "AUDIT_UNAVAILABLE",
 		74: "SERVICE_DRAINING",
 		75: "RECORD_UNKNOWN",
+		76: "KEY_DISABLED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED": 0,
@@ -547,6 +554,7 @@ var (
 		"AUDIT_UNAVAILABLE":        73,
 		"SERVICE_DRAINING":         74,
 		"RECORD_UNKNOWN":           75,
+		"KEY_DISABLED":             76,
 	}
 )
 
@@ -6074,14 +6082,15 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x18CHECK_STATUS_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CHECK_STATUS_PASSED\x10\x01\x12\x17\n" +
 	"\x13CHECK_STATUS_FAILED\x10\x02\x12\x1c\n" +
-	"\x18CHECK_STATUS_NOT_CHECKED\x10\x03*\x94\x01\n" +
+	"\x18CHECK_STATUS_NOT_CHECKED\x10\x03*\xac\x01\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10KEY_STATE_USABLE\x10\x01\x12\x16\n" +
 	"\x12KEY_STATE_UNUSABLE\x10\x02\x12\x12\n" +
 	"\x0eKEY_STATE_AWAY\x10\x03\x12\x14\n" +
 	"\x10KEY_STATE_STAGED\x10\x04\x12\x15\n" +
-	"\x11KEY_STATE_RETIRED\x10\x05*\xb9\f\n" +
+	"\x11KEY_STATE_RETIRED\x10\x05\x12\x16\n" +
+	"\x12KEY_STATE_DISABLED\x10\x06*\xcb\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -6164,7 +6173,8 @@ const file_epov_v1_epov_proto_rawDesc = "" +
 	"\x0eQUOTA_EXCEEDED\x10H\x12\x15\n" +
 	"\x11AUDIT_UNAVAILABLE\x10I\x12\x14\n" +
 	"\x10SERVICE_DRAINING\x10J\x12\x12\n" +
-	"\x0eRECORD_UNKNOWN\x10K2\xb0\x03\n" +
+	"\x0eRECORD_UNKNOWN\x10K\x12\x10\n" +
+	"\fKEY_DISABLED\x10L2\xb0\x03\n" +
 	"\vSignService\x12<\n" +
 	"\aSignXml\x12\x17.epov.v1.SignXmlRequest\x1a\x18.epov.v1.SignXmlResponse\x12<\n" +
 	"\aSignCms\x12\x17.epov.v1.SignCmsRequest\x1a\x18.epov.v1.SignCmsResponse\x12E\n" +

@@ -15,6 +15,7 @@ type keyCmd struct {
 	Stage    keyStageCmd    `cmd:"" help:"Make a successor known to the daemon: proved, listed, not signing yet."`
 	Activate keyActivateCmd `cmd:"" help:"Make a staged version the primary one, while requests flow."`
 	Retire   keyRetireCmd   `cmd:"" help:"End the signing of a version that is not the primary one; it stays listed."`
+	Disable  keyDisableCmd  `cmd:"" help:"End the signing of a key version at once, be it the primary one."`
 	States   keyStatesCmd   `cmd:"" help:"List the versions of the daemon's keys with their states."`
 	Import   keyImportCmd   `cmd:"" help:"Put a key that was made elsewhere on a token. Better generate one there."`
 }

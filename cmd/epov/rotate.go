@@ -118,12 +118,27 @@ type keyRetireCmd struct {
 	Name string `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/1."`
 }
 
-func (c *keyRetireCmd) Run(con *console) error {
+func (c *keyRetireCmd) Run(ctx context.Context, con *console) error {
 	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
-		if err := r.Retire(name); err != nil {
+		if err := r.Retire(ctx, name); err != nil {
 			return err
 		}
 		_, err := fmt.Fprintf(con.out, "retired %s: it signs no more; %s\n", name, tookOver)
+		return err
+	})
+}
+
+type keyDisableCmd struct {
+	rotationFlags
+	Name string `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/1."`
+}
+
+func (c *keyDisableCmd) Run(ctx context.Context, con *console) error {
+	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
+		if err := r.Disable(ctx, name); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(con.out, "disabled %s: it must not sign; %s\n", name, tookOver)
 		return err
 	})
 }

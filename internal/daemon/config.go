@@ -45,6 +45,7 @@ type Config struct {
 	requestIDs  signer.RequestIDs
 	limits      api.Limits
 	reflection  bool
+	admin       adminConfig
 	metrics     metricsConfig
 	traces      tracesConfig
 	sandbox     sandboxConfig
@@ -65,6 +66,7 @@ type tlsConfig struct {
 	certificate tls.Certificate // PrivateKey nil when the key is on a token
 	token, id   string          // where the key is, when it is on a token
 	clientCAs   *x509.CertPool
+	adminCAs    *x509.CertPool      // of the administration's callers; nil: clientCAs
 	authorities []*x509.Certificate // in clientCAs
 	place       value
 }
@@ -151,6 +153,7 @@ func (c *Config) read(root value) {
 func (c *Config) readOthers(at func(string) value) {
 	c.readTimeStamps(at("timestamps"))
 	c.readAudit(at("audit"))
+	c.readAdmin(at("admin"))
 	c.readLimits(at("limits"))
 	c.readRequestIDs(at("request_ids"))
 	c.reflection = at("reflection").flag()
@@ -180,6 +183,7 @@ func (v value) sections() func(name string) value {
 		"limits",
 		"request_ids",
 		"reflection",
+		"admin",
 		"metrics",
 		"traces",
 		"log",

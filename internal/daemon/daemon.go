@@ -40,6 +40,7 @@ type Daemon struct {
 	policy    atomic.Pointer[Policy] // in force
 	tls       *tlsConfig             // in force, with its key; nil: none
 	reloader  reloader
+	admin     *administration // nil: none
 	observing observing
 }
 
@@ -121,9 +122,13 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		}
 		log.Info("serving metrics", "address", d.observing.listener.Addr().String(), "tls", c.metrics.tls != nil)
 	}
+	if d.admin, err = d.openAdmin(ctx, sockets); err != nil {
+		return nil, err
+	}
 	if d.trust, err = c.openTrust(log); err != nil {
 		return nil, err
 	}
+	d.begin(ctx)
 	c.policy.warnings(c.keys, log.Warn)
 	if c.insecure {
 		log.Warn("INSECURE: listening without TLS; whoever reaches this address may sign as client anyone")
@@ -229,6 +234,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	go func() { defer close(measured); d.observing.metrics.Run(watching) }()
 	scraped := make(chan struct{})
 	go func() { defer close(scraped); d.serveMetrics(watching, d.log) }()
+	administered := make(chan struct{})
+	go func() { defer close(administered); d.admin.run(watching, d.log) }()
 	served := make(chan error, 1)
 	go func() { served <- d.server.Serve(d.listener) }()
 
@@ -254,6 +261,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	<-watched
 	<-followed
 	<-passed
+	<-administered
 	<-kept
 	<-fed
 	<-measured

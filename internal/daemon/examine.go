@@ -58,7 +58,7 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 		}
 	}
 	for _, k := range keys {
-		if k.state == retired {
+		if k.state.off() {
 			continue
 		}
 		for _, r := range k.replicas {

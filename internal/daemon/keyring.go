@@ -72,8 +72,8 @@ func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_
 		switch {
 		case err != nil && (hsm.KindOf(err) == hsm.Expired || ctx.Err() != nil):
 			return nil, err
-		case err != nil && kc.state == retired:
-			b.log.Info("a retired key is not listed: no token has it", "key", kc.name.String(), "error", err)
+		case err != nil && kc.state.off():
+			b.log.Info("a key that signs no more is not listed: no token has it", "key", kc.name.String(), "error", err)
 			continue
 		case err != nil:
 			kc.place.in(doc).fail("%s", err)
@@ -99,8 +99,8 @@ func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_
 func (b *ringBuilder) key(ctx context.Context, kc keyConfig) (*key, error) {
 	k := &key{name: kc.name.String(), state: kc.state, tokens: b.tokens, replicas: kc.replicas, certificate: kc.certificate,
 		chain: kc.chain, log: b.log}
-	if old := b.old.byName[k.name]; old != nil && (old.state != retired || kc.state == retired) {
-		if !slices.Equal(old.replicas, kc.replicas) && kc.state != retired {
+	if old := b.old.byName[k.name]; old != nil && (!old.state.off() || kc.state.off()) {
+		if !slices.Equal(old.replicas, kc.replicas) && !kc.state.off() {
 			return nil, errors.New("the version is on other tokens than before; that takes a restart")
 		}
 		k.hsm = old.hsm
@@ -117,7 +117,7 @@ func (b *ringBuilder) key(ctx context.Context, kc keyConfig) (*key, error) {
 		return nil, err
 	}
 	b.added = append(b.added, k.name)
-	if err := k.fits(); err != nil && kc.state != retired {
+	if err := k.fits(); err != nil && !kc.state.off() {
 		e, _ := errors.AsType[*report.Error](err)
 		return nil, errors.New(e.Message)
 	}
@@ -156,16 +156,23 @@ func (r *ring) settled(old *ring, now time.Time) error {
 
 // done notes what is to leave service, after the new ring has taken over from the old one, and what stays after all.
 func (b *ringBuilder) done(r *ring, now time.Time) {
-	leave := func(k *key) { b.leaving[k.name] = leaving{k, now.Add(stay)} }
+	leave := func(k *key) {
+		if now := r.byName[k.name]; now != nil && now.state == disabled {
+			delete(b.leaving, k.name)
+			b.remove([]string{k.name})
+			return
+		}
+		b.leaving[k.name] = leaving{k, now.Add(stay)}
+	}
 	for _, k := range r.order {
-		if k.state != retired {
+		if !k.state.off() {
 			delete(b.leaving, k.name)
 		} else if slices.Contains(b.added, k.name) {
 			leave(k)
 		}
 	}
 	for _, k := range b.old.order {
-		if now := r.byName[k.name]; k.state != retired && (now == nil || now.state == retired) {
+		if now := r.byName[k.name]; !k.state.off() && (now == nil || now.state.off()) {
 			leave(k)
 		}
 	}

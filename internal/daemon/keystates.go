@@ -23,7 +23,12 @@ const (
 	active  keyState = "active"  // signs
 	staged  keyState = "staged"  // proved and listed, signs from its activation on
 	retired keyState = "retired" // listed, signs no more
+	// Listed, must not sign, though it may be the primary one: for a key that may be in wrong hands.
+	disabled keyState = "disabled"
 )
+
+// off tells that a version needs no token.
+func (s keyState) off() bool { return s == retired || s == disabled }
 
 // keyStates is the content of the file that `key_states` names: which versions of a key there are beside those of the
 // configuration, what state each is in, and which is the primary one. A key that is not in it is as the configuration says.
@@ -57,8 +62,8 @@ type statedReplica struct {
 	ID    string `yaml:"id"` // CKA_ID
 }
 
-const statesHeader = `# States of key versions. "epov key stage", "activate" and "retire" write this file; epovd takes it over within a second.
-# active: signs. staged: proved and listed, signs once it is activated. retired: listed, signs no more.
+const statesHeader = `# States of key versions. "epov key stage", "activate", "retire" and "disable" write this file; epovd takes it over within a second.
+# active: signs. staged: proved and listed, signs once it is activated. retired: listed, signs no more. disabled: must not sign.
 `
 
 // parseStates reads the file. What is wrong is noted in doc.
@@ -109,7 +114,7 @@ func parseStates(doc *document, data []byte) (s keyStates) {
 			if !at("state").present() {
 				missing(at("state"), item)
 			}
-			v.State = keyState(at("state").choice(string(active), string(staged), string(retired)))
+			v.State = keyState(at("state").choice(string(active), string(staged), string(retired), string(disabled)))
 			k.Versions = append(k.Versions, v)
 		}
 		s.Keys = append(s.Keys, k)
@@ -198,7 +203,7 @@ func (c *Config) withStates(s keyStates) ([]keyConfig, error) {
 		switch {
 		case i < 0:
 			at.fail("primary: there is no version %d of %s", stated.Primary, stated.Name)
-		case out[i].state != active:
+		case out[i].state != active && out[i].state != disabled:
 			at.fail("primary: version %d is %s", stated.Primary, out[i].state)
 		}
 	}
@@ -219,7 +224,7 @@ func (c *Config) statedKey(doc *document, name signer.KeyName, v *statedVersion)
 		switch {
 		case slices.ContainsFunc(k.replicas, func(other hsm.KeyRef) bool { return other.Token == r.Token }):
 			at.fail("token %q is named twice", printable(r.Token))
-		case c.token(r.Token) == nil && v.State == retired: // it may be gone for good
+		case c.token(r.Token) == nil && v.State.off(): // it may be gone for good
 		case c.token(r.Token) == nil:
 			at.fail("no token named %q is configured", printable(r.Token))
 		default:

@@ -158,6 +158,9 @@ type connection struct {
 	seen, done func()
 }
 
+// NetConn is the connection itself.
+func (c *connection) NetConn() net.Conn { return c.Conn }
+
 // SetDeadline is the first thing that a server does with a connection that it is going to serve.
 func (c *connection) SetDeadline(t time.Time) error {
 	c.seen()

@@ -83,7 +83,7 @@ func (d *Daemon) state() observe.State {
 	s := observe.State{Now: time.Now(), Version: BuildVersion(), Sandbox: d.config.confined}
 	if d.listener != nil {
 		s.Connections, s.ConnectionsLimit = len(d.listener.free), cap(d.listener.free)
-		s.Draining = d.listener.rests.Load()
+		s.Draining = d.listener.rests.Load() || d.server.Draining()
 	}
 	if ring := d.keys.now.Load(); ring != nil && d.tokens != nil {
 		health := d.tokens.Health()

@@ -16,7 +16,11 @@ func (d *Daemon) newParts() []*part {
 	return []*part{
 		{
 			name: "tls", refused: "TLS certificates are not taken over",
-			read: func(c *Config, root value) { c.readTLS(root, root.sections()("tls")) },
+			read: func(c *Config, root value) {
+				at := root.sections()
+				c.readTLS(root, at("tls"))
+				c.readAdminCAs(at("admin"))
+			},
 			take: d.takeTLS,
 		},
 		{
@@ -26,11 +30,7 @@ func (d *Daemon) newParts() []*part {
 		},
 		{
 			name: "keys", refused: "key states are not taken over", whole: true,
-			read: func(c *Config, root value) {
-				at := root.sections()
-				c.readKeys(root, at("keys"))
-				c.states = c.path(at("key_states").text())
-			},
+			read: (*Config).readKeyring,
 			take: d.takeKeys,
 		},
 		{
@@ -39,6 +39,13 @@ func (d *Daemon) newParts() []*part {
 			take: d.takeTrust,
 		},
 	}
+}
+
+// readKeyring reads keys and where their states are.
+func (c *Config) readKeyring(root value) {
+	at := root.sections()
+	c.readKeys(root, at("keys"))
+	c.states = c.path(at("key_states").text())
 }
 
 func (d *Daemon) takePolicy(_ context.Context, c *Config, _ bool) (Result, error) {
@@ -60,7 +67,8 @@ func (d *Daemon) takeTLS(_ context.Context, c *Config, _ bool) (Result, error) {
 	if next.token != now.token || next.id != now.id {
 		return "", c.refusal(next.place, "the TLS key is elsewhere than before; that takes a restart")
 	}
-	if slices.EqualFunc(next.certificate.Certificate, now.certificate.Certificate, bytes.Equal) && next.clientCAs.Equal(now.clientCAs) {
+	if slices.EqualFunc(next.certificate.Certificate, now.certificate.Certificate, bytes.Equal) && next.clientCAs.Equal(now.clientCAs) &&
+		next.adminCAs.Equal(now.adminCAs) {
 		return Unchanged, nil
 	}
 	if next.token != "" {
@@ -70,6 +78,11 @@ func (d *Daemon) takeTLS(_ context.Context, c *Config, _ bool) (Result, error) {
 	}
 	if err := d.server.SetTLS(api.MutualTLS(next.certificate, next.clientCAs)); err != nil {
 		return "", err
+	}
+	if d.admin != nil && network(d.config.admin.listen) != "unix" {
+		if err := d.admin.server.SetTLS(next.admin()); err != nil {
+			return "", err
+		}
 	}
 	warnOfValidity(d.log, "TLS certificate", next.certificate.Leaf.NotBefore, next.certificate.Leaf.NotAfter, time.Now())
 	d.tls = next

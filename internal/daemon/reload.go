@@ -103,7 +103,8 @@ func stampsOf(files map[string]fileStamp) map[string]fileStamp {
 func sameStamps(a, b map[string]fileStamp) bool { return maps.EqualFunc(a, b, fileStamp.same) }
 
 // live are the settings that can change under a running daemon; with a dot: within a section that else takes a restart.
-var live = []string{"tls", "keys", "key_states", "policy", "roles", "clients", "trust.anchors", "trust.intermediates", "trust.smev"}
+var live = []string{"tls", "keys", "key_states", "policy", "roles", "clients", "trust.anchors", "trust.intermediates", "trust.smev",
+	"admin.client_ca"}
 
 // Reload reads the configuration again, and everything that may change while the daemon runs, whether or not it has. Each part
 // is taken over as a whole or refused by itself.
@@ -175,14 +176,20 @@ func (d *Daemon) refuse(out Outcome, message string, err error) Outcome {
 	return out
 }
 
+// fresh is a configuration of which nothing is read yet, but what takes a restart.
+func (d *Daemon) fresh() *Config {
+	c := &Config{file: d.config.file, dir: d.config.dir, insecure: d.config.insecure, tokens: d.config.tokens, running: true,
+		files: map[string]fileStamp{}}
+	c.sandbox.complete = true
+	return c
+}
+
 // renew reads a part anew and takes it over.
 func (d *Daemon) renew(ctx context.Context, p *part, forced bool) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, reloadTime)
 	defer cancel()
 	out := Outcome{Part: p.name}
-	c := &Config{file: d.config.file, dir: d.config.dir, insecure: d.config.insecure, tokens: d.config.tokens, running: true,
-		files: map[string]fileStamp{}}
-	c.sandbox.complete = true
+	c := d.fresh()
 	doc := &document{}
 	p.read(c, d.reloader.root.in(doc))
 	var err error
@@ -219,12 +226,6 @@ func (d *Daemon) renew(ctx context.Context, p *part, forced bool) Outcome {
 // follow takes over what changes by itself: the files that the configuration names. The configuration's own file is taken over
 // when somebody asks for it: who edits it may not be done yet, and some of its settings take a restart anyway.
 func (d *Daemon) follow(ctx context.Context) {
-	r := &d.reloader
-	r.mutex.Lock()
-	for _, p := range r.parts { // what has changed since it was read at the start is noticed
-		d.renew(ctx, p, false)
-	}
-	r.mutex.Unlock()
 	ticker := time.NewTicker(lookPause)
 	defer ticker.Stop()
 	for {
@@ -234,6 +235,15 @@ func (d *Daemon) follow(ctx context.Context) {
 		case <-ticker.C:
 			d.look(ctx)
 		}
+	}
+}
+
+// begin learns which files there are to follow. What has changed since they were read at the start is taken over.
+func (d *Daemon) begin(ctx context.Context) {
+	d.reloader.mutex.Lock()
+	defer d.reloader.mutex.Unlock()
+	for _, p := range d.reloader.parts {
+		d.renew(ctx, p, false)
 	}
 }
 
@@ -280,7 +290,7 @@ func changes(started, now value) []string {
 	return changed
 }
 
-// settings are those of the first level, and of trust those of the second.
+// settings are those of the first level, and of some sections those of the second.
 func settings(root value) map[string]*yaml.Node {
 	out := map[string]*yaml.Node{}
 	add := func(prefix string, n *yaml.Node) {
@@ -289,9 +299,11 @@ func settings(root value) map[string]*yaml.Node {
 		}
 	}
 	add("", root.node)
-	if n := out["trust"]; n != nil {
-		delete(out, "trust")
-		add("trust.", n)
+	for _, name := range []string{"trust", "admin"} {
+		if n := out[name]; n != nil {
+			delete(out, name)
+			add(name+".", n)
+		}
 	}
 	return out
 }

@@ -186,7 +186,7 @@ func TestRotation(t *testing.T) {
 	if out, err := r.sign(first); err != nil || out.Key != first {
 		t.Errorf("the version before signs no more: %v", err)
 	}
-	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Retire(version(1)) })
+	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Retire(ctx, version(1)) })
 	r.state(t, first, "retired", false)
 	if _, err := r.sign(first); status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "retired") {
 		t.Errorf("a retired version signs: %v", err)
@@ -316,8 +316,8 @@ func TestRotationRefusals(t *testing.T) {
 		{"certificate of another", stage(2, Staging{Certificate: filepath.Join(string(r.folder), "ov1.pem")}), "is of another key"},
 		{"chain of another", stage(2, Staging{Chain: []string{filepath.Join(string(r.folder), "ov1.pem")}}), "the chain begins with"},
 		{"not staged", activate, "stage it first"},
-		{"unknown", func(_ context.Context, c *Rotation) error { return c.Retire(version(2)) }, "there is no version"},
-		{"the primary", func(_ context.Context, c *Rotation) error { return c.Retire(version(1)) }, "activate another one first"},
+		{"unknown", func(ctx context.Context, c *Rotation) error { return c.Retire(ctx, version(2)) }, "there is no version"},
+		{"the primary", func(ctx context.Context, c *Rotation) error { return c.Retire(ctx, version(1)) }, "activate another one first"},
 	} {
 		err := r.tryChange(t, test.f)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
@@ -401,6 +401,6 @@ func TestRotationToAnotherToken(t *testing.T) {
 		}
 	}
 	// The lost one is retired without its token; the states hold no key that is elsewhere by then.
-	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Retire(version(2)) })
+	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Retire(ctx, version(2)) })
 	r.state(t, version(2).String(), "retired", false)
 }

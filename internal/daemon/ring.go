@@ -123,6 +123,8 @@ func (k *key) inState() error {
 	switch k.state {
 	case staged:
 		return report.Errorf(report.KeyStaged, report.Place{}, "the version is staged: it signs once it is activated")
+	case disabled:
+		return report.Errorf(report.KeyDisabled, report.Place{}, "the version is disabled: it must not sign")
 	case retired:
 		return report.Errorf(report.KeyRetired, report.Place{}, "the version is retired: it signs no more")
 	}

@@ -31,6 +31,10 @@ type Rotation struct {
 	keys   []keyConfig
 	lock   *os.File
 	log    *slog.Logger
+
+	// look finds a version on its tokens; commit puts the states in force, and on the disk.
+	look   func(ctx context.Context, k *keyConfig) (*gost.PublicKey, *gost.Certificate, error)
+	commit func(ctx context.Context) error
 }
 
 // Rotate reads configuration and states. The errors are those of [Load], or say that no file of states is configured, or that
@@ -44,7 +48,13 @@ func Rotate(file string, log *slog.Logger) (_ *Rotation, err error) {
 		return nil, &ConfigError{File: file, Findings: []Finding{{Path: "key_states",
 			Message: "is missing: it names the file in which the states of key versions are kept"}}}
 	}
+	return c.rotate(log)
+}
+
+// rotate takes hold of the file of states.
+func (c *Config) rotate(log *slog.Logger) (_ *Rotation, err error) {
 	r := &Rotation{config: c, log: log, Warn: func(string, ...any) {}}
+	r.look, r.commit = r.onTokens, func(context.Context) error { return r.states.write(c.states) }
 	// To hold a lock it takes no right to write: root and the service's user may take turns.
 	if r.lock, err = os.OpenFile(c.states+".lock", os.O_RDONLY|os.O_CREATE, 0o644); err != nil {
 		return nil, err
@@ -85,8 +95,10 @@ func (r *Rotation) Stage(ctx context.Context, name signer.KeyName, s Staging) er
 	if primary == nil {
 		return fmt.Errorf("%s is not configured; a first version belongs into the configuration", name.WithVersion(0))
 	}
-	if k := r.find(name); k != nil && k.state != retired {
+	if k := r.find(name); k != nil && !k.state.off() {
 		return fmt.Errorf("%s is %s already", name, k.state)
+	} else if k != nil && k.primary {
+		return fmt.Errorf("%s is the primary version: activate it, or another one", name)
 	}
 	_, v := r.entry(name, primary)
 	if r.configured(name) {
@@ -119,7 +131,7 @@ func (r *Rotation) Stage(ctx context.Context, name signer.KeyName, s Staging) er
 		r.Warn("the certificate begins at %s; before that the version cannot be activated",
 			k.certificate.NotBefore.UTC().Format(time.RFC3339))
 	}
-	return r.states.write(r.config.states)
+	return r.commit(ctx)
 }
 
 // Activate makes a staged version the primary one, after it was proved once more. The one that was primary goes on signing for
@@ -129,9 +141,9 @@ func (r *Rotation) Activate(ctx context.Context, name signer.KeyName) error {
 	switch {
 	case name.Version == 0 || k == nil:
 		return fmt.Errorf("there is no version %s; stage it first", name)
-	case k.state == retired:
-		return fmt.Errorf("%s is retired; stage it again first", name)
-	case k.primary:
+	case k.state.off() && !k.primary:
+		return fmt.Errorf("%s is %s; stage it again first", name, k.state)
+	case k.primary && k.state == active:
 		return fmt.Errorf("%s is the primary version already", name)
 	}
 	stated, v := r.entry(name, r.primary(name))
@@ -144,11 +156,11 @@ func (r *Rotation) Activate(ctx context.Context, name signer.KeyName) error {
 	if proven.certificate.NotBefore.After(r.now()) {
 		return fmt.Errorf("the certificate of %s begins at %s", name, proven.certificate.NotBefore.UTC().Format(time.RFC3339))
 	}
-	return r.states.write(r.config.states)
+	return r.commit(ctx)
 }
 
 // Retire ends the signing of a version that is not the primary one. The token is not needed.
-func (r *Rotation) Retire(name signer.KeyName) error {
+func (r *Rotation) Retire(ctx context.Context, name signer.KeyName) error {
 	k := r.find(name)
 	switch {
 	case name.Version == 0 || k == nil:
@@ -158,12 +170,28 @@ func (r *Rotation) Retire(name signer.KeyName) error {
 	case k.primary:
 		return fmt.Errorf("%s is the primary version; activate another one first", name)
 	}
+	return r.end(ctx, name, retired)
+}
+
+// Disable ends the signing of a version at once, be it the primary one. The token is not needed.
+func (r *Rotation) Disable(ctx context.Context, name signer.KeyName) error {
+	k := r.find(name)
+	switch {
+	case name.Version == 0 || k == nil:
+		return fmt.Errorf("there is no version %s", name)
+	case k.state == disabled:
+		return fmt.Errorf("%s is disabled already", name)
+	}
+	return r.end(ctx, name, disabled)
+}
+
+func (r *Rotation) end(ctx context.Context, name signer.KeyName, state keyState) error {
 	_, v := r.entry(name, r.primary(name))
-	r.set(v, retired)
+	r.set(v, state)
 	if _, err := r.config.withStates(r.states); err != nil {
 		return err
 	}
-	return r.states.write(r.config.states)
+	return r.commit(ctx)
 }
 
 // VersionState is a line of a listing.
@@ -239,19 +267,12 @@ func (r *Rotation) proven(ctx context.Context, name signer.KeyName) (*keyConfig,
 		return nil, err
 	}
 	k := findKey(keys, func(k keyConfig) bool { return k.name == name })
-	var public *gost.PublicKey
-	for _, ref := range k.replicas {
-		found, stored, err := r.onToken(ctx, *r.config.token(ref.Token), ref.ID)
-		if err != nil {
-			return nil, err
-		}
-		if public != nil && !public.Equal(found) {
-			return nil, fmt.Errorf("the tokens of %s hold different keys", name)
-		}
-		public = found
-		if k.certificate == nil {
-			k.certificate = stored
-		}
+	public, stored, err := r.look(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	if k.certificate == nil {
+		k.certificate = stored
 	}
 	c := k.certificate
 	switch {
@@ -269,6 +290,24 @@ func (r *Rotation) proven(ctx context.Context, name signer.KeyName) (*keyConfig,
 		return nil, fmt.Errorf("the certificate of %s is not for signing: its key usage is %s", name, c.KeyUsage)
 	}
 	return k, nil
+}
+
+// onTokens opens each token that holds the version.
+func (r *Rotation) onTokens(ctx context.Context, k *keyConfig) (public *gost.PublicKey, certificate *gost.Certificate, err error) {
+	for _, ref := range k.replicas {
+		found, stored, err := r.onToken(ctx, *r.config.token(ref.Token), ref.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if public != nil && !public.Equal(found) {
+			return nil, nil, fmt.Errorf("the tokens of %s hold different keys", k.name)
+		}
+		public = found
+		if certificate == nil {
+			certificate = stored
+		}
+	}
+	return public, certificate, nil
 }
 
 // onToken opens a token, proves the key and closes it.

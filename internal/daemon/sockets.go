@@ -17,6 +17,7 @@ import (
 const (
 	apiListener     = "api"     // calls of clients: listen
 	metricsListener = "metrics" // scrapes: metrics.listen
+	adminListener   = "admin"   // administration: admin.listen
 )
 
 // addresses are all that the configuration listens on, by name: host:port, or the path of a Unix socket, which begins with a
@@ -25,6 +26,9 @@ func (c *Config) addresses() map[string]string {
 	all := map[string]string{apiListener: c.listen}
 	if c.metrics.listen != "" {
 		all[metricsListener] = c.metrics.listen
+	}
+	if c.admin.listen != "" {
+		all[adminListener] = c.admin.listen
 	}
 	return all
 }

@@ -99,6 +99,7 @@ const (
 	KeyUnusable      Code = "key.unusable"      // the key exists but must not sign: no certificate, out of service, wrong algorithm
 	KeyStaged        Code = "key.staged"        // the version signs once it is activated
 	KeyRetired       Code = "key.retired"       // the version signs no more
+	KeyDisabled      Code = "key.disabled"      // the version must not sign
 	TokenAway        Code = "token.away"        // the token cannot be reached now; a retry may help
 	TokenPIN         Code = "token.pin"         // the token waits for an operator because of its PIN
 	TokenFault       Code = "token.fault"       // the token answered with an error

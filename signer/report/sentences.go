@@ -151,6 +151,8 @@ var Codes = []Info{
 		"версия ключа подготовлена, но ещё не введена в действие", ""},
 	{KeyRetired, "the key version is retired: it signs no more",
 		"версия ключа выведена из действия", ""},
+	{KeyDisabled, "the key version is disabled: it must not sign",
+		"версия ключа заблокирована", ""},
 	{TokenAway, "the token cannot be reached",
 		"ключевой носитель (токен) недоступен", ""},
 	{TokenPIN, "the token's PIN needs an operator",

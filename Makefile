@@ -79,6 +79,7 @@ library: ## the library part without cgo
 arm64: tools ## the library part for linux/arm64, run under emulation
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go vet $(LIBRARY)
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static $(LIBRARY)
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -exec qemu-aarch64-static -run 'Denying|Allowing' ./internal/sandbox
 
 vet:
 	go vet ./...

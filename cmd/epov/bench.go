@@ -19,7 +19,7 @@ import (
 type benchCmd struct {
 	connection
 	Key         string        `placeholder:"NAME" help:"Key to sign with."`
-	Operation   string        `default:"sign-xml" enum:"sign-xml,verify-xml,sign-cms,digest,batch" help:"sign-xml, verify-xml, sign-cms, digest or batch (sign-xml over one stream to a connection)."`
+	Operation   string        `default:"sign-xml" enum:"sign-xml,verify-xml,sign-cms,digest,batch,batch-digest" help:"sign-xml, verify-xml, sign-cms, digest, or sign-xml and digest over one stream to a connection: batch, batch-digest."`
 	Size        int           `default:"10240" help:"Bytes of a message, about."`
 	Rate        float64       `default:"50" help:"Calls in a second; with --knee, where to begin."`
 	Duration    time.Duration `default:"10s" help:"How long to ask; with --knee, each step. At most 10m."`
@@ -78,7 +78,7 @@ func (c *benchCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	r := &load.Report{Title: "epovd at " + cfg.Address, Operation: c.Operation, Octets: c.Size, Begun: time.Now()}
-	if c.Operation == load.Digest {
+	if c.Operation == load.Digest || c.Operation == load.BatchDigest {
 		r.Octets = 0
 	}
 	if err := c.measure(ctx, con, op, r); err != nil {

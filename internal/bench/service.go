@@ -150,20 +150,26 @@ func (b *serviceBench) compareToken() {
 	n := b.site.Node(b, token, nodes.Options{Token: fmt.Sprintf(", sessions: %d", sessions)})
 	n.Start(b)
 	defer n.Stop()
-	op, end := b.operation(n, load.Batch, 2)
-	defer end()
+	messages, endMessages := b.operation(n, load.Batch, 2)
+	defer endMessages()
+	digests, endDigests := b.operation(n, load.BatchDigest, 2)
+	defer endDigests()
 	must(os.Setenv("SOFTHSM2_CONF", soft.Conf))
 	peer, err := startLoop(filepath.Join(b.peers, "tokenloop"), soft, sessions)
 	must(err)
 	defer peer.end()
-	var ours, theirs []float64
+	none := func() time.Duration { return 0 }
+	var ours, small, theirs []float64
 	for range b.rounds {
-		rate, _ := closed(op, 2*serviceCallers, func() time.Duration { return 0 })
+		rate, _ := closed(messages, 2*serviceCallers, none)
 		ours = append(ours, rate)
 		theirs = append(theirs, peer.throughput(turn).perSecond)
+		rate, _ = closed(digests, 4*serviceCallers, none)
+		small = append(small, rate)
 	}
-	fmt.Printf("ratio service/softhsm %.2f (%.0f messages of 10 KB in a second, the token alone %.0f signatures)\n",
-		median(ours)/median(theirs), median(ours), median(theirs))
+	bare := median(theirs)
+	fmt.Printf("ratio service/softhsm %.2f (%.0f messages of 10 KB in a second, the token alone %.0f signatures)\n", median(ours)/bare, median(ours), bare)
+	fmt.Printf("ratio service/softhsm-digest %.2f (%.0f digests in a second)\n", median(small)/bare, median(small))
 }
 
 // measureRest starts the daemon some times, each until it has signed once, and leaves it running; then it is left alone for a

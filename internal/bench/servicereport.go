@@ -21,7 +21,7 @@ type drawing struct {
 func (b *serviceBench) findKnee(n *nodes.Node) {
 	op, end := b.operation(n, load.SignXML, 4)
 	defer end()
-	const bound = 25 * time.Millisecond
+	const bound = 100 * time.Millisecond
 	ctx := context.Background()
 	most, _ := closed(op, serviceCallers, func() time.Duration { return 0 })
 	config := load.Config{Rate: most / 4, Duration: 1500 * time.Millisecond, Timeout: 2 * time.Second, Name: load.ErrorName}

@@ -19,10 +19,12 @@ const (
 	SignCMS   = "sign-cms"   // SignCms, profile pkcs7-detached
 	Digest    = "digest"     // SignDigest
 	Batch     = "batch"      // as sign-xml, over SignBatch
+
+	BatchDigest = "batch-digest" // as digest, over SignBatch
 )
 
 // Names lists them.
-var Names = []string{SignXML, VerifyXML, SignCMS, Digest, Batch}
+var Names = []string{SignXML, VerifyXML, SignCMS, Digest, Batch, BatchDigest}
 
 // Target is what an operation calls: connections to one service, taken in turns.
 type Target struct {
@@ -66,41 +68,73 @@ func (t *Target) Prepare(ctx context.Context, name string) (op Operation, end fu
 			return err
 		}, none, nil
 	case Digest:
-		key, err := t.client().Keys.GetKey(ctx, &pb.GetKeyRequest{Key: t.Key})
+		req, err := t.digest(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		algorithm, size := "streebog256", 32
-		if key.GetKey().GetAlgorithm() == "gost2012-512" {
-			algorithm, size = "streebog512", 64
-		}
-		digest := make([]byte, size)
-		rand.Read(digest)
 		return func(ctx context.Context) error {
-			_, err := t.client().SignDigest(ctx, &pb.SignDigestRequest{Key: t.Key, Digest: digest, DigestAlgorithm: algorithm})
+			_, err := t.client().SignDigest(ctx, req())
 			return err
 		}, none, nil
 	case Batch:
-		var batches []*client.Batch
-		for _, c := range t.Clients {
-			batches = append(batches, c.NewBatch(context.WithoutCancel(ctx)))
-		}
-		var next atomic.Uint64
-		return func(ctx context.Context) error {
-				b := batches[next.Add(1)%uint64(len(batches))]
-				p, err := b.SignXML(ctx, &pb.SignXmlRequest{Key: t.Key, Profile: "smev3", Document: message})
-				if err != nil {
-					return err
-				}
-				_, err = p.Wait(ctx)
+		op, end = t.batches(ctx, func(ctx context.Context, b *client.Batch) error {
+			p, err := b.SignXML(ctx, &pb.SignXmlRequest{Key: t.Key, Profile: "smev3", Document: message})
+			if err != nil {
 				return err
-			}, func() {
-				for _, b := range batches {
-					_ = b.Close() // an error has been told to the calls
-				}
-			}, nil
+			}
+			_, err = p.Wait(ctx)
+			return err
+		})
+		return op, end, nil
+	case BatchDigest:
+		req, err := t.digest(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		op, end = t.batches(ctx, func(ctx context.Context, b *client.Batch) error {
+			p, err := b.SignDigest(ctx, req())
+			if err != nil {
+				return err
+			}
+			_, err = p.Wait(ctx)
+			return err
+		})
+		return op, end, nil
 	}
 	return nil, nil, fmt.Errorf("no operation %q; there are %q", name, slices.Clone(Names))
+}
+
+// digest makes requests to sign a digest of the key's size.
+func (t *Target) digest(ctx context.Context) (func() *pb.SignDigestRequest, error) {
+	key, err := t.client().Keys.GetKey(ctx, &pb.GetKeyRequest{Key: t.Key})
+	if err != nil {
+		return nil, err
+	}
+	algorithm, size := "streebog256", 32
+	if key.GetKey().GetAlgorithm() == "gost2012-512" {
+		algorithm, size = "streebog512", 64
+	}
+	digest := make([]byte, size)
+	rand.Read(digest)
+	return func() *pb.SignDigestRequest {
+		return &pb.SignDigestRequest{Key: t.Key, Digest: digest, DigestAlgorithm: algorithm}
+	}, nil
+}
+
+// batches keeps one batch on each connection.
+func (t *Target) batches(ctx context.Context, one func(context.Context, *client.Batch) error) (Operation, func()) {
+	var list []*client.Batch
+	for _, c := range t.Clients {
+		list = append(list, c.NewBatch(context.WithoutCancel(ctx)))
+	}
+	var next atomic.Uint64
+	return func(ctx context.Context) error {
+			return one(ctx, list[next.Add(1)%uint64(len(list))])
+		}, func() {
+			for _, b := range list {
+				_ = b.Close() // an error has been told to the calls
+			}
+		}
 }
 
 // ErrorName is what an error is counted under: the service's reason, or gRPC's code.

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
-	"encoding/base64"
-	"fmt"
 	"io"
-	"math/rand/v2"
 
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/internal/load"
 )
 
 // canonComparisons compares with libxml2 and goxmldsig, parsing and canonicalizing together, and the fused route to the SMEV transform
@@ -26,71 +23,19 @@ func canonComparisons() ([]comparison, error) {
 		name   string
 		octets int
 	}{{"2k", 2 << 10}, {"20k", 20 << 10}, {"1m", 1 << 20}, {"20m", 20 << 20}} {
-		doc := smevLike(size.octets)
+		doc := load.Message(size.octets)
 		list = append(list, comparison{
 			name: "canon/libxml2-" + size.name, ours: apply(doc, canon.ExclusiveURI), peer: "c14n", input: doc,
 		})
 	}
-	doc := smevLike(20 << 10)
+	doc := load.Message(20 << 10)
 	list = append(list, comparison{
 		name: "canon/goxmldsig-20k", ours: apply(doc, canon.ExclusiveURI), peer: "c14n", program: "goxmldsig", input: doc,
 	})
 	// With comments, of which a whole document as Node has none, the octets are the same, but the route is not fused.
-	doc = smevLike(10 << 10)
+	doc = load.Message(10 << 10)
 	return append(list, comparison{
 		name: "canon/smev-fused", ours: apply(doc, canon.ExclusiveURI, canon.SMEVURI),
 		other: apply(doc, canon.ExclusiveCommentsURI, canon.SMEVURI),
 	}), nil
-}
-
-// smevLike makes a message of about n octets as SMEV carries them: indented, with namespaces, names and text in Cyrillic,
-// references, and, in larger ones, an attachment in base64 that is two fifths of it.
-func smevLike(n int) []byte {
-	random := rand.New(rand.NewPCG(7, 7))
-	pick := func(s ...string) string { return s[random.IntN(len(s))] }
-	attached := 0
-	if n > 10<<10 {
-		attached = n * 2 / 5
-	}
-	var b bytes.Buffer
-	b.WriteString(`<?xml version="1.0" encoding="UTF-8"?>
-<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:unused="urn:unused">
-  <soap:Header/>
-  <soap:Body>
-    <typ:SendRequestRequest xmlns:typ="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.1" xmlns:basic="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.1">
-      <typ:SenderProvidedRequestData Id="SIGNED_BY_CONSUMER">
-        <typ:MessageID>c9e5cd10-6ab3-11e4-9cda-00505601112a</typ:MessageID>
-        <basic:MessagePrimaryContent>
-          <ns1:Запрос xmlns:ns1="urn://x-artefacts-example-ru/request/1.0.2" xmlns:ns2="urn://x-artefacts-example-ru/types/1.0.2">`)
-	for i := 0; b.Len() < n-attached-300; i++ {
-		fmt.Fprintf(&b, `
-            <ns1:Гражданин ns1:id="r%d" kind="физлицо" xsi:type="ns2:PersonType" >
-              <ns2:FamilyName>%s</ns2:FamilyName><ns2:FirstName>%s</ns2:FirstName>
-              <ns2:SNILS>%03d-%03d-%03d %02d</ns2:SNILS>
-              <ns2:BirthDate>19%d-0%d-1%d</ns2:BirthDate>
-              <ns3:Address xmlns:ns3="urn://x-artefacts-fias-gov-ru/1.0.%d" ns3:okato='%d' code="%d">г. Москва, ул. Тверская, д. %d &amp; корп. %d, кв. &lt;%d&gt;</ns3:Address>
-              <ns2:Empty/>
-            </ns1:Гражданин>`, i, pick("Иванов", "Петрова", "Сидоренко", "Кузнецова"), pick("Александр", "Елена", "Дмитрий"),
-			random.IntN(1000), random.IntN(1000), random.IntN(1000), random.IntN(100), 50+random.IntN(50), 1+random.IntN(9),
-			random.IntN(10), i%3, 10000000+random.IntN(90000000), random.IntN(100), random.IntN(100), 1+random.IntN(9), random.IntN(300))
-	}
-	b.WriteString("\n          </ns1:Запрос>\n        </basic:MessagePrimaryContent>\n        ")
-	if attached > 0 {
-		b.WriteString("<basic:AttachmentContentList><basic:AttachmentContent><basic:Id>a1</basic:Id><basic:Content>")
-		line := make([]byte, 57)
-		for size := 0; size < attached; size += 77 {
-			for i := range line {
-				line[i] = byte(random.Uint32())
-			}
-			b.WriteString(base64.StdEncoding.EncodeToString(line) + "\n")
-		}
-		b.WriteString("</basic:Content></basic:AttachmentContent></basic:AttachmentContentList>\n        ")
-	}
-	b.WriteString(`<typ:TestMessage/>
-      </typ:SenderProvidedRequestData>
-    </typ:SendRequestRequest>
-  </soap:Body>
-</soap:Envelope>
-`)
-	return b.Bytes()
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/load"
 )
 
 // javaPeer is peer/Peer.java with the libraries that it takes, as Debian ships them.
@@ -63,7 +64,7 @@ func peersGroup(peers string, rounds int) error {
 		fmt.Printf("# Bouncy Castle and Santuario are absent: %v\n", err)
 		return nil
 	}
-	doc := smevLike(20 << 10)
+	doc := load.Message(20 << 10)
 	chain := []canon.Transform{{URI: canon.ExclusiveURI}}
 	operations = append(operations, comparison{name: "santuario-c14n-20k", peer: "c14n", input: doc, ours: func() {
 		must(canon.Apply(io.Discard, doc, canon.Node{Whole: true}, chain, xmltext.Limits{}))

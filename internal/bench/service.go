@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,11 +120,19 @@ func (b *serviceBench) compareEcho(n *nodes.Node) {
 	must(c.Close())
 	for _, l := range []struct {
 		name         string
-		ours, theirs float64
-	}{{"unary", median(ours), median(theirs)}, {"stream", median(stream), median(theirStream)}} {
-		fmt.Printf("ratio service/signxml-%s %.2f (the server's processor time for one: %s, an echo's %s; lower is better)\n",
-			l.name, l.ours/l.theirs, perOperation(l.ours), perOperation(l.theirs))
+		ours, theirs []float64
+	}{{"unary", ours, theirs}, {"stream", stream, theirStream}} {
+		share(2, "service/signxml-"+l.name, l.ours, l.theirs, func(ours, theirs float64) string {
+			return fmt.Sprintf("the server's processor time for one: %s, an echo's %s; lower is better", perOperation(ours), perOperation(theirs))
+		})
 	}
+}
+
+// share prints how much of b a is, with the quartiles of the rounds.
+func share(digits int, name string, a, b []float64, detail func(a, b float64) string) {
+	low, high := quartiles(b, a) // before the medians, which lose the order of the rounds
+	x, y := median(a), median(b)
+	fmt.Printf("ratio %s %.*f [%.*f-%.*f] (%s)\n", name, digits, x/y, digits, low, digits, high, detail(x, y))
 }
 
 // published is what Jinn-Server's authors say a server of theirs verifies in a second.
@@ -167,9 +176,13 @@ func (b *serviceBench) compareToken() {
 		rate, _ = closed(digests, 4*serviceCallers, none)
 		small = append(small, rate)
 	}
-	bare := median(theirs)
-	fmt.Printf("ratio service/softhsm %.2f (%.0f messages of 10 KB in a second, the token alone %.0f signatures)\n", median(ours)/bare, median(ours), bare)
-	fmt.Printf("ratio service/softhsm-digest %.2f (%.0f digests in a second)\n", median(small)/bare, median(small))
+	bare := slices.Clone(theirs) // in the order of the rounds
+	share(2, "service/softhsm", ours, theirs, func(ours, theirs float64) string {
+		return fmt.Sprintf("%.0f messages of 10 KB in a second, the token alone %.0f signatures", ours, theirs)
+	})
+	share(2, "service/softhsm-digest", small, bare, func(ours, theirs float64) string {
+		return fmt.Sprintf("%.0f digests in a second, the token alone %.0f signatures", ours, theirs)
+	})
 }
 
 // measureRest starts the daemon some times, each until it has signed once, and leaves it running; then it is left alone for a

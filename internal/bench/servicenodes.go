@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/epov-signer/epov/api/client"
@@ -35,15 +36,17 @@ func (b *serviceBench) compareAudit() {
 		rate, _ = closed(audited, callers, none)
 		with = append(with, rate)
 	}
-	config := load.Config{Rate: median(without) / 3, Duration: turn}
+	most := median(slices.Clone(without))
+	share(3, "service/audit-throughput", with, without, func(with, without float64) string {
+		return fmt.Sprintf("%.0f calls in a second with the audit log, %.0f without", with, without)
+	})
+	config := load.Config{Rate: most / 3, Duration: turn}
 	for i := range b.rounds {
 		config.Seed = uint64(i)
 		p, a := load.Run(context.Background(), plain, config, nil), load.Run(context.Background(), audited, config, nil)
 		added = append(added, float64(a.Latency.Quantile(0.5)-p.Latency.Quantile(0.5))/1e6)
 	}
 	fmt.Printf("ratio service/audit-latency-ms %.2f (at the median, %.0f calls in a second)\n", median(added), config.Rate)
-	fmt.Printf("ratio service/audit-throughput %.3f (%.0f calls in a second with the audit log, %.0f without)\n",
-		median(with)/median(without), median(with), median(without))
 }
 
 // Tokens as slow as hardware, so that they and not the processors bound what a node does.
@@ -85,7 +88,7 @@ func (b *serviceBench) compareNodes() {
 		rate, _ = closed(three, 3*callers, none)
 		together = append(together, rate)
 	}
-	a, t := median(alone), median(together)
-	fmt.Printf("ratio service/three-nodes %.2f (%.0f signatures in a second, one node %.0f; tokens of %v, %d sessions each)\n",
-		t/a, t, a, slowToken, slowSessions)
+	share(2, "service/three-nodes", together, alone, func(three, one float64) string {
+		return fmt.Sprintf("%.0f signatures in a second, one node %.0f; tokens of %v, %d sessions each", three, one, slowToken, slowSessions)
+	})
 }

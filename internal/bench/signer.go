@@ -14,6 +14,7 @@ import (
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/load"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer/report"
 	"github.com/epov-signer/epov/signer/trust"
@@ -81,7 +82,7 @@ func verify(doc []byte, policy xmldsig.Policy) *report.Report {
 
 // message makes a message of about n octets for a profile.
 func message(p *xmldsig.Profile, n int) []byte {
-	doc := string(smevLike(n))
+	doc := string(load.Message(n))
 	switch p {
 	case xmldsig.SMEV3Personal:
 		doc = strings.Replace(doc, "<ns1:Запрос ", `<ns1:Запрос Id="PERSONAL_SIGNATURE" `, 1)

@@ -12,7 +12,7 @@ if [ "${1:-}" = packages ]; then
 	packages="$packages cpio debootstrap lintian rpm strace systemd"
 fi
 if [ "${1:-}" = checks ]; then
-	packages="$packages jq libxml2-dev nats-server protobuf-compiler python3-grpcio python3-protobuf qemu-user-static shellcheck"
+	packages="$packages jq libxml2-dev nats-server prometheus protobuf-compiler python3-grpcio python3-protobuf qemu-user-static shellcheck"
 fi
 if [ "${1:-}" = release ]; then
 	packages="gcc gcc-aarch64-linux-gnu git libc6-dev libc6-dev-arm64-cross make"

@@ -98,7 +98,7 @@ func (d *Daemon) state() observe.State {
 			state := k.observed(replicas[k.name])
 			state.Primary = ring.primary(k)
 			s.Keys = append(s.Keys, state)
-			if c := k.Certificate(); c != nil {
+			if c := k.Certificate(); c != nil && k.state != retired {
 				s.Certificates = append(s.Certificates, observe.Certificate{Kind: "key", Name: k.name, Until: c.NotAfter})
 			}
 		}

@@ -163,13 +163,16 @@ proto: tools ## regenerate the gRPC code
 proto-check: tools ## fails when the committed gRPC code is not current
 	@api/epovpb/generate.sh --check
 
-.PHONY: packages package-test helm-test
+.PHONY: packages package-test image-test helm-test
 packages: $(BIN)/nfpm-$(NFPM) ## deb and rpm, into .build/dist; VERSION and MAINTAINER say whose
 	@deploy/package/build.sh $<
 
 package-test: packages softhsm ## installs the deb in a clean Debian, runs it, upgrades, removes; looks into the rpm. For root
 	@deploy/packages.sh packages
 	@deploy/package/test.sh $(BIN)/nfpm-$(NFPM)
+
+image-test: package-test ## builds the container image from the package, without a network, and looks into it. For root
+	@deploy/package/image-test.sh
 
 helm-test: $(BIN)/helm-$(HELM) ## renders and lints the chart; building helm takes minutes the first time
 	go test ./deploy -run Chart -count=1

@@ -137,6 +137,7 @@ for key in ov/1 ov/2 sp/1; do
 	install -m 0644 "$state/$file.pem" "$root/tmp/$file.pem"
 	on_token cert import --name "$name" "/tmp/$file.pem" >/dev/null
 done
+on_token key generate --system EXMP01 --key audit --version 1 --params CryptoPro-A >/dev/null
 cp "$state/ov-1.pem" "$etc/exmp01-ov-1.pem"
 ok "generates keys and imports certificates"
 chmod 0640 "$etc"/*.pem "$etc"/*.key
@@ -183,6 +184,7 @@ cp deploy/demo/messages/smev3-ack.xml "$root/tmp/message.xml"
 client() { inside epov "$@" --client-config /tmp/client.yaml; }
 holds "signs" client sign smev3 -o /tmp/signed.xml /tmp/message.xml
 holds "verifies" client verify /tmp/signed.xml
+holds "has recorded that, and the log is whole" as_epovd epov audit verify /var/lib/epovd/audit
 holds "verifies without the daemon" inside epov verify --local --anchors /etc/epovd/root-ca.pem --intermediates /etc/epovd/issuing-ca.pem /tmp/signed.xml
 
 # Upgrade: configuration and state stay, the new version signs.

@@ -139,10 +139,12 @@ func settings(yaml string) (string, error) {
 	var pending []string // comments of the section to come
 	for _, line := range lines[head:] {
 		switch m := top.FindStringSubmatch(line); {
-		case m != nil && m[1] == "":
+		case m != nil && m[1] == "", m != nil && len(pending) > 0 && m[1] != "": // the latter one is shown, and not set
 			flush()
 			name, comment, pending = m[2], uncommented(pending), nil
 			body = append(body, line)
+		case strings.HasPrefix(line, "#") && len(body) == 1 && strings.HasPrefix(body[0], "# "):
+			body[0] += "\n" + line
 		case strings.HasPrefix(line, "#"):
 			pending = append(pending, line)
 		case line == "":

@@ -53,9 +53,10 @@ install -m 0644 deploy/systemd/tpm.conf "$doc/examples/systemd/"
 install -m 0644 deploy/package/copyright "$doc/copyright"
 install -d "$doc/sbom"
 install -m 0644 "$STAGE/release/$ARCH"/*.json "$doc/sbom/"
-for folder in grafana prometheus balancing examples; do
+for folder in grafana prometheus balancing; do
 	[[ ! -d deploy/$folder ]] || cp -r --no-preserve=mode "deploy/$folder" "$doc/examples/"
 done
+cp -r --no-preserve=mode deploy/examples/. "$doc/examples/"
 install -m 0644 deploy/package/epov.lintian-overrides "$STAGE/deb/usr/share/lintian/overrides/epov"
 install -d "$STAGE/deb/usr/share/doc/epov"
 {

@@ -101,3 +101,68 @@ func TestNoRecordNoSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// provingLog is a fakeLog that gives receipts.
+type provingLog struct{ fakeLog }
+
+func (l *provingLog) Receipt(_ context.Context, index uint64) (*audit.Receipt, error) {
+	if index >= uint64(len(l.records)) {
+		return nil, report.Errorf(report.RecordUnknown, report.Place{}, "no record %d", index)
+	}
+	return &audit.Receipt{Index: index, Record: l.records[index]}, nil
+}
+
+func (l *provingLog) Find(caller, request string) (uint64, error) {
+	for i, r := range l.records {
+		if r.Caller == caller && r.Request == request {
+			return uint64(i), nil
+		}
+	}
+	return 0, report.Errorf(report.RecordUnknown, report.Place{}, "no request %s", request)
+}
+
+func (l *provingLog) Checkpoint() ([]byte, error) { return []byte("checkpoint"), nil }
+func (l *provingLog) VerifierKey() string         { return "key" }
+
+// TestReceiptsAreTheirOwners gives receipts to those whose records they are, and to auditors.
+func TestReceiptsAreTheirOwners(t *testing.T) {
+	w := newWorld(t,
+		party{name: "owner", san: "owner.example.ru"}, party{name: "other", san: "other.example.ru"})
+	owner, other := w.caller(t, "owner.example.ru"), w.caller(t, "other.example.ru")
+	if _, err := w.Receipt(t.Context(), owner, 0); code(err) != string(report.RequestInvalid) || w.Audited() {
+		t.Errorf("without a log: %v", err)
+	}
+	log := &provingLog{}
+	w.Service.audit = log
+	if !w.Audited() {
+		t.Error("receipts are not promised")
+	}
+	log.records = []audit.Record{{Kind: audit.Signature, Caller: "owner", Request: "r1"}}
+	for _, tc := range []struct {
+		name   string
+		caller *Caller
+		want   string
+	}{
+		{"owner", owner, "ok"}, {"another client", other, string(report.AccessDenied)}, {"auditor", w.admin, "ok"},
+		{"nobody", nil, string(report.AccessDenied)},
+	} {
+		if r, err := w.Receipt(t.Context(), tc.caller, 0); code(err) != tc.want || err != nil && r != nil {
+			t.Errorf("%s by index: %v, %v", tc.name, r, err)
+		}
+		if _, err := w.ReceiptFor(t.Context(), tc.caller, "owner", "r1"); code(err) != tc.want {
+			t.Errorf("%s by request: %v", tc.name, err)
+		}
+	}
+	if _, err := w.ReceiptFor(t.Context(), owner, "", "r1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.ReceiptFor(t.Context(), other, "", "r1"); code(err) != string(report.RecordUnknown) {
+		t.Errorf("another client's request id: %v", err)
+	}
+	if _, _, err := w.Checkpoint(nil); code(err) != string(report.AccessDenied) {
+		t.Error(err)
+	}
+	if c, key, err := w.Checkpoint(other); err != nil || string(c) != "checkpoint" || key != "key" {
+		t.Error(c, key, err)
+	}
+}

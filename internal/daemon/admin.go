@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/api"
+	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/signer"
 )
 
@@ -110,7 +111,8 @@ func (d *Daemon) openAdmin(ctx context.Context, s *sockets) (_ *administration, 
 	config := api.Config{Service: d.service, Operator: a.operator, Logger: d.log,
 		Limits: api.Limits{Calls: 32, MessageBytes: 1 << 16, CallTime: adminTime}}
 	if network(c.listen) == "unix" {
-		config.Local = func(conn net.Conn) (*signer.Caller, error) { return localCaller(conn, c.group) }
+		confined := len(d.config.confined.Lacks([]string{sandbox.Seccomp})) == 0
+		config.Local = func(conn net.Conn) (*signer.Caller, error) { return localCaller(conn, c.group, confined) }
 	} else {
 		config.TLS = d.tls.admin()
 	}
@@ -192,7 +194,10 @@ func (a *administration) run(ctx context.Context, log *slog.Logger) {
 
 // localCaller recognises the process at the other end of a Unix socket, as the kernel knew it when it connected: root, the
 // daemon's own user, and members of the group.
-func localCaller(conn net.Conn, group int) (*signer.Caller, error) {
+//
+// Modules' processes are of the daemon's user too, and whoever has taken one over is no operator. They are told by being
+// confined further than the daemon, or, when it is confined itself, as much.
+func localCaller(conn net.Conn, group int, confined bool) (*signer.Caller, error) {
 	for {
 		inner, ok := conn.(interface{ NetConn() net.Conn })
 		if !ok {
@@ -211,13 +216,23 @@ func localCaller(conn net.Conn, group int) (*signer.Caller, error) {
 	var who *unix.Ucred
 	var groups []uint32
 	var failed error
+	insider := false
 	err = raw.Control(func(fd uintptr) {
-		if who, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed == nil && group >= 0 {
+		if who, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
+			return
+		}
+		if int(who.Uid) == os.Geteuid() {
+			insider, failed = sandbox.Insider(int(fd), confined)
+		}
+		if group >= 0 && failed == nil {
 			groups, failed = peerGroups(fd)
 		}
 	})
 	if err = errors.Join(err, failed); err != nil {
 		return nil, fmt.Errorf("peer of the administration's socket: %w", err)
+	}
+	if insider {
+		return nil, fmt.Errorf("process %d, of a module or confined as one, may not administer", who.Pid)
 	}
 	if who.Uid != 0 && int(who.Uid) != os.Geteuid() && (group < 0 || int(who.Gid) != group && !slices.Contains(groups, uint32(group))) {
 		return nil, fmt.Errorf("user %d may not administer", who.Uid)

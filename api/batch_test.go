@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,7 +338,7 @@ func FuzzSignBatch(f *testing.F) {
 			case 3:
 				item.Timeout = &durationpb.Duration{Seconds: int64(k) - 100, Nanos: -int32(k)}
 			case 4:
-				item.GetXml().Key = string(kinds)
+				item.GetXml().Key = strings.ToValidUTF8(string(kinds), "?")
 			}
 			items = append(items, item)
 		}

@@ -34,6 +34,9 @@ func TestThreeNodesInNamespaces(t *testing.T) {
 	if os.Getenv(inside) != "" {
 		t.Skip("this is it")
 	}
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	for _, tool := range []string{"ip", "unshare", "nsenter"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			oracle.Missing(t, tool)
@@ -209,7 +212,7 @@ func (w *trio) repeats(t *testing.T) {
 }
 
 // dies kills a node while it signs. Every caller gets a signature; those that the others made are found again under their
-// ids, and those of the dead one are in its log.
+// ids, and those of the dead one have their records, in a log that logs verifies.
 func (w *trio) dies(t *testing.T) {
 	c := w.dial(t, client.ByRequest, w.addresses()...)
 	signed := w.sign(t, c, 600, w.nodes[1].Kill)

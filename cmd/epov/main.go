@@ -48,6 +48,8 @@ type cli struct {
 	Audit    auditCmd    `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
 	Explain  explainCmd  `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
 	Keys     keysCmd     `cmd:"" help:"List the keys that a daemon lets this client use."`
+	Admin    adminCmd    `cmd:"" help:"Administer a running daemon: drain, reload, state, keys."`
+	Policy   policyCmd   `cmd:"" help:"Check who may do what, and show it."`
 	Bench    benchCmd    `cmd:"" help:"Ask a daemon at a steady rate and show its latencies, or look for the rate that it bears."`
 	Health   healthCmd   `cmd:"" help:"Ask whether a daemon serves, for probes: 0 it does, 1 it does not, 3 it cannot be reached."`
 	Protoset protosetCmd `cmd:"" help:"Write the description of the API for programs without generated code."`

@@ -174,10 +174,11 @@ func (p *Policy) readRole(item value, known map[string]bool) {
 		r.Grants = append(r.Grants, out)
 		p.granted = append(p.granted, grantPlace{out, r.Name, grant})
 	}
-	limits := at("limits").mapping("rate", "burst", "concurrent", "message_bytes")
+	limits := at("limits").mapping("rate", "burst", "concurrent", "message_bytes", "stream_bytes")
 	r.Quota = signer.Quota{
 		Rate: limits("rate").rate(), Burst: limits("burst").number(1, 1_000_000),
 		Concurrent: limits("concurrent").number(1, 1<<16), MessageBytes: limits("message_bytes").number(1, 1<<30),
+		StreamBytes: int64(limits("stream_bytes").number(1, 1<<46)),
 	}
 	if limits("burst").present() && !limits("rate").present() {
 		limits("burst").fail("goes with rate")

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/transparency-dev/tessera/client"
 
@@ -67,9 +68,22 @@ func (d *Dir) state() (s treeState, err error) {
 	return s, nil
 }
 
-// journal reads the records that are not in a tree of this size.
-func (d *Dir) journal(size uint64) (records [][]byte, torn int, err error) {
-	return readJournal(filepath.Join(d.root, "journal"), size)
+// snapshot reads the state of the tree and the journal's records that were not in it then. Where the log is at work the journal
+// may be read just as it changes: what is really damaged is so the next time too. The error journal is about it alone.
+func (d *Dir) snapshot(ctx context.Context) (s treeState, records [][]byte, journal, err error) {
+	for try := 0; ; try++ {
+		if s, err = d.state(); err != nil {
+			return s, nil, nil, err
+		}
+		if records, _, journal = readJournal(filepath.Join(d.root, "journal"), s.Size); journal == nil || try == 10 {
+			return s, records, journal, nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return s, nil, nil, ctx.Err()
+		}
+	}
 }
 
 // Found is a record and its place.
@@ -82,7 +96,7 @@ type Found struct {
 // Records goes through all records in their order, those of the journal too. It ends at the first error.
 func (d *Dir) Records(ctx context.Context) iter.Seq2[Found, error] {
 	return func(yield func(Found, error) bool) {
-		s, err := d.state()
+		s, records, journal, err := d.snapshot(ctx)
 		if err != nil {
 			yield(Found{}, err)
 			return
@@ -103,9 +117,8 @@ func (d *Dir) Records(ctx context.Context) iter.Seq2[Found, error] {
 				index++
 			}
 		}
-		records, _, err := d.journal(s.Size)
-		if err != nil {
-			yield(Found{Index: s.Size}, err)
+		if journal != nil {
+			yield(Found{Index: s.Size}, journal)
 			return
 		}
 		for i, raw := range records {

@@ -61,7 +61,7 @@ func (d *Dir) Verify(ctx context.Context, key *audit.Key, older ...Older) (*Veri
 		v.Log, v.Verification.Checkpoint = c.Origin, c.Size
 		older = append(older, Older{"its own checkpoint", *c})
 	}
-	state, err := d.state()
+	state, records, journal, err := d.snapshot(ctx)
 	if err != nil {
 		v.find(filepath.Join(".state", "treeState"), "%s", err)
 		state.Size = v.Verification.Checkpoint
@@ -83,9 +83,8 @@ func (d *Dir) Verify(ctx context.Context, key *audit.Key, older ...Older) (*Veri
 	if err == nil && v.Tree == state.Size && len(state.Root) > 0 && !bytes.Equal(v.root(), state.Root) {
 		v.find(filepath.Join(".state", "treeState"), "its root is not that of the tree")
 	}
-	records, _, err := d.journal(state.Size)
-	if err != nil {
-		v.find("journal", "%s", err)
+	if journal != nil {
+		v.find("journal", "%s", journal)
 	}
 	for i, raw := range records {
 		v.record(state.Size+uint64(i), raw, "journal")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/epov-signer/epov/signer/audit"
@@ -290,4 +291,54 @@ func TestDirRecordsAndReceipts(t *testing.T) {
 	if _, err := OpenDir(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
+}
+
+// TestVerifyAtWork verifies and reads a log again and again while it is written to.
+func TestVerifyAtWork(t *testing.T) {
+	dir := t.TempDir()
+	l := open(t, dir)
+	add(t, l, 0)
+	key := keyOf(t, l)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for n := worker * 1_000_000; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := l.Record(context.Background(), record(n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	last := uint64(0)
+	for range 10 {
+		v := verify(t, dir, key)
+		if len(v.Findings) > 0 || v.Records() < last {
+			t.Errorf("%+v", v)
+			break
+		}
+		last = v.Records()
+		d, err := OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := uint64(0)
+		for _, err := range d.Records(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
+			count++
+		}
+		if count < last {
+			t.Errorf("%d records, there were %d", count, last)
+		}
+	}
+	close(stop)
+	wg.Wait()
 }

@@ -114,6 +114,11 @@ func TestRestartRefusesNobody(t *testing.T) {
 	cmd := m.start(t)
 	m.hears(t, "READY=1")
 	m.hears(t, "WATCHDOG=1")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	m.hears(t, "RELOADING=1\nMONOTONIC_USEC=")
+	m.hears(t, "READY=1")
 
 	dial := func() *grpc.ClientConn {
 		conn, err := grpc.NewClient(m.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))

@@ -119,7 +119,8 @@ func (d *Daemon) openAdmin(ctx context.Context, s *sockets) (_ *administration, 
 	if a.server, err = api.New(config); err != nil {
 		return nil, err
 	}
-	if network(c.listen) == "unix" && s.passed[adminListener] == nil {
+	own := network(c.listen) == "unix" && s.passed[adminListener] == nil // one that is passed has its owner and mode already
+	if own {
 		if err := removeStale(c.listen); err != nil {
 			return nil, err
 		}
@@ -128,7 +129,7 @@ func (d *Daemon) openAdmin(ctx context.Context, s *sockets) (_ *administration, 
 	if err != nil {
 		return nil, err
 	}
-	if network(c.listen) == "unix" {
+	if own {
 		if err := letIn(c.listen, c.group); err != nil {
 			return nil, errors.Join(fmt.Errorf("the administration's socket: %w", err), l.Close())
 		}

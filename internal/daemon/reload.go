@@ -112,6 +112,7 @@ func (d *Daemon) Reload(ctx context.Context) []Outcome {
 	r := &d.reloader
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
+	defer notifyReload()()
 	r.last, r.at = []Outcome{d.reread()}, time.Now()
 	for _, p := range r.parts {
 		p.told = ""

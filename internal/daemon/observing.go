@@ -5,7 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/epov-signer/epov/api"
@@ -22,6 +24,9 @@ type observing struct {
 	listener net.Listener    // of metrics; nil: none
 	tracer   *observe.Tracer // nil: none
 
+	tls     atomic.Pointer[tlsConfig]        // in force; nil: none
+	refused atomic.Pointer[map[string]int64] // reloads, as they were when nothing was being reloaded
+
 	hsm    hsm.Trace
 	signer signer.Trace
 	api    api.Trace
@@ -30,6 +35,7 @@ type observing struct {
 // observe makes metrics and traces, before there is anything to be seen.
 func (d *Daemon) observe(ctx context.Context) error {
 	o := &d.observing
+	o.tls.Store(d.config.tls)
 	o.metrics = observe.New(observe.Config{State: d.state, Profiles: profiles()})
 	o.hsm, o.signer, o.api = o.metrics.Trace()
 	o.hsm.State = d.noteState
@@ -105,7 +111,13 @@ func (d *Daemon) state() observe.State {
 		signing, _ := ring.wellness()
 		s.Serving = signing && !s.Draining && (d.audit == nil || d.audit.Ready() == nil)
 	}
-	s.Certificates = append(s.Certificates, d.config.watchedCertificates()...)
+	s.Certificates = append(s.Certificates, watchedCertificates(d.observing.tls.Load())...)
+	s.Reloads = d.refusedReloads()
+	if d.service != nil {
+		for _, u := range d.service.Usage() {
+			s.Usage = append(s.Usage, observe.Usage(u))
+		}
+	}
 	if l := d.config.trusted.library; l != nil {
 		r := l.Status()
 		s.Revocations = observe.Revocations{Lists: r.Lists, Overdue: r.Overdue, Oldest: r.Oldest, Failing: r.Failing}
@@ -118,8 +130,25 @@ func (d *Daemon) state() observe.State {
 	return s
 }
 
+// refusedReloads tells how often each part was refused. A reload may take its time, and nobody waits for it here.
+func (d *Daemon) refusedReloads() map[string]int64 {
+	if r := &d.reloader; r.mutex.TryLock() {
+		now := map[string]int64{"configuration": 0} // from 0 on, so that the first is seen as an increase
+		for _, p := range r.parts {
+			now[p.name] = 0
+		}
+		maps.Copy(now, r.refused)
+		r.mutex.Unlock()
+		d.observing.refused.Store(&now)
+	}
+	if known := d.observing.refused.Load(); known != nil {
+		return *known
+	}
+	return nil
+}
+
 // watchedCertificates are those of TLS.
-func (c *Config) watchedCertificates() (list []observe.Certificate) {
+func watchedCertificates(t *tlsConfig) (list []observe.Certificate) {
 	add := func(kind string, c *x509.Certificate) {
 		name := c.Subject.String()
 		if name == "" && len(c.DNSNames) > 0 {
@@ -127,9 +156,9 @@ func (c *Config) watchedCertificates() (list []observe.Certificate) {
 		}
 		list = append(list, observe.Certificate{Kind: kind, Name: name, Until: c.NotAfter})
 	}
-	if c.tls != nil {
-		add("tls", c.tls.certificate.Leaf)
-		for _, ca := range c.tls.authorities {
+	if t != nil {
+		add("tls", t.certificate.Leaf)
+		for _, ca := range t.authorities {
 			add("client-ca", ca)
 		}
 	}

@@ -108,9 +108,10 @@ func TestMetrics(t *testing.T) {
 		`epov_key_usable{key="keys/EXMP01/ov/versions/1"}`:                                      1,
 		`epov_key_state{key="keys/EXMP01/ov/versions/1",state="active"}`:                        1,
 		`epov_canary_results_total{key="keys/EXMP01/bare/versions/1",result="ok",token="main"}`: 1,
-		`epov_serving`:     1,
-		`epov_connections`: 1,
-		`epov_crl_lists`:   0,
+		`epov_serving`:                           1,
+		`epov_connections`:                       1,
+		`epov_reloads_refused_total{part="tls"}`: 0, `epov_client_calls_total{client="gateway",role="all"}`: 4,
+		`epov_crl_lists`: 0,
 	} {
 		if got, ok := metric(text, series); !ok || got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)

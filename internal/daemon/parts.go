@@ -86,6 +86,7 @@ func (d *Daemon) takeTLS(_ context.Context, c *Config, _ bool) (Result, error) {
 	}
 	warnOfValidity(d.log, "TLS certificate", next.certificate.Leaf.NotBefore, next.certificate.Leaf.NotAfter, time.Now())
 	d.tls = next
+	d.observing.tls.Store(next)
 	return TakenOver, nil
 }
 

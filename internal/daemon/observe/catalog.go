@@ -66,6 +66,10 @@ var Catalog = []Metric{
 	metric("gauge", "epov_crl_oldest_age_seconds", "", "Age of the oldest revocation list, since its thisUpdate."),
 	metric("gauge", "epov_crl_failing", "", "Sources of revocation lists and responses whose last fetch failed."),
 
+	metric("counter", "epov_reloads_refused_total", "part", "Times that a changed part of the configuration was not taken over."),
+	metric("counter", "epov_client_calls_total", "client role", "Calls that a configured client was let in with, under a role."),
+	metric("counter", "epov_client_refusals_total", "client role limit", "Calls of a configured client over a limit of its role: rate, concurrent, size; denied, without a role: what none grants."),
+
 	metric("gauge", "epov_audit_up", "", "1 while the audit log takes records; absent, as the others, where none is configured."),
 	metric("counter", "epov_audit_records_total", "", "Records in the audit log."),
 	metric("gauge", "epov_audit_lag_records", "", "Records that no checkpoint covers yet."),

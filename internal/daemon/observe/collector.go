@@ -14,7 +14,8 @@ import (
 // collected are the counters that the collector gives; the others count for themselves.
 var collected = map[string]bool{
 	"epov_signings_total": true, "epov_signing_retries_total": true, "epov_token_signatures_total": true,
-	"epov_module_restarts_total": true, "epov_audit_records_total": true,
+	"epov_module_restarts_total": true, "epov_reloads_refused_total": true, "epov_client_calls_total": true,
+	"epov_client_refusals_total": true, "epov_audit_records_total": true,
 }
 
 // The states that metrics tell apart.
@@ -57,9 +58,6 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	for k, s := range c.signings.all() {
 		e.series(k, s)
 	}
-	for token, n := range c.restarts.all() {
-		e.counter("epov_module_restarts_total", n.Load(), token)
-	}
 	s := c.State()
 	e.gauge("epov_requests_active", float64(s.Active))
 	e.gauge("epov_build_info", 1, s.Version, runtime.Version())
@@ -75,6 +73,12 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	for _, cert := range s.Certificates {
 		e.gauge("epov_certificate_remaining_days", cert.Days(s.Now), cert.Kind, cert.Name)
+	}
+	for part, n := range s.Reloads {
+		e.counter("epov_reloads_refused_total", uint64(n), part)
+	}
+	for _, u := range s.Usage {
+		e.usage(u)
 	}
 	if a := s.Audit; a != nil {
 		e.gauge("epov_audit_up", truth(a.Reason == ""))
@@ -139,6 +143,7 @@ func (e emitter) token(t *Token, now time.Time) {
 	e.gauge("epov_token_queued_requests", float64(t.Queued), t.Name)
 	e.gauge("epov_token_calls_hanging", float64(t.Hanging), t.Name)
 	e.gauge("epov_token_offered_rate", t.Offered, t.Name)
+	e.counter("epov_module_restarts_total", t.Restarts, t.Name)
 	e.counter("epov_token_signatures_total", t.Signed, t.Name)
 	if capacity := t.Capacity(); capacity > 0 {
 		e.gauge("epov_token_service_seconds", t.Service.Seconds(), t.Name)
@@ -161,6 +166,18 @@ func (e emitter) key(k *Key) {
 			e.gauge("epov_canary_duration_seconds", r.Took.Seconds(), k.Name, r.Token)
 		}
 	}
+}
+
+// usage tells of a client under a role, or, without one, of what no role grants it.
+func (e emitter) usage(u Usage) {
+	if u.Role == "" {
+		e.counter("epov_client_refusals_total", uint64(u.Denied), u.Client, "", "denied")
+		return
+	}
+	e.counter("epov_client_calls_total", uint64(u.Calls), u.Client, u.Role)
+	e.counter("epov_client_refusals_total", uint64(u.Rate), u.Client, u.Role, "rate")
+	e.counter("epov_client_refusals_total", uint64(u.Concurrent), u.Client, u.Role, "concurrent")
+	e.counter("epov_client_refusals_total", uint64(u.Size), u.Client, u.Role, "size")
 }
 
 func truth(b bool) float64 {

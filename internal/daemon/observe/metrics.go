@@ -209,6 +209,12 @@ func result(err error) string {
 	return "ok"
 }
 
+// tested is told of each test signature.
+func (m *Metrics) tested(c hsm.Canary) {
+	m.counters["epov_canary_results_total"].WithLabelValues(c.Key, c.Token, "failed") // from 0 on, so that the first is an increase
+	m.count("epov_canary_results_total", c.Key, c.Token, result(c.Err))
+}
+
 // sessionClosed is told of each session that ends.
 func (m *Metrics) sessionClosed(token string, reason error) {
 	cause := "idle"
@@ -226,7 +232,7 @@ func (m *Metrics) Trace() (hsm.Trace, signer.Trace, api.Trace) {
 			SessionClosed: m.sessionClosed,
 			Login:         func(token string, err error) { m.count("epov_token_logins_total", token, result(err)) },
 			Recovery:      m.recovered,
-			Canary:        func(c hsm.Canary) { m.count("epov_canary_results_total", c.Key, c.Token, result(c.Err)) },
+			Canary:        m.tested,
 		}, signer.Trace{
 			Signed: func(_ context.Context, s signer.Signing) { m.request(s) },
 		}, api.Trace{

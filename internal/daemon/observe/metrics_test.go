@@ -41,8 +41,9 @@ func sample() State {
 		}}},
 		Sandbox:      sandbox.Report{{Name: "landlock", InForce: true}, {Name: "seccomp"}},
 		Certificates: []Certificate{{"key", "keys/EXMP01/ov/versions/1", now.AddDate(0, 0, 20)}, {"tls", "CN=epovd", now.AddDate(0, 0, -1)}},
-		Audit:        &Audit{Records: 10, Lag: 2, Waiting: 300, Followers: []Follower{{Name: "siem", Lag: 4, Up: true}}},
-		Revocations:  Revocations{Lists: 3, Overdue: 1, Oldest: now.Add(-time.Hour), Failing: 1},
+		Reloads:      map[string]int64{"tls": 1}, Usage: []Usage{{Client: "gateway", Role: "all", Calls: 3, Rate: 2}, {Client: "gateway", Denied: 1}},
+		Audit:       &Audit{Records: 10, Lag: 2, Waiting: 300, Followers: []Follower{{Name: "siem", Lag: 4, Up: true}}},
+		Revocations: Revocations{Lists: 3, Overdue: 1, Oldest: now.Add(-time.Hour), Failing: 1},
 	}
 }
 
@@ -173,6 +174,8 @@ func TestMetrics(t *testing.T) {
 		{0, "epov_sandbox_in_force", []string{"protection=seccomp"}},
 		{-1, "epov_certificate_remaining_days", []string{"kind=tls", "name=CN=epovd"}},
 		{3600, "epov_crl_oldest_age_seconds", nil},
+		{2, "epov_client_refusals_total", []string{"client=gateway", "limit=rate", "role=all"}},
+		{1, "epov_client_refusals_total", []string{"client=gateway", "limit=denied", "role="}},
 		{1, "epov_key_out_of_service", []string{key, "token=spare"}},
 	} {
 		if got := value(t, m, tc.name, tc.labels...); got != tc.want {

@@ -20,7 +20,9 @@ type State struct {
 	Keys         []Key
 	Certificates []Certificate
 	Revocations  Revocations
-	Audit        *Audit         // nil: no log
+	Audit        *Audit           // nil: no log
+	Reloads      map[string]int64 // refused, by the part of the configuration
+	Usage        []Usage
 	Sandbox      sandbox.Report // what the process is confined by; nil: nobody confined it
 
 	// The following are filled in here.
@@ -122,4 +124,13 @@ type Follower struct {
 	Name string
 	Lag  uint64 // records that it has not got yet
 	Up   bool   // the last attempt succeeded
+}
+
+// Usage is what a client has asked for under a role, and what for under none: see signer.Usage.
+type Usage struct {
+	Client, Role           string
+	Calls                  int64
+	Rate, Concurrent, Size int64
+	Denied                 int64
+	Running                int
 }

@@ -31,7 +31,7 @@ type Limits struct {
 	ConnectionAge time.Duration // after which a connection is asked to reconnect, default 30 minutes
 
 	Batches    int           // batches and watchers at once, over all connections, default 256; they do not count as Calls
-	BatchItems int           // items of one batch at work at once, default 64
+	BatchItems int           // items of one batch at work at once, default 64, but no more than half of Calls
 	BatchTime  time.Duration // after which a batch, or a watcher, is ended, to be called again, default 15 minutes
 	StreamTime time.Duration // time that a stream of content may take, default 15 minutes
 	StallTime  time.Duration // time for which a stream of content may stand still, default 15 seconds
@@ -57,7 +57,7 @@ func (l Limits) checked() (Limits, error) {
 		return *d > 0
 	}
 	ok := number(&l.MessageBytes, signer.DefaultMessageBytes, math.MaxInt32-overhead) && number(&l.Calls, 256, math.MaxInt32) &&
-		number(&l.Streams, 128, math.MaxInt32) && number(&l.Batches, 256, math.MaxInt32) && number(&l.BatchItems, 64, 1<<16) &&
+		number(&l.Streams, 128, math.MaxInt32) && number(&l.Batches, 256, math.MaxInt32) && number(&l.BatchItems, min(64, max(1, l.Calls/2)), 1<<16) &&
 		duration(&l.CallTime, time.Minute) && duration(&l.ConnectionAge, 30*time.Minute) &&
 		duration(&l.BatchTime, 15*time.Minute) && duration(&l.StreamTime, 15*time.Minute) && duration(&l.StallTime, 15*time.Second)
 	if !ok {

@@ -116,8 +116,9 @@ func New(c Config) (*Server, error) {
 		grpc.InTapHandle(s.enter),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
-			MaxConnectionAge: limits.ConnectionAge, MaxConnectionAgeGrace: limits.CallTime,
-			Time: time.Minute, Timeout: 20 * time.Second,
+			MaxConnectionAge: limits.ConnectionAge, Time: time.Minute, Timeout: 20 * time.Second,
+			// By then streams have ended by themselves.
+			MaxConnectionAgeGrace: max(limits.StreamTime, limits.BatchTime) + limits.CallTime,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(s.guard, s.admit),

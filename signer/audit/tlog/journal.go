@@ -67,7 +67,22 @@ func create(name string, size int64) (file, error) {
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
 		return nil, errors.Join(&os.PathError{Op: "fallocate", Path: name, Err: err}, f.Close(), os.Remove(name))
 	}
+	if err := zero(f, size); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(name))
+	}
 	return osFile{f}, nil
+}
+
+// zero writes the reserved room once: what is then written over it needs no word of the file system's own journal to become
+// durable, which everybody who syncs would wait for together.
+func zero(f *os.File, size int64) error {
+	block := make([]byte, 256<<10)
+	for at := int64(0); at < size; at += int64(len(block)) {
+		if _, err := f.WriteAt(block[:min(size-at, int64(len(block)))], at); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
 }
 
 // journal is used by one goroutine, but for trim.

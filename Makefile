@@ -15,6 +15,7 @@ LIBRARY := ./canon/... ./gost/... ./signer/...
 # Packages whose tests hold vectors against the code.
 JUDGING := ./gost/... ./canon ./signer/xmldsig ./signer/cms ./signer/trust ./signer/explain
 OUTCOMES := $(CURDIR)/$(BUILD)/outcomes
+UPSET := $(CURDIR)/$(BUILD)/runs
 BENCHES := gost canon signer hsm service peers
 CONCURRENT := ./hsm/... ./signer ./signer/audit/... ./api/... ./internal/daemon/... ./internal/chaos ./cmd/...
 
@@ -24,7 +25,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check proto proto-check clean
+.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos reliability demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -44,6 +45,12 @@ softhsm-stock: deps ## the same without our patches, which tests and benchmarks 
 
 chaos: softhsm ## CHAOS signatures while everything happens to the tokens that can happen; SEED repeats a schedule
 	@go run ./internal/chaos -n $(CHAOS) $(if $(SEED),-seed $(SEED)) $(CHAOSFLAGS)
+
+reliability: softhsm ## docs/reliability.md: CHAOS signatures while tokens fail, and three nodes of which one is killed; SEED repeats
+	@mkdir -p $(BUILD) && rm -f "$(UPSET)"
+	@failed=; go run ./internal/chaos -n $(CHAOS) $(if $(SEED),-seed $(SEED)) $(CHAOSFLAGS) -json "$(UPSET)" || failed=1; \
+	EPOV_REQUIRE=1 EPOV_RELIABILITY="$(UPSET)" go test -count=1 -run '^TestThreeNodes' ./internal/nodes || failed=1; \
+	go run ./internal/reliability "$(UPSET)" docs/reliability.md && test -z "$$failed"
 
 demo: softhsm build ## sign one message of each kind on a token, verify with OpenSSL
 	@deploy/demo/demo.sh

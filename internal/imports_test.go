@@ -66,7 +66,9 @@ internal/vectors       :
 internal/conformance   :
 internal/bench/figures :
 internal/testpki       : gost
-internal/chaos         : gost hsm internal/oracle softhsm
+internal/reliability/runs :
+internal/reliability   : internal/reliability/runs
+internal/chaos         : gost hsm internal/oracle internal/reliability/runs softhsm
 internal/plot          :
 internal/load          : api/client api/epovpb internal/plot
 internal/nodes         : api/client gost hsm internal/testpki softhsm

@@ -11,6 +11,7 @@ import (
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/reliability/runs"
 )
 
 // book is kept while the exercise goes on.
@@ -167,12 +168,13 @@ func (b *book) recovery(s strike, took time.Duration) {
 		name, class = name+", repeatedly", device
 	}
 	for i := range b.report.recoveries {
-		if r := &b.report.recoveries[i]; r.fault == name {
-			r.took = append(r.took, took)
+		if r := &b.report.recoveries[i]; r.Fault == name {
+			r.Took = append(r.Took, took)
 			return
 		}
 	}
-	b.report.recoveries = append(b.report.recoveries, recovery{name, class, []time.Duration{took}})
+	b.report.recoveries = append(b.report.recoveries, recovery{class,
+		runs.Recovery{Fault: name, Promised: promised[class], Took: []time.Duration{took}}})
 }
 
 // finish settles the figures.

@@ -30,6 +30,13 @@ func TestChaos(t *testing.T) {
 			for _, f := range r.faults() {
 				t.Error(f)
 			}
+			page, faults := r.run("again"), 0
+			for _, v := range page.Recoveries {
+				faults += v.Times()
+			}
+			if page.Asked != c.n || page.Signed+total(r.refused) != c.n || faults != r.met+1 { // and the one that locks out
+				t.Errorf("the page is told of %d asked, %d signed, %d faults: %+v", page.Asked, page.Signed, faults, page)
+			}
 		})
 	}
 }

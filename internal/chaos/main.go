@@ -18,6 +18,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/reliability/runs"
 )
 
 func main() {
@@ -27,6 +28,7 @@ func main() {
 	phase := flag.String("phase", "", "only this one: separate or in-process")
 	hurry := flag.Bool("hurry", false, "let no module rest between faults of its process; how long it takes to come back says less then")
 	verbose := flag.Bool("v", false, "tell of each fault")
+	file := flag.String("json", "", "file to which what came of each phase is added, for internal/reliability")
 	flag.Parse()
 	if flag.NArg() > 0 || *n < 1 {
 		flag.Usage()
@@ -45,6 +47,17 @@ func main() {
 		tb.End()
 		r.print(os.Stdout)
 		bad = bad || len(r.faults()) > 0
+		if *file == "" {
+			continue
+		}
+		command := fmt.Sprintf("make chaos CHAOS=%d SEED=%d", *n, *seed)
+		if *hurry {
+			command += " CHAOSFLAGS=-hurry"
+		}
+		if err := runs.Append(*file, r.run(command)); err != nil {
+			fmt.Fprintln(os.Stderr, "chaos:", err)
+			bad = true
+		}
 	}
 	if bad {
 		fmt.Printf("chaos: not as promised; again with: make chaos CHAOS=%d SEED=%d\n", *n, *seed)

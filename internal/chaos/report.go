@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/reliability/runs"
 )
 
 // report is what came of a phase.
@@ -30,9 +31,8 @@ type report struct {
 }
 
 type recovery struct {
-	fault string
 	class class
-	took  []time.Duration
+	runs.Recovery
 }
 
 // spent is what the PIN of a token went through.
@@ -78,16 +78,12 @@ func (r *report) print(w io.Writer) {
 		line("    such as: %s", e)
 	}
 	line("  back to the next good signature                    times     median    slowest   promised")
-	slices.SortFunc(r.recoveries, func(a, b recovery) int { return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.fault, b.fault)) })
-	for _, v := range r.recoveries {
-		slices.Sort(v.took)
-		n := len(v.took)
+	for _, v := range r.sorted() {
 		within := "-"
-		if p := promised[v.class]; p > 0 {
-			late := n - len(slices.DeleteFunc(slices.Clone(v.took), func(d time.Duration) bool { return d > p }))
-			within = fmt.Sprintf("%v, later %d", p, late)
+		if v.Promised > 0 {
+			within = fmt.Sprintf("%v, later %d", v.Promised, v.Late())
 		}
-		line("    %-48s %6d %10v %10v   %s", v.fault, n, round(v.took[n/2]), round(v.took[n-1]), within)
+		line("    %-48s %6d %10v %10v   %s", v.Fault, v.Times(), round(v.Median()), round(v.Slowest()), within)
 	}
 	for _, t := range r.tries {
 		line("  token %s: %d PIN tries spent, %d logins%s", t.token, t.wrong, t.logins,
@@ -100,6 +96,60 @@ func (r *report) print(w io.Writer) {
 	for _, f := range r.faults() {
 		line("  NOT AS PROMISED: %s", f)
 	}
+}
+
+// sorted gives the recoveries by what is promised for them.
+func (r *report) sorted() []recovery {
+	return slices.SortedFunc(slices.Values(r.recoveries), func(a, b recovery) int {
+		return cmp.Or(cmp.Compare(a.class, b.class), cmp.Compare(a.Fault, b.Fault))
+	})
+}
+
+// run is the report for the page about reliability.
+func (r *report) run(command string) runs.Run {
+	name, lockedOut := "modules in processes of their own", "PIN changed by somebody else"
+	if r.isolation == hsm.InProcess {
+		name, lockedOut = "modules in the scheduler's process", "token says that its PIN is locked"
+	}
+	out := runs.Run{
+		Name: name,
+		About: fmt.Sprintf("Two tokens hold the same keys; %d clients with %d callers ask, with deadlines from 20 ms to %d s.",
+			len(clients), callers(), int(longest.Seconds())),
+		Command: command, Took: r.took,
+		Asked: r.n, Signed: r.signed, Refused: map[string]int{}, Wrong: r.wrong, Lost: r.lost,
+		Until:  "a fault's end and the next good signature of that token, behind whoever waits for it",
+		Broken: r.faults(),
+	}
+	for kind, n := range r.refused {
+		out.Refused[kind.String()] += n
+	}
+	for _, v := range r.sorted() {
+		out.Recoveries = append(out.Recoveries, v.Recovery)
+	}
+	wrong := 0
+	for _, t := range r.tries {
+		wrong += t.wrong
+	}
+	if r.locked {
+		out.Recoveries = append(out.Recoveries, runs.Recovery{Fault: lockedOut, Final: 1})
+	}
+	count := func(what string, n int) {
+		out.Figures = append(out.Figures, runs.Figure{What: what, Value: fmt.Sprint(n)})
+	}
+	count("signatures verified by plain code, those that tell whether a token is back included", r.verified)
+	count("of these by OpenSSL as well", r.sampled)
+	count("refused though a token was well and there was more than a second, for want of time", total(r.needless))
+	count("keys proved anew after a corrupted signature", r.replaced)
+	count("tries with a PIN that was no longer right", wrong)
+	count("of goroutines, descriptors and processes, kinds of which some were left behind", len(r.leaks))
+	return out
+}
+
+func callers() (n int) {
+	for _, c := range clients {
+		n += c.callers
+	}
+	return n
 }
 
 func total(counts map[hsm.Kind]int) (n int) {

@@ -126,7 +126,11 @@ func TestShare(t *testing.T) {
 	close(leave)
 	group.Wait()
 	eventually(t, "an idle server", w.idle)
-	if len(w.server.share.held) != 0 || len(w.server.load.held) != 0 {
-		t.Errorf("%v %v are still held", w.server.share.held, w.server.load.held)
+	for _, s := range []*shares{&w.server.share, &w.server.load} {
+		eventually(t, "no share", func() bool {
+			s.mutex.Lock()
+			defer s.mutex.Unlock()
+			return len(s.held) == 0
+		})
 	}
 }

@@ -24,9 +24,8 @@ import (
 
 // adminConfig is where the administration service listens; the zero value: nowhere.
 type adminConfig struct {
-	listen    string // path of a Unix socket, or host:port
-	group     int    // whose members may use the socket, besides root and the daemon's user; -1: nobody's
-	clientCAs value  // of callers at host:port; absent: those of tls
+	listen string // path of a Unix socket, or host:port
+	group  int    // whose members may use the socket, besides root and the daemon's user; -1: nobody's
 }
 
 func (c *Config) readAdmin(v value) {

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 )
@@ -28,5 +29,5 @@ func run(args []string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("usage: supply licences docs/dependencies.md [TOOL...] | supply sbom PROGRAM...")
+	return errors.New("usage: supply licences docs/dependencies.md [TOOL...], or supply sbom PROGRAM...")
 }

@@ -25,7 +25,7 @@ type adminCmd struct {
 
 // administration says how to reach a daemon's administration: its socket, or with --address its address.
 type administration struct {
-	Socket string `default:"/run/epovd/admin.sock" placeholder:"PATH" help:"Administration socket of the daemon (default ${default})."`
+	Socket string `default:"/run/epovd-admin/socket" placeholder:"PATH" help:"Administration socket of the daemon (default ${default})."`
 	connection
 }
 

@@ -126,6 +126,7 @@ func (l *Log) Receipt(ctx context.Context, index uint64) (*audit.Receipt, error)
 		if index < p.Size {
 			return l.receipt(ctx, p, index)
 		}
+		wake(l.wanted)
 		select {
 		case <-p.newer:
 		case <-ctx.Done():

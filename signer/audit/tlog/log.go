@@ -87,6 +87,7 @@ type Log struct {
 	closed    bool
 
 	write, integrate chan struct{} // there is something to do; room for one each
+	wanted           chan struct{} // a receipt is waited for; room for one
 	stop             chan struct{} // closed when the log is
 	written          chan struct{} // closed when nothing more comes into the journal
 	finished         sync.WaitGroup
@@ -116,7 +117,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	}
 	l := &Log{
 		cfg: c, log: c.Logger, reader: client.FileFetcher{Root: c.Dir}, journal: &journal{dir: dir, create: c.create},
-		signed: make(chan struct{}, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), stop: make(chan struct{}),
+		signed: make(chan struct{}, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
 		written: make(chan struct{}), grows: make(chan struct{}),
 	}
 	defer func() {

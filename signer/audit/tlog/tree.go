@@ -18,7 +18,8 @@ const (
 	maxBurst = 2048
 	burstAge = 20 * time.Millisecond
 
-	maxGather = 500 * time.Millisecond // for which the tree waits for more records
+	maxGather = time.Second            // for which the tree waits for more records: each batch costs several files
+	soon      = 250 * time.Millisecond // the same when a receipt is waited for
 	retryTree = 250 * time.Millisecond
 	mostRetry = 5 * time.Second
 )
@@ -33,7 +34,7 @@ func (l *Log) treeLoop() {
 		if len(records) == 0 {
 			select {
 			case <-l.integrate:
-				l.pause(min(l.cfg.Interval/2, maxGather)) // each batch costs several files
+				l.gather()
 			case <-l.written:
 				l.mu.Lock()
 				empty := len(l.backlog) == 0
@@ -54,8 +55,18 @@ func (l *Log) treeLoop() {
 		}
 		retry = retryTree
 		if len(records) < maxBurst {
-			l.pause(min(l.cfg.Interval/2, maxGather))
+			l.gather()
 		}
+	}
+}
+
+// gather waits for more records.
+func (l *Log) gather() {
+	select {
+	case <-time.After(min(l.cfg.Interval, maxGather)):
+	case <-l.wanted:
+		l.pause(min(l.cfg.Interval/4, soon))
+	case <-l.stop:
 	}
 }
 

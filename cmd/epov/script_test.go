@@ -112,7 +112,7 @@ func needsToken(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		ts.Check(err)
-		text := strings.NewReplacer("@PORT@", port, "@MODULE@", softhsm.Module()).Replace(string(data))
+		text := strings.NewReplacer("@PORT@", port, "@MODULE@", softhsm.Module(), "@WORK@", ts.Getenv("WORK")).Replace(string(data))
 		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(text), 0o600))
 	}
 }

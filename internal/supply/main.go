@@ -29,5 +29,5 @@ func run(args []string) error {
 		}
 		return nil
 	}
-	return errors.New("usage: supply licences docs/dependencies.md [TOOL...], or supply sbom PROGRAM...")
+	return errors.New("usage: supply licences docs/dependencies.md [TOOL...], or supply sbom and programs")
 }

@@ -19,6 +19,8 @@ type Supply struct {
 	spare  *Worker
 	making chan struct{} // closed when the one that is being made is there, or has failed; nil: none is being made
 	starts []time.Time   // of the last starts
+
+	starting int // workers, for which the shared files are needed
 }
 
 // At most burst workers are started in a window: a module that dies as it is initialised shall not keep the machine busy.
@@ -77,7 +79,7 @@ func (s *Supply) Take(ctx context.Context) (*Worker, error) {
 		if err := s.pause(ctx); err != nil {
 			return nil, err
 		}
-		w, err = start(ctx, s.o, s.shared)
+		w, err = s.start(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +88,34 @@ func (s *Supply) Take(ctx context.Context) (*Worker, error) {
 		}
 		s.prepare()
 		return w, nil
+	}
+}
+
+// start starts a worker. The shared files stay open as long as one is being started.
+func (s *Supply) start(ctx context.Context) (*Worker, error) {
+	s.mutex.Lock()
+	if s.closed {
+		s.mutex.Unlock()
+		return nil, ErrClosed
+	}
+	s.starting++
+	s.mutex.Unlock()
+	defer func() {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		s.starting--
+		s.takeBack()
+	}()
+	return start(ctx, s.o, s.shared)
+}
+
+// takeBack closes the shared files once nobody needs them any more. The mutex is held.
+func (s *Supply) takeBack() {
+	if !s.closed || s.starting > 0 {
+		return
+	}
+	for _, shared := range s.shared {
+		shared.file.Close() // a second time does nothing
 	}
 }
 
@@ -116,7 +146,7 @@ func (s *Supply) prepare() {
 		var w *Worker
 		err := s.pause(ctx)
 		if err == nil {
-			w, err = start(ctx, s.o, s.shared)
+			w, err = s.start(ctx)
 		}
 		if err != nil && !errors.Is(err, ErrClosed) {
 			s.o.Log.Warn("no spare process for the module", "module", s.o.Module, "error", err)
@@ -166,12 +196,10 @@ func (s *Supply) Close() {
 	s.mutex.Lock()
 	spare, making, closed := s.spare, s.making, s.closed
 	s.spare, s.closed = nil, true
+	s.takeBack()
 	s.mutex.Unlock()
 	if closed {
 		return
-	}
-	for _, shared := range s.shared {
-		shared.file.Close()
 	}
 	if spare != nil {
 		spare.dismiss()

@@ -45,6 +45,9 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 
 // guardStream is guard for streams.
 func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	if err := refusal(stream.Context()); err != nil {
+		return err
+	}
 	begun := time.Now()
 	ctx := s.trace.began(stream.Context(), info.FullMethod)
 	defer func() {
@@ -56,16 +59,8 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 		s.log.LogAttrs(ctx, slog.LevelDebug, "stream", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
 			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()
-	return handler(srv, within{stream, ctx})
+	return handler(srv, within{stream, ctx, s, !info.IsClientStream})
 }
-
-// within is a stream with another context.
-type within struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (w within) Context() context.Context { return w.ctx }
 
 func (s *Server) panicked(ctx context.Context, method string, v any) error {
 	// A panic's value may be anything, a piece of a message too; only the runtime's own are known to be harmless.
@@ -133,7 +128,8 @@ func (s *Server) admitStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 	if err != nil {
 		return err
 	}
-	return handler(srv, within{stream, context.WithValue(stream.Context(), callerKey{}, caller)})
+	known := context.WithValue(stream.Context(), callerKey{}, caller)
+	return handler(srv, within{stream, known, s, !info.IsClientStream})
 }
 
 // recognise identifies the caller, or says why not. Who is not known leaves nothing but a line in the log, and of many only some.

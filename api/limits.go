@@ -95,7 +95,13 @@ func (p *places) size(req any) int64 {
 // only when the whole request is in memory; streams bound theirs themselves. The place is left when the stream ends; watchers of
 // health may stay.
 func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, error) {
+	if end := ended(ctx); end != nil {
+		return nil, statusOf(end, "", "").Err()
+	}
 	if strings.HasPrefix(info.FullMethodName, healthPrefix) {
+		if !s.served[info.FullMethodName] {
+			return nil, notServed(info.FullMethodName)
+		}
 		if !s.probes.take(1) {
 			s.trace.refused(RefusedOverload)
 			return nil, overload(s.probes.most)
@@ -108,7 +114,7 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		return nil, err
 	}
 	if !s.served[info.FullMethodName] {
-		return nil, statusOf(report.Errorf(report.MethodUnknown, report.Place{}, "%s is not served here", short(info.FullMethodName)), "", "").Err()
+		return nil, notServed(info.FullMethodName)
 	}
 	if err := s.draining(); err != nil {
 		return nil, statusOf(err, "", "").Err()
@@ -144,6 +150,9 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		room.leave(1)
 		share.leave(caller.Name(), 1)
 	})
+	if end := ended(ctx); end != nil { // its time was over meanwhile
+		return nil, statusOf(end, "", "").Err()
+	}
 	return ctx, nil
 }
 

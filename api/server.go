@@ -113,7 +113,8 @@ func New(c Config) (*Server, error) {
 		// Calls run on goroutines that are kept, whose stacks have grown already. Watchers keep some of them; when none is free a
 		// call gets a goroutine of its own.
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.InTapHandle(s.enter),
+		grpc.InTapHandle(s.tapped),
+		grpc.UnknownServiceHandler(unserved),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: limits.ConnectionAge, Time: time.Minute, Timeout: 20 * time.Second,
@@ -132,15 +133,16 @@ func New(c Config) (*Server, error) {
 		options = append(options, grpc.Creds(newRefusals(localGate{c.Local}, s.log, &s.trace)))
 	}
 	s.grpc = grpc.NewServer(options...)
+	own := registrar{s}
 	if c.Operator != nil {
-		epovpb.RegisterAdminServiceServer(s.grpc, &adminService{Server: s, operator: c.Operator})
+		epovpb.RegisterAdminServiceServer(own, &adminService{Server: s, operator: c.Operator})
 	} else {
-		epovpb.RegisterSignServiceServer(s.grpc, &signService{Server: s})
-		epovpb.RegisterVerifyServiceServer(s.grpc, &verifyService{Server: s})
-		epovpb.RegisterKeyServiceServer(s.grpc, &keyService{Server: s})
-		epovpb.RegisterAuditServiceServer(s.grpc, &auditService{Server: s})
-		epovpb.RegisterMonitorServiceServer(s.grpc, &monitorService{Server: s})
-		epovpb.RegisterInfoServiceServer(s.grpc, &infoService{Server: s})
+		epovpb.RegisterSignServiceServer(own, &signService{Server: s})
+		epovpb.RegisterVerifyServiceServer(own, &verifyService{Server: s})
+		epovpb.RegisterKeyServiceServer(own, &keyService{Server: s})
+		epovpb.RegisterAuditServiceServer(own, &auditService{Server: s})
+		epovpb.RegisterMonitorServiceServer(own, &monitorService{Server: s})
+		epovpb.RegisterInfoServiceServer(own, &infoService{Server: s})
 	}
 	if s.reports != nil {
 		if err := orca.Register(s.grpc, orca.ServiceOptions{ServerMetricsProvider: s.reports}); err != nil {
@@ -150,7 +152,7 @@ func New(c Config) (*Server, error) {
 	if c.Reflection {
 		reflection.Register(s.grpc)
 	}
-	healthpb.RegisterHealthServer(s.grpc, s.health)
+	healthpb.RegisterHealthServer(own, s.health)
 	for service, info := range s.grpc.GetServiceInfo() {
 		for _, m := range info.Methods {
 			s.served["/"+service+"/"+m.Name] = true

@@ -25,6 +25,12 @@
 //            of the key), google.rpc.ResourceInfo (which key), google.rpc.QuotaFailure (which of the caller's limits),
 //            google.rpc.RetryInfo (when to ask again). A signature that does not verify is not an error but an answer with a
 //            verdict.
+//            A request that is too large (REQUEST_LIMIT), torn, compressed, or not of its type (REQUEST_INVALID) is told so in
+//            the same way, and so is a method that is not there (METHOD_UNKNOWN). Below the messages, in HTTP/2, the service
+//            has no say; gRPC libraries make such ends into a status of their own, without details: more calls at once on a
+//            connection than it takes wait in the client or are reset (UNAVAILABLE), headers beyond 16 KiB are reset
+//            (INTERNAL), a path other than /service/method, a malformed header and an unknown grpc-encoding are answered by
+//            the library of the service (UNIMPLEMENTED, INTERNAL), a client's own deadline and limit of answers by its own.
 //   Time     A deadline is worth setting: what cannot be done by then is refused at once, and the refusal with its true cause
 //            arrives before the deadline itself does.
 //   Limits   GetCapabilities says how large a message may be (16 MiB unless configured otherwise); larger content goes by

@@ -48,12 +48,15 @@ type ReplicaHealth struct {
 // Health gives the state of everything. It does not wait for tokens.
 func (s *Scheduler) Health() Health {
 	var h Health
-	for _, l := range s.lanes {
+	s.mutex.RLock()
+	lanes := s.lanes
+	s.mutex.RUnlock()
+	for _, l := range lanes {
 		h.Tokens = append(h.Tokens, l.health())
 	}
 	for _, k := range s.Keys() {
 		kh := KeyHealth{Name: k.name, Err: k.Err()}
-		for _, r := range k.replicas {
+		for _, r := range *k.replicas.Load() {
 			kh.Replicas = append(kh.Replicas, r.health())
 		}
 		h.Keys = append(h.Keys, kh)

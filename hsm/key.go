@@ -16,9 +16,9 @@ import (
 // Key is a GOST private key that a [Scheduler] has at work, on one token or on several. Safe for concurrent use.
 type Key struct {
 	name     string
-	replicas []*replica
-	proof    atomic.Pointer[proof] // nil until a token has proved it
-	proving  sync.Mutex            // of the first proof
+	replicas atomic.Pointer[[]*replica] // where it is at work: exchanged as a whole, see Exchange.MoveKey
+	proof    atomic.Pointer[proof]      // nil until a token has proved it
+	proving  sync.Mutex                 // of the first proof
 	removed  atomic.Bool
 }
 
@@ -79,7 +79,7 @@ func (k *Key) Err() error {
 		return k.gone()
 	}
 	var first error
-	for _, r := range k.replicas {
+	for _, r := range *k.replicas.Load() {
 		err := r.err()
 		if err == nil {
 			return nil
@@ -121,7 +121,7 @@ func (r *replica) usable() bool {
 
 // served tells whether another token than l's is ready for the key.
 func (k *Key) served(l *lane) bool {
-	for _, r := range k.replicas {
+	for _, r := range *k.replicas.Load() {
 		if r.lane != l && r.lane.ready.Load() && r.usable() {
 			return true
 		}
@@ -130,15 +130,15 @@ func (k *Key) served(l *lane) bool {
 }
 
 // choose is the usable replica with the least expected time, of those that are not in tried; nil when there is none.
-func (k *Key) choose(tried uint64) (best *replica, number int) {
-	if len(k.replicas) == 1 {
-		if r := k.replicas[0]; tried == 0 && r.usable() {
+func choose(replicas []*replica, tried uint64) (best *replica, number int) {
+	if len(replicas) == 1 {
+		if r := replicas[0]; tried == 0 && r.usable() {
 			return r, 0
 		}
 		return nil, 0
 	}
 	var least time.Duration
-	for i, r := range k.replicas {
+	for i, r := range replicas {
 		if tried&(1<<i) != 0 || !r.usable() {
 			continue
 		}

@@ -45,12 +45,14 @@ func (s State) String() string {
 //     a handle of another epoch is not used. Only the keeper changes at, anchor and epoch.
 type lane struct {
 	name     string
+	given    TokenConfig // as it was configured
 	cfg      TokenConfig
 	log      *slog.Logger
 	trace    *Trace
 	lib      *library
 	clock    clock
-	requests *sync.Pool // the scheduler's
+	requests *sync.Pool    // the scheduler's
+	canary   *atomic.Int64 // the scheduler's: nanoseconds between two tests of keys; negative: none
 
 	// For those who do not take the mutex.
 	shut    atomic.Pointer[Error] // why nothing is admitted; nil in Ready and Recovering

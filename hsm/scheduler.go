@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -61,17 +62,21 @@ type Flow struct {
 // Scheduler keeps tokens at work: it signs with keys on them, opens sessions as they are needed, and puts right what can be
 // put right by itself. Safe for concurrent use.
 type Scheduler struct {
-	cfg   SchedulerConfig
-	log   *slog.Logger
-	lanes []*lane
-	names map[string]*lane
+	cfg    SchedulerConfig
+	log    *slog.Logger
+	load   hostMaker    // nil: as configured
+	wait   atomic.Int64 // SchedulerConfig.MaxWait of now
+	canary atomic.Int64 // SchedulerConfig.Canary of now
 
 	requests sync.Pool
 	clock    clock
 
-	mutex  sync.RWMutex
-	keys   map[string]*Key
-	closed bool
+	mutex     sync.RWMutex
+	lanes     []*lane // in the order of the configuration; exchanged as a whole
+	leaving   []*lane // those that were exchanged and are being closed
+	keys      map[string]*Key
+	exchanged sync.Mutex // held by an Exchange
+	closed    bool
 }
 
 // Start opens all tokens at once, each in the background, and waits until each is ready or has said why it is not, or ctx
@@ -84,53 +89,17 @@ func Start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger) (*Schedul
 
 // start has modules loaded by load, if that is not nil, instead of as configured.
 func start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger, load hostMaker) (*Scheduler, error) {
-	s := &Scheduler{cfg: cfg, log: log, names: map[string]*lane{}, keys: map[string]*Key{}}
+	s := &Scheduler{cfg: cfg, log: log, load: load, keys: map[string]*Key{}}
 	s.requests.New, s.clock = newRequest, newClock()
-	if s.cfg.MaxWait <= 0 {
-		s.cfg.MaxWait = DefaultMaxWait
-	}
-	if s.cfg.Canary == 0 {
-		s.cfg.Canary = DefaultCanary
-	}
+	s.SetTimes(cfg.MaxWait, cfg.Canary)
 	if s.cfg.Trace == nil {
 		s.cfg.Trace = &Trace{}
 	}
-	refuse := func(token string, err error) error {
-		return &Error{Kind: Config, Token: token, Op: "start", Err: err}
+	lanes, err := s.newLanes(cfg.Tokens)
+	if err != nil {
+		return nil, err
 	}
-	type sharing struct {
-		path      string
-		isolation Isolation
-	}
-	shared := map[sharing][]TokenConfig{}
-	for _, t := range cfg.Tokens {
-		t, err := t.checked()
-		if err != nil {
-			return nil, refuse(t.Name, err)
-		}
-		if s.names[t.Name] != nil {
-			return nil, refuse(t.Name, errors.New("there is another token of this name"))
-		}
-		if cfg.Trace != nil {
-			t.Trace = cfg.Trace
-		}
-		l := newLane(t, s, log)
-		s.lanes, s.names[t.Name] = append(s.lanes, l), l
-		at := sharing{t.Module, t.Isolation}
-		shared[at] = append(shared[at], t)
-	}
-	for at, tokens := range shared {
-		lib := newLibrary(at.path, at.isolation, load, optionsOf(tokens, log))
-		for _, t := range tokens {
-			l := s.names[t.Name]
-			l.lib = lib
-			lib.lanes = append(lib.lanes, l)
-		}
-		if cfg.RestartPause > 0 {
-			lib.longest = cfg.RestartPause
-		}
-		lib.users = len(lib.lanes)
-	}
+	s.lanes = lanes
 	for _, l := range s.lanes {
 		go l.keep()
 	}
@@ -141,6 +110,61 @@ func start(ctx context.Context, cfg SchedulerConfig, log *slog.Logger, load host
 		return nil, err
 	}
 	return s, nil
+}
+
+// SetTimes exchanges [SchedulerConfig].MaxWait and Canary, for requests and tests from now on.
+func (s *Scheduler) SetTimes(wait, canary time.Duration) {
+	if wait <= 0 {
+		wait = DefaultMaxWait
+	}
+	if canary == 0 {
+		canary = DefaultCanary
+	}
+	s.wait.Store(int64(wait))
+	s.canary.Store(int64(canary))
+}
+
+// newLanes makes lanes for tokens, of which those of one module share it. None is at work yet.
+func (s *Scheduler) newLanes(tokens []TokenConfig) (lanes []*lane, _ error) {
+	refuse := func(token string, err error) error {
+		return &Error{Kind: Config, Token: token, Op: "start", Err: err}
+	}
+	names := map[string]*lane{}
+	type sharing struct {
+		path      string
+		isolation Isolation
+	}
+	shared := map[sharing][]TokenConfig{}
+	for _, given := range tokens {
+		t, err := given.checked()
+		if err != nil {
+			return nil, refuse(t.Name, err)
+		}
+		if names[t.Name] != nil {
+			return nil, refuse(t.Name, errors.New("there is another token of this name"))
+		}
+		if given.Trace == nil {
+			t.Trace = s.cfg.Trace
+		}
+		l := newLane(t, s, s.log)
+		l.given = given
+		lanes, names[t.Name] = append(lanes, l), l
+		at := sharing{t.Module, t.Isolation}
+		shared[at] = append(shared[at], t)
+	}
+	for at, tokens := range shared {
+		lib := newLibrary(at.path, at.isolation, s.load, optionsOf(tokens, s.log))
+		for _, t := range tokens {
+			l := names[t.Name]
+			l.lib = lib
+			lib.lanes = append(lib.lanes, l)
+		}
+		if s.cfg.RestartPause > 0 {
+			lib.longest = s.cfg.RestartPause
+		}
+		lib.users = len(lib.lanes)
+	}
+	return lanes, nil
 }
 
 // settle waits for the first outcome of each token, then proves the keys.
@@ -189,25 +213,40 @@ func (s *Scheduler) Keys() []*Key {
 // missing there, cannot serve, or is another one than elsewhere is refused, and nothing has changed then. On tokens that are
 // away it is proved when they come.
 func (s *Scheduler) AddKey(ctx context.Context, cfg KeyConfig) (*Key, error) {
-	return s.admit(ctx, cfg, false)
+	return s.admit(ctx, s.lane, cfg, false)
+}
+
+// lane finds a token.
+func (s *Scheduler) lane(name string) *lane {
+	s.mutex.RLock()
+	defer s.mutex.RUnlock()
+	return laneNamed(s.lanes, name)
+}
+
+func laneNamed(lanes []*lane, name string) *lane {
+	if i := slices.IndexFunc(lanes, func(l *lane) bool { return l.name == name }); i >= 0 {
+		return lanes[i]
+	}
+	return nil
 }
 
 // ReplaceKey is AddKey for a name that may be taken: from its return on the name means the new key, and no request has been
 // refused in between. Requests for the old one that are on their way are done.
 func (s *Scheduler) ReplaceKey(ctx context.Context, cfg KeyConfig) (*Key, error) {
-	return s.admit(ctx, cfg, true)
+	return s.admit(ctx, s.lane, cfg, true)
 }
 
-func (s *Scheduler) admit(ctx context.Context, cfg KeyConfig, replace bool) (*Key, error) {
-	op := fmt.Sprintf("take key %q into service", cfg.Name)
-	k, err := s.newKey(cfg)
+func (s *Scheduler) admit(ctx context.Context, lanes func(name string) *lane, cfg KeyConfig, replace bool) (*Key, error) {
+	if cfg.Name == "" {
+		return nil, &Error{Kind: Config, Op: "take a key into service", Err: errors.New("it has no name")}
+	}
+	k := &Key{name: cfg.Name}
+	replicas, err := k.place(cfg, lanes)
 	if err != nil {
-		return nil, &Error{Kind: Config, Op: op, Err: err}
+		return nil, err
 	}
-	for _, r := range k.replicas {
-		r.lane.attach(r)
-	}
-	err = k.prove(ctx)
+	k.replicas.Store(&replicas)
+	err = prove(ctx, replicas)
 	if err == nil {
 		err = s.enlist(k, replace)
 	}
@@ -218,34 +257,37 @@ func (s *Scheduler) admit(ctx context.Context, cfg KeyConfig, replace bool) (*Ke
 	return k, nil
 }
 
-func (s *Scheduler) newKey(cfg KeyConfig) (*Key, error) {
-	if cfg.Name == "" {
-		return nil, errors.New("it has no name")
+// place puts a key on lanes, which look for it there.
+func (k *Key) place(cfg KeyConfig, lanes func(name string) *lane) (replicas []*replica, err error) {
+	refuse := func(format string, args ...any) ([]*replica, error) {
+		return nil, &Error{Kind: Config, Op: fmt.Sprintf("take key %q into service", cfg.Name), Err: fmt.Errorf(format, args...)}
 	}
 	if len(cfg.Replicas) == 0 || len(cfg.Replicas) > maxReplicas {
-		return nil, fmt.Errorf("it is on %d tokens; 1 to %d are possible", len(cfg.Replicas), maxReplicas)
+		return refuse("it is on %d tokens; 1 to %d are possible", len(cfg.Replicas), maxReplicas)
 	}
-	k := &Key{name: cfg.Name}
 	for _, ref := range cfg.Replicas {
-		l := s.names[ref.Token]
+		l := lanes(ref.Token)
 		if l == nil {
-			return nil, fmt.Errorf("no token %q is configured", ref.Token)
+			return refuse("no token %q is configured", ref.Token)
 		}
 		if err := checkID(ref.ID); err != nil {
-			return nil, err
+			return refuse("%w", err)
 		}
-		if slices.ContainsFunc(k.replicas, func(r *replica) bool { return r.lane == l }) {
-			return nil, fmt.Errorf("token %q is named twice", ref.Token)
+		if slices.ContainsFunc(replicas, func(r *replica) bool { return r.lane == l }) {
+			return refuse("token %q is named twice", ref.Token)
 		}
-		k.replicas = append(k.replicas, &replica{key: k, lane: l, id: ref.ID, judged: make(chan struct{})})
+		replicas = append(replicas, &replica{key: k, lane: l, id: ref.ID, judged: make(chan struct{})})
 	}
-	return k, nil
+	for _, r := range replicas {
+		r.lane.attach(r)
+	}
+	return replicas, nil
 }
 
 // prove waits until each token has looked for the key, or cannot for now.
-func (k *Key) prove(ctx context.Context) error {
+func prove(ctx context.Context, replicas []*replica) error {
 	var errs []error
-	for _, r := range k.replicas {
+	for _, r := range replicas {
 		select {
 		case <-r.judged:
 			e := r.lost.Load()
@@ -256,7 +298,7 @@ func (k *Key) prove(ctx context.Context) error {
 				errs = append(errs, e)
 			}
 		case <-ctx.Done():
-			return &Error{Kind: Expired, Token: r.lane.name, Op: fmt.Sprintf("prove key %q", k.name), Err: ctx.Err()}
+			return &Error{Kind: Expired, Token: r.lane.name, Op: fmt.Sprintf("prove key %q", r.key.name), Err: ctx.Err()}
 		}
 	}
 	if len(errs) == 1 {
@@ -295,8 +337,10 @@ func (s *Scheduler) RemoveKey(name string) error {
 	return nil
 }
 
-func (k *Key) detach() {
-	for _, r := range k.replicas {
+func (k *Key) detach() { detach(*k.replicas.Load()) }
+
+func detach(replicas []*replica) {
+	for _, r := range replicas {
 		r.lane.detach(r)
 	}
 }
@@ -309,10 +353,11 @@ var errClosed = &Error{Kind: Closed, Op: "sign", Err: errors.New("the scheduler 
 func (s *Scheduler) Close(ctx context.Context) error {
 	s.mutex.Lock()
 	s.closed = true
+	lanes := slices.Concat(s.lanes, s.leaving)
 	s.mutex.Unlock()
-	errs := make([]error, len(s.lanes))
+	errs := make([]error, len(lanes))
 	var group sync.WaitGroup
-	for i, l := range s.lanes {
+	for i, l := range lanes {
 		group.Go(func() { errs[i] = l.close(ctx) })
 	}
 	group.Wait()

@@ -438,7 +438,7 @@ func TestKeysChange(t *testing.T) {
 		wantKind(t, err, KeyNotFound)
 		_, err = p.Scheduler.Key("k")
 		wantKind(t, err, KeyNotFound)
-		if n := len(p.names[f.cfg.Name].keys()); n != 0 {
+		if n := len(laneNamed(p.lanes, f.cfg.Name).keys()); n != 0 {
 			t.Errorf("%d keys are left on the token", n)
 		}
 	})

@@ -40,7 +40,7 @@ func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow
 	r.from.Signing = nil // the caller's, whom the request may outlive
 	r.taken, r.retried, r.sign, r.err = 0, false, 0, nil
 	begun := s.clock.now()
-	r.deadline = begun + s.cfg.MaxWait
+	r.deadline = begun + time.Duration(s.wait.Load())
 	if d, ok := ctx.Deadline(); ok {
 		r.deadline = d.Sub(s.clock.base)
 	}
@@ -73,9 +73,15 @@ type carried struct {
 func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte, error) {
 	var tried uint64
 	var last error
-	r := c.request
+	r, places := c.request, k.replicas.Load()
 	for range maxAttempts {
-		to, number := k.choose(tried)
+		if now := k.replicas.Load(); now != places { // it has moved to other tokens
+			places, tried = now, 0
+		}
+		to, number := choose(*places, tried)
+		if to == nil && places != k.replicas.Load() {
+			continue
+		}
 		if to == nil {
 			break
 		}

@@ -12,7 +12,6 @@ import (
 
 // keeper is what only the keeper's goroutine uses.
 type keeper struct {
-	canary  time.Duration // between two tests of keys; negative: none
 	tested  time.Duration
 	looked  time.Duration
 	atLook  uint64
@@ -21,12 +20,11 @@ type keeper struct {
 
 func newLane(cfg TokenConfig, s *Scheduler, log *slog.Logger) *lane {
 	l := &lane{
-		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests, clock: s.clock,
+		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests, clock: s.clock, canary: &s.canary,
 		since: time.Now(), vendor: cfg.Vendor, limit: 1, most: cfg.Sessions,
 		queue:   newQueue(cfg.Queue, cfg.FlowQueue),
 		trouble: make(chan struct{}, 1), stop: make(chan struct{}), kept: make(chan struct{}), first: make(chan struct{}),
 	}
-	l.canary = s.cfg.Canary
 	l.width.Store(1)
 	return l
 }
@@ -249,7 +247,7 @@ func (l *lane) look(now time.Duration) {
 			}
 		}
 	}
-	if l.canary > 0 && now-l.tested >= l.canary {
+	if every := time.Duration(l.canary.Load()); every > 0 && now-l.tested >= every {
 		l.tested = now
 		if r := l.stalest(now); r != nil {
 			ctx, cancel := l.patience(context.Background())
@@ -264,7 +262,7 @@ func (l *lane) look(now time.Duration) {
 
 // stalest is the key in use whose last good signature is the longest ago; nil when all have signed since the last test.
 func (l *lane) stalest(now time.Duration) (stalest *replica) {
-	oldest := now - l.canary
+	oldest := now - time.Duration(l.canary.Load())
 	for _, r := range l.keys() {
 		if !r.proved.Load() || r.broken.Load() != nil || r.lost.Load() != nil {
 			continue

@@ -4,10 +4,13 @@ import "golang.org/x/sys/unix"
 
 const auditArch = unix.AUDIT_ARCH_X86_64
 
-var deniedHere = []uintptr{
+// forks are what clone is besides.
+var forks = []uintptr{unix.SYS_FORK, unix.SYS_VFORK}
+
+var deniedHere = append([]uintptr{
 	unix.SYS_IOPL, unix.SYS_IOPERM, unix.SYS_MODIFY_LDT, unix.SYS_USELIB, unix.SYS__SYSCTL, unix.SYS_CREATE_MODULE,
 	unix.SYS_KEXEC_FILE_LOAD, unix.SYS_USTAT, unix.SYS_SYSFS,
-}
+}, forks...)
 
 // Calls that newer architectures have under the names of their successors alone.
 var allowedHere = []uintptr{

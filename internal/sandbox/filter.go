@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"unsafe"
@@ -36,6 +37,10 @@ const (
 	family   = unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)
 	protocol = unix.SECCOMP_RET_ERRNO | uint32(unix.EPROTONOSUPPORT)
 
+	// What the kernel's headers have and package unix has not: linux/ioprio.h, asm/sockios.h.
+	ioprioWhoProcess = 1
+	fiosetown        = 0x8901
+
 	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
 		unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWTIME
 )
@@ -48,21 +53,52 @@ var families = map[string]uint32{
 // Families are the names of families of sockets that filters know.
 func Families() []string { return slices.Sorted(maps.Keys(families)) }
 
-// Denying is a filter that refuses what no library of others should need, and sockets but of the families named, some of
-// [Families]; what it does not know it lets pass.
-func Denying(sockets []string) Filter {
+// Denying is a filter for this process that refuses what no library of others should need, among it other processes: to start
+// them, to signal them and to change how they run. So it does sockets but of the families named, some of [Families]; what it does
+// not know it lets pass.
+func Denying(sockets []string) Filter { return denying(sockets, uint32(os.Getpid())) }
+
+func denying(sockets []string, pid uint32) Filter {
 	b := builder{}
 	b.begin()
 	for _, number := range denied {
 		b.when(equal, uint32(number), verdict(refuse))
 	}
-	b.narrow(sockets)
+	b.alone(pid)
+	b.narrow(sockets, unix.PR_SET_PDEATHSIG) // which ends it with its parent
 	b.add(verdict(allow))
 	return b.program
 }
 
-// narrow looks at the arguments of calls that are needed in part. What it lets pass is allowed.
-func (b *builder) narrow(sockets []string) {
+// alone leaves a process nobody but itself. A process that it left behind would outlive it with its memory; and what the kernel lets
+// processes of one user do to each other, by signals, limits (prlimit) and places in the queue for processors, ends or stops the
+// service. Landlock keeps signals alone, from ABI 6 on.
+func (b *builder) alone(pid uint32) {
+	b.when(equal, unix.SYS_CLONE, argument(0),
+		unix.SockFilter{Code: anyBit, Jf: 2, K: unix.CLONE_THREAD},
+		unix.SockFilter{Code: anyBit, Jt: 1, K: namespaces}, verdict(allow), verdict(refuse))
+	self := func(call uint32, at int) {
+		b.when(equal, call, argument(at), unix.SockFilter{Code: equal, Jt: 2, K: pid}, unix.SockFilter{Code: equal, Jt: 1, K: 0},
+			verdict(refuse), verdict(allow))
+	}
+	// The process leads a group of itself, which 0 stands for.
+	for _, call := range []uint32{unix.SYS_KILL, unix.SYS_TGKILL, unix.SYS_RT_SIGQUEUEINFO, unix.SYS_RT_TGSIGQUEUEINFO,
+		unix.SYS_PRLIMIT64, unix.SYS_SCHED_SETAFFINITY, unix.SYS_SCHED_SETPARAM, unix.SYS_SCHED_SETSCHEDULER, unix.SYS_SCHED_SETATTR} {
+		self(call, 0)
+	}
+	for _, c := range []struct{ call, process uint32 }{{unix.SYS_SETPRIORITY, unix.PRIO_PROCESS}, {unix.SYS_IOPRIO_SET, ioprioWhoProcess}} {
+		b.when(equal, c.call, argument(0), unix.SockFilter{Code: equal, Jf: 3, K: c.process},
+			argument(1), unix.SockFilter{Code: equal, Jt: 2, K: pid}, unix.SockFilter{Code: equal, Jt: 1, K: 0},
+			verdict(refuse), verdict(allow))
+	}
+	// Who is told of a descriptor's state, by any signal.
+	b.when(equal, unix.SYS_FCNTL, argument(1), unix.SockFilter{Code: equal, Jt: 3, K: unix.F_SETOWN_EX},
+		unix.SockFilter{Code: equal, Jf: 3, K: unix.F_SETOWN}, argument(2), unix.SockFilter{Code: equal, Jt: 1, K: pid},
+		verdict(refuse), verdict(allow))
+}
+
+// narrow looks at the arguments of calls that are needed in part. What it lets pass is allowed; of prctl it refuses more controls.
+func (b *builder) narrow(sockets []string, controls ...uint32) {
 	b.when(equal, unix.SYS_CLONE3, verdict(missing))
 	b.when(equal, unix.SYS_CLONE, argument(0),
 		unix.SockFilter{Code: anyBit, Jf: 1, K: namespaces}, verdict(refuse), verdict(allow))
@@ -74,14 +110,17 @@ func (b *builder) narrow(sockets []string) {
 			unix.SockFilter{Code: anyBit, Jf: 1, K: unix.MSG_FASTOPEN}, verdict(refuse), verdict(allow))
 	}
 	// Of prctl, what would undo hiding: PR_SET_DUMPABLE to another value than 0, and PR_SET_PTRACER.
-	b.when(equal, unix.SYS_PRCTL, argument(0),
-		unix.SockFilter{Code: equal, Jf: 1, K: unix.PR_SET_PTRACER}, verdict(refuse),
-		unix.SockFilter{Code: equal, Jf: 3, K: unix.PR_SET_DUMPABLE}, argument(1),
-		unix.SockFilter{Code: equal, Jt: 1, K: 0}, verdict(refuse), verdict(allow))
-	// TIOCSTI and TIOCLINUX type into a terminal.
+	body := []unix.SockFilter{argument(0)}
+	for _, control := range append(controls, unix.PR_SET_PTRACER) {
+		body = append(body, unix.SockFilter{Code: equal, Jf: 1, K: control}, verdict(refuse))
+	}
+	b.when(equal, unix.SYS_PRCTL, append(body, unix.SockFilter{Code: equal, Jf: 3, K: unix.PR_SET_DUMPABLE}, argument(1),
+		unix.SockFilter{Code: equal, Jt: 1, K: 0}, verdict(refuse), verdict(allow))...)
+	// TIOCSTI and TIOCLINUX type into a terminal; the others are F_SETOWN by another name.
 	b.when(equal, unix.SYS_IOCTL, argument(1),
-		unix.SockFilter{Code: equal, Jf: 1, K: unix.TIOCSTI}, verdict(refuse),
-		unix.SockFilter{Code: equal, Jf: 1, K: unix.TIOCLINUX}, verdict(refuse), verdict(allow))
+		unix.SockFilter{Code: equal, Jt: 3, K: unix.TIOCSTI}, unix.SockFilter{Code: equal, Jt: 2, K: unix.TIOCLINUX},
+		unix.SockFilter{Code: equal, Jt: 1, K: fiosetown}, unix.SockFilter{Code: equal, Jf: 1, K: unix.SIOCSPGRP},
+		verdict(refuse), verdict(allow))
 }
 
 type builder struct{ program Filter }

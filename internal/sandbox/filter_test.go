@@ -46,7 +46,8 @@ func run(t *testing.T, program Filter, arch, number uint32, arguments ...uint64)
 }
 
 func TestDenying(t *testing.T) {
-	none, all := Denying(nil), Denying([]string{"unix", "inet", "inet6", "netlink"})
+	const own, other = 4242, 1
+	none, all := denying(nil, own), denying([]string{"unix", "inet", "inet6", "netlink"}, own)
 	if len(all) > unix.BPF_MAXINSNS {
 		t.Error("the program is too long:", len(all))
 	}
@@ -68,7 +69,31 @@ func TestDenying(t *testing.T) {
 		{"x32", all, auditArch, 0x40000000 | unix.SYS_READ, nil, kill},
 		{"clone3", all, auditArch, unix.SYS_CLONE3, nil, missing},
 		{"a thread", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_THREAD}, allow},
-		{"a namespace", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_NEWNET}, refuse},
+		{"a namespace", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_THREAD | unix.CLONE_NEWNET}, refuse},
+		{"a process", all, auditArch, unix.SYS_CLONE, []uint64{uint64(unix.SIGCHLD)}, refuse},
+		{"a process in the same memory", all, auditArch, unix.SYS_CLONE, []uint64{unix.CLONE_VM | unix.CLONE_VFORK}, refuse},
+		{"signal", none, auditArch, unix.SYS_KILL, []uint64{own}, allow},
+		{"signal to another", all, auditArch, unix.SYS_KILL, []uint64{other}, refuse},
+		{"signal to all", all, auditArch, unix.SYS_KILL, []uint64{^uint64(0)}, refuse},
+		{"signal to a group", all, auditArch, unix.SYS_KILL, []uint64{1<<64 - other}, refuse},
+		{"signal to a thread", none, auditArch, unix.SYS_TGKILL, []uint64{own, 4243}, allow},
+		{"signal to another's thread", all, auditArch, unix.SYS_TGKILL, []uint64{other, other}, refuse},
+		{"signal with a value", all, auditArch, unix.SYS_RT_SIGQUEUEINFO, []uint64{other}, refuse},
+		{"limits", none, auditArch, unix.SYS_PRLIMIT64, []uint64{0}, allow},
+		{"limits of another", all, auditArch, unix.SYS_PRLIMIT64, []uint64{other}, refuse},
+		{"processors", none, auditArch, unix.SYS_SCHED_SETAFFINITY, []uint64{own}, allow},
+		{"processors of another", all, auditArch, unix.SYS_SCHED_SETAFFINITY, []uint64{other}, refuse},
+		{"be nice", none, auditArch, unix.SYS_SETPRIORITY, []uint64{unix.PRIO_PROCESS, 0}, allow},
+		{"another be nice", all, auditArch, unix.SYS_SETPRIORITY, []uint64{unix.PRIO_PROCESS, other}, refuse},
+		{"all of the user be nice", all, auditArch, unix.SYS_SETPRIORITY, []uint64{unix.PRIO_USER, 0}, refuse},
+		{"wait for disks", none, auditArch, unix.SYS_IOPRIO_SET, []uint64{ioprioWhoProcess, own}, allow},
+		{"another wait for disks", all, auditArch, unix.SYS_IOPRIO_SET, []uint64{ioprioWhoProcess, other}, refuse},
+		{"signals of a descriptor", none, auditArch, unix.SYS_FCNTL, []uint64{3, unix.F_SETOWN, own}, allow},
+		{"signals of a descriptor to another", all, auditArch, unix.SYS_FCNTL, []uint64{3, unix.F_SETOWN, other}, refuse},
+		{"the same by another name", all, auditArch, unix.SYS_FCNTL, []uint64{3, unix.F_SETOWN_EX, own}, refuse},
+		{"the same by a third", all, auditArch, unix.SYS_IOCTL, []uint64{3, unix.SIOCSPGRP}, refuse},
+		{"flags of a descriptor", none, auditArch, unix.SYS_FCNTL, []uint64{3, unix.F_SETFL, own}, allow},
+		{"outlive the parent", all, auditArch, unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG, 0}, refuse},
 		{"unix, not allowed", none, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_UNIX}, family},
 		{"unix", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_UNIX}, allow},
 		{"inet6", all, auditArch, unix.SYS_SOCKET, []uint64{unix.AF_INET6}, allow},
@@ -110,7 +135,8 @@ func TestAllowing(t *testing.T) {
 	}
 	// Of what modules may not call, the daemon starts their processes and confines them.
 	for _, number := range denied {
-		needed := slices.Contains([]uintptr{unix.SYS_EXECVE, unix.SYS_PIDFD_OPEN, unix.SYS_CAPSET, unix.SYS_SECCOMP}, number)
+		needed := slices.Contains([]uintptr{unix.SYS_EXECVE, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_TKILL,
+			unix.SYS_CAPSET, unix.SYS_SECCOMP}, number) || slices.Contains(forks, number)
 		if v := run(t, f, auditArch, uint32(number)); (v == allow) != needed || !needed && v != refuse {
 			t.Errorf("call %d: %#x", number, v)
 		}

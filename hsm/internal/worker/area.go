@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -106,17 +107,20 @@ func (a *area) close() {
 }
 
 // ask hands a request over and waits for the answer, whose length it gives as the other side says it. It returns too when
-// the turn was abandoned.
-func (p *sharedPlace) ask(length int, dead *atomic.Bool) int {
+// the worker is dead, or when the turn is none that an answer leaves: ok is false then.
+func (p *sharedPlace) ask(length int, dead *atomic.Bool) (n int, ok bool) {
 	p.length.Store(uint32(length))
 	p.turn.Store(asked)
-	if dead.Load() { // giveUp may have come before the turn was taken
-		return 0
-	}
 	p.wake()
-	p.wait(asked)
-	return int(p.length.Load())
+	for p.turn.Load() == asked && !dead.Load() { // giveUp may have come before the turn was taken
+		p.sleep(asked, &nap)
+	}
+	return int(p.length.Load()), p.turn.Load() == answered
 }
+
+// nap is how long the parent sleeps without a look at whether the worker is dead. A child can move who sleeps to another futex
+// (FUTEX_REQUEUE), where no wake-up arrives, and a process that it has left behind can take the turn back.
+var nap = unix.NsecToTimespec(time.Second.Nanoseconds())
 
 // next waits for a request, in the child, and gives its length.
 func (p *sharedPlace) next() int {
@@ -125,7 +129,7 @@ func (p *sharedPlace) next() int {
 		if turn == asked {
 			return int(p.length.Load())
 		}
-		p.wait(turn)
+		p.sleep(turn, nil)
 	}
 }
 
@@ -140,12 +144,12 @@ func (p *sharedPlace) hand(turn uint32) {
 	p.wake()
 }
 
-// wait returns when the turn is another. The thread sleeps in the kernel; it is no futex of one process alone.
-func (p *sharedPlace) wait(turn uint32) {
+// sleep returns when the turn may be another, and after the time, nil for any. The thread sleeps in the kernel; it is no futex of
+// one process alone.
+func (p *sharedPlace) sleep(turn uint32, most *unix.Timespec) {
 	const futexWait = 0
-	for p.turn.Load() == turn {
-		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(p.turn)), futexWait, uintptr(turn), 0, 0, 0)
-	}
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(p.turn)), futexWait, uintptr(turn),
+		uintptr(unsafe.Pointer(most)), 0, 0)
 }
 
 func (p *sharedPlace) wake() {

@@ -111,6 +111,20 @@ func (c *control) send(kind byte, body []byte) error {
 	return err
 }
 
+// nudge asks for a sign of life, and waits for nothing: the watch must not be held up by a child that does not listen, whose
+// buffer is full, nor by another's send. It reports whether the question is on its way; the socket's end shows to who receives.
+func (c *control) nudge() (sent bool) {
+	raw, err := c.file.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		n, err := unix.SendmsgN(int(fd), []byte{sayAlive}, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		sent = err == nil && n == 1
+	})
+	return sent && err == nil
+}
+
 // receive waits for a message. One that is longer than maxMessage is cut off by the kernel, and then no JSON.
 func (c *control) receive() (message, error) {
 	n, err := c.file.Read(c.buffer)

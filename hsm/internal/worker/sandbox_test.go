@@ -51,6 +51,12 @@ var attempts = []struct {
 	{"setuid", unix.EPERM, false},
 	{"find a descriptor of the parent's", unix.EBADF, false},
 	{"core limit is not 0", 0, true},
+	{"start a process", unix.EPERM, true},
+	{"see the parent's limits", unix.EPERM, true},
+	{"set the parent's processors", unix.EPERM, false},
+	{"set the parent's priority", unix.EPERM, false},
+	{"have the parent told of a descriptor", unix.EPERM, true},
+	{"outlive the parent", unix.EPERM, true},
 }
 
 func intruder(t *testing.T) string {

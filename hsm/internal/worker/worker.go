@@ -94,6 +94,7 @@ type Worker struct {
 	reason  atomic.Pointer[error]
 	answer  chan message // to what the handshake asks
 	alive   atomic.Int64 // tick of the last sign of life
+	asked   atomic.Int64 // how many signs of life the child was asked for
 
 	places []*place
 	mutex  sync.Mutex
@@ -254,7 +255,7 @@ func (w *Worker) hear() error {
 			return err
 		}
 		if m.kind == sayAlive {
-			if signs++; signs > w.tick.Load() { // each tick asks for one
+			if signs++; signs > w.asked.Load() { // a child that listens is asked at each tick
 				return errTalks
 			}
 			w.alive.Store(w.tick.Load())
@@ -298,7 +299,10 @@ func (w *Worker) watch() {
 			w.Kill(errors.New("it gives no sign of life"))
 			return
 		}
-		_ = w.control.send(sayAlive, nil) // its end shows in listen
+		w.asked.Add(1) // before the answer can come
+		if !w.control.nudge() {
+			w.asked.Add(-1)
+		}
 	}
 }
 
@@ -390,12 +394,7 @@ func (w *Worker) take() *place {
 	p := w.free[last]
 	w.free = w.free[:last]
 	w.inUse++
-	open := !p.opened
-	p.opened = true
 	w.mutex.Unlock()
-	if open {
-		_ = w.control.send(sayOpen, []byte{byte(p.number), byte(p.number >> 8)}) // if not, the worker is about to be lost
-	}
 	return p
 }
 
@@ -416,12 +415,19 @@ func (w *Worker) put(p *place) {
 func (w *Worker) pass(p *place, length int, limit int64) (int, bool) {
 	p.limit.Store(limit)
 	p.since.Store(w.tick.Load())
-	n := p.shared.ask(length, &w.dead)
-	p.since.Store(0)
-	if w.dead.Load() {
-		return 0, false
+	if !p.opened { // by a message that a child which does not listen holds up
+		p.opened = true
+		_ = w.control.send(sayOpen, []byte{byte(p.number), byte(p.number >> 8)}) // if not, the worker is about to be lost
 	}
-	if n > placeSize {
+	n, answered := p.shared.ask(length, &w.dead)
+	p.since.Store(0)
+	switch {
+	case w.dead.Load():
+		return 0, false
+	case !answered:
+		w.Kill(errors.New("it gives a turn back without an answer"))
+		return 0, false
+	case n > placeSize:
 		w.Kill(fmt.Errorf("it answers with %d octets", n))
 		return 0, false
 	}

@@ -21,6 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	hostile()
 	Main()
 	os.Exit(m.Run())
 }

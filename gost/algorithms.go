@@ -88,16 +88,6 @@ func DigestByURI(uri string) *Digest {
 	return nil
 }
 
-// DigestByOID finds a digest by its object identifier; nil when there is none.
-func DigestByOID(oid asn1.ObjectIdentifier) *Digest {
-	for _, d := range Digests {
-		if d.OID.Equal(oid) {
-			return d
-		}
-	}
-	return nil
-}
-
 // AlgorithmByURI finds an algorithm by any of its XMLDSig identifiers, compared as exact strings; nil when there is none.
 func AlgorithmByURI(uri string) *Algorithm {
 	for _, a := range Algorithms {
@@ -112,16 +102,6 @@ func AlgorithmByURI(uri string) *Algorithm {
 func AlgorithmByPublicKey(oid asn1.ObjectIdentifier) *Algorithm {
 	for _, a := range Algorithms {
 		if a.PublicKey.Equal(oid) {
-			return a
-		}
-	}
-	return nil
-}
-
-// AlgorithmBySignature finds an algorithm by its signature-with-digest identifier; nil when there is none.
-func AlgorithmBySignature(oid asn1.ObjectIdentifier) *Algorithm {
-	for _, a := range Algorithms {
-		if a.Signature.Equal(oid) {
 			return a
 		}
 	}

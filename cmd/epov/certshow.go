@@ -188,64 +188,77 @@ func addresses(points []gost.DistributionPoint) []string {
 }
 
 // write prints the view, what is absent left out.
-func (v *certificateView) write(w io.Writer) error {
-	var err error
-	line := func(label, value string) {
-		if value != "" && err == nil {
-			_, err = fmt.Fprintf(w, "%-14s %s\n", label, printable(value))
-		}
-	}
-	lines := func(label string, values []string) {
-		for _, s := range values {
-			line(label, s)
-			label = ""
-		}
-	}
-	name := func(label string, attributes []attributeView) {
-		for _, a := range attributes {
-			shown := a.Name
-			if a.Name != a.OID {
-				shown = fmt.Sprintf("%s (%s)", a.Name, a.OID)
-			}
-			line(label, shown+" = "+a.Value)
-			label = ""
-		}
-	}
-	name("subject", v.Subject)
-	name("issuer", v.Issuer)
-	line("holder", v.Holder)
-	line("serial", v.Serial)
-	line("valid", v.NotBefore.Format(time.RFC3339)+" to "+v.NotAfter.Format(time.RFC3339)+remaining(v.NotBefore, v.NotAfter))
-	line("private key", keyPeriod(v.KeyNotBefore, v.KeyNotAfter))
-	line("key", strings.TrimSuffix(v.Key+", "+v.Parameters, ", "))
-	line("signed with", v.SignedWith)
-	line("key usage", v.KeyUsage)
-	lines("purposes", v.Purposes)
-	lines("policies", v.Policies)
+func (v *certificateView) write(out io.Writer) error {
+	w := labelled{to: out}
+	w.name("subject", v.Subject)
+	w.name("issuer", v.Issuer)
+	w.line("holder", v.Holder)
+	w.line("serial", v.Serial)
+	w.line("valid", v.NotBefore.Format(time.RFC3339)+" to "+v.NotAfter.Format(time.RFC3339)+remaining(v.NotBefore, v.NotAfter))
+	w.line("private key", keyPeriod(v.KeyNotBefore, v.KeyNotAfter))
+	w.line("key", strings.TrimSuffix(v.Key+", "+v.Parameters, ", "))
+	w.line("signed with", v.SignedWith)
+	w.line("key usage", v.KeyUsage)
+	w.lines("purposes", v.Purposes)
+	w.lines("policies", v.Policies)
 	if v.CA {
 		ca := "yes"
 		if v.PathLength != nil {
 			ca += fmt.Sprintf(", at most %d below it", *v.PathLength)
 		}
-		line("CA", ca)
+		w.line("CA", ca)
 	}
-	line("signs with", v.SubjectSignTool)
-	lines("issued with", v.IssuerSignTool)
-	line("identified", v.Identification)
-	lines("other names", v.AlternativeNames)
-	lines("permitted", v.Permitted)
-	lines("excluded", v.Excluded)
-	lines("CRL", v.CRLs)
-	lines("delta CRL", v.DeltaCRLs)
-	lines("OCSP", v.OCSP)
-	lines("issuer at", v.IssuerAddresses)
-	line("key id", v.SubjectKeyID)
-	line("issuer key id", v.AuthorityKeyID)
-	for i, e := range v.Extensions {
-		label := ""
-		if i == 0 {
-			label = "extensions"
+	w.line("signs with", v.SubjectSignTool)
+	w.lines("issued with", v.IssuerSignTool)
+	w.line("identified", v.Identification)
+	w.lines("other names", v.AlternativeNames)
+	w.lines("permitted", v.Permitted)
+	w.lines("excluded", v.Excluded)
+	w.lines("CRL", v.CRLs)
+	w.lines("delta CRL", v.DeltaCRLs)
+	w.lines("OCSP", v.OCSP)
+	w.lines("issuer at", v.IssuerAddresses)
+	w.line("key id", v.SubjectKeyID)
+	w.line("issuer key id", v.AuthorityKeyID)
+	w.extensions(v.Extensions)
+	w.line("streebog256", v.Fingerprint)
+	return w.err
+}
+
+// labelled prints values behind their labels, and keeps the first error.
+type labelled struct {
+	to  io.Writer
+	err error
+}
+
+// line leaves out what is absent.
+func (w *labelled) line(label, value string) {
+	if value != "" && w.err == nil {
+		_, w.err = fmt.Fprintf(w.to, "%-14s %s\n", label, printable(value))
+	}
+}
+
+func (w *labelled) lines(label string, values []string) {
+	for _, s := range values {
+		w.line(label, s)
+		label = ""
+	}
+}
+
+func (w *labelled) name(label string, attributes []attributeView) {
+	for _, a := range attributes {
+		shown := a.Name
+		if a.Name != a.OID {
+			shown = fmt.Sprintf("%s (%s)", a.Name, a.OID)
 		}
+		w.line(label, shown+" = "+a.Value)
+		label = ""
+	}
+}
+
+func (w *labelled) extensions(list []extensionView) {
+	label := "extensions"
+	for _, e := range list {
 		shown := e.OID
 		if e.Name != "" {
 			shown = e.Name + " (" + e.OID + ")"
@@ -253,10 +266,9 @@ func (v *certificateView) write(w io.Writer) error {
 		if e.Critical {
 			shown += ", critical"
 		}
-		line(label, shown)
+		w.line(label, shown)
+		label = ""
 	}
-	line("streebog256", v.Fingerprint)
-	return err
 }
 
 func remaining(from, to time.Time) string {

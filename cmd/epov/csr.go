@@ -10,6 +10,11 @@ import (
 )
 
 type csrCmd struct {
+	Make csrMakeCmd `cmd:"" default:"withargs" help:"Make a request, signed on the token. The default."`
+	Show csrShowCmd `cmd:"" help:"Show what a request asks for, and check its signature: 1 when it does not verify."`
+}
+
+type csrMakeCmd struct {
 	tokenFlags
 	Name           string   `required:"" placeholder:"NAME" help:"Key version, such as keys/EXMP01/ov/versions/1."`
 	Subject        string   `required:"" placeholder:"DN" help:"Distinguished name (RFC 4514), such as \"OGRN=1234567890123,INNLE=1234567890,CN=EXMP01,O=...,C=RU\"; the last part comes first in the encoding."`
@@ -27,7 +32,7 @@ var identificationKinds = map[string]gost.IdentificationKind{
 	"system": gost.IdentifiedBySystem,
 }
 
-func (c *csrCmd) Run(ctx context.Context, con *console) error {
+func (c *csrMakeCmd) Run(ctx context.Context, con *console) error {
 	name, err := parseKeyName(c.Name)
 	if err != nil {
 		return err
@@ -65,7 +70,7 @@ func (c *csrCmd) Run(ctx context.Context, con *console) error {
 }
 
 // template is what the flags ask for, in the order in which certificates have it.
-func (c *csrCmd) template() (t gost.RequestTemplate, err error) {
+func (c *csrMakeCmd) template() (t gost.RequestTemplate, err error) {
 	if t.Subject, err = gost.ParseName(c.Subject); err != nil {
 		return t, usagef("--subject: %w", err)
 	}

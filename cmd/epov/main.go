@@ -37,7 +37,8 @@ type cli struct {
 	Token    tokenCmd    `cmd:"" help:"Look at tokens and initialise them."`
 	PIN      pinCmd      `cmd:"" name:"pin" help:"Change a token's PIN, or seal it to this machine's TPM."`
 	Key      keyCmd      `cmd:"" help:"Generate, list and import keys on a token; stage, activate and retire their versions."`
-	CSR      csrCmd      `cmd:"" name:"csr" help:"Ask for a certificate: a PKCS#10 request, signed on the token."`
+	TLS      tlsCmd      `cmd:"" name:"tls" help:"Keep the daemon's TLS key on a token: generate it, ask for its certificate."`
+	CSR      csrCmd      `cmd:"" name:"csr" help:"Ask for a certificate: make a PKCS#10 request, or look at one."`
 	Cert     certCmd     `cmd:"" help:"Look at certificates, and put one beside its key on the token."`
 	Doctor   doctorCmd   `cmd:"" help:"Examine modules, tokens, keys and certificates, and say what to do next."`
 	Check    checkCmd    `cmd:"" help:"Say whether a message can be signed and what recipients would refuse, before anything is signed."`
@@ -47,6 +48,7 @@ type cli struct {
 	Trust    trustCmd    `cmd:"" help:"Keep what is trusted: lists of accredited authorities, roots."`
 	Audit    auditCmd    `cmd:"" help:"Verify and search an audit log, make and verify receipts: all of it offline."`
 	Explain  explainCmd  `cmd:"" help:"Say why a signature does not verify, and what to do about it."`
+	Canon    canonCmd    `cmd:"" help:"Write the octets that a reference digests: canonical XML and the transforms of XML signatures."`
 	Keys     keysCmd     `cmd:"" help:"List the keys that a daemon lets this client use."`
 	Admin    adminCmd    `cmd:"" help:"Administer a running daemon: drain, reload, state, keys."`
 	Policy   policyCmd   `cmd:"" help:"Check who may do what, and show it."`

@@ -57,7 +57,7 @@ deploy                 :
 deploy/demo/tsa        : gost signer/tsp
 deploy/man             : internal/manpage
 cmd/epovd              : hsm internal/daemon
-cmd/epov               : api/client api/epovpb canon/xmltext gost hsm internal/daemon internal/version signer signer/audit signer/audit/tlog signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage internal/load
+cmd/epov               : api/client api/epovpb canon canon/transcode canon/xmltext gost hsm internal/daemon internal/version signer signer/audit signer/audit/tlog signer/cms signer/esia signer/report signer/trust signer/trust/directory signer/trust/lint signer/trust/revocation signer/tsl signer/xmldsig signer/explain signer/tsp internal/manpage internal/load
 internal/manpage       :
 internal/apidoc        :
 internal/oracle        :

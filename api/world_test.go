@@ -50,13 +50,13 @@ func (k *softKey) Name() string                   { return k.name }
 func (k *softKey) Public() *gost.PublicKey        { return k.key.Public().(*gost.PublicKey) }
 func (k *softKey) Certificate() *gost.Certificate { return k.cert }
 func (k *softKey) Chain() []*gost.Certificate     { return nil }
-func (k *softKey) SignDigest(ctx context.Context, digest []byte, _ signer.Flow) ([]byte, error) {
+func (k *softKey) SignDigest(ctx context.Context, digest []byte, _ signer.Flow) (gost.Verified, error) {
 	if k.hook != nil {
 		if err := k.hook(ctx); err != nil {
-			return nil, err
+			return gost.Verified{}, err
 		}
 	}
-	return k.key.Sign(rand.Reader, digest, nil)
+	return testpki.Sign(k.key, digest)
 }
 
 type softRing []*softKey

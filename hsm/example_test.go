@@ -46,7 +46,7 @@ func ExampleScheduler() {
 		fmt.Println(err) // hsm.KindOf(err) == hsm.Away: both are; (*hsm.Error).RetryAfter says when to ask again
 		return
 	}
-	fmt.Printf("%x\n", signature)
+	fmt.Printf("%x\n", signature.Signature()) // s ‖ r
 }
 
 func ExampleOpen() {

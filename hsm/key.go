@@ -154,13 +154,13 @@ func choose(replicas []*replica, tried uint64) (best *replica, number int) {
 }
 
 // check lets a signature out only when it verifies. One that does not takes the key out of service on this token.
-func (r *replica) check(digest, signature []byte) error {
+func (r *replica) check(digest, signature []byte) (gost.Verified, error) {
 	p := r.key.proof.Load()
-	err := p.prepared.Verify(digest, signature)
-	if err == nil {
-		return nil
+	v, err := p.prepared.Prove(digest, signature)
+	if err != nil {
+		err = r.condemn(wrongSignature(r.id, err, p.public, digest, signature))
 	}
-	return r.condemn(wrongSignature(r.id, err, p.public, digest, signature))
+	return v, err
 }
 
 func (r *replica) condemn(e *Error) error {

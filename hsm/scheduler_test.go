@@ -99,7 +99,7 @@ func (p *plant) signAs(ctx context.Context, flow Flow) error {
 	if err != nil {
 		return err
 	}
-	return p.key.Public().Verify(digest, signature)
+	return p.key.Public().Verify(digest, signature.Signature())
 }
 
 func (p *plant) token(i int) TokenHealth { return p.Health().Tokens[i] }

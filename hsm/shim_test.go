@@ -107,7 +107,7 @@ func submit(tb testing.TB, s *hsm.Scheduler, key *hsm.Key) error {
 	if err != nil {
 		return err
 	}
-	return key.Public().Verify(digest, signature)
+	return key.Public().Verify(digest, signature.Signature())
 }
 
 // signAll has callers sign at once; all must succeed.

@@ -1,10 +1,11 @@
 package hsm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"time"
+
+	"github.com/epov-signer/epov/gost"
 )
 
 func newRequest() any { return &request{done: make(chan struct{}, 1)} }
@@ -12,28 +13,28 @@ func newRequest() any { return &request{done: make(chan struct{}, 1)} }
 // maxAttempts bounds how often one request goes to a lane.
 const maxAttempts = 2 * maxReplicas
 
-// Submit signs a digest of exactly k.Public().Algorithm.Digest.Size octets, in the order the hash emits them, and returns
-// s ‖ r, each half big-endian. It is the only way to a signature: it has been verified with k.Public() before it is
-// returned; when one does not verify, the key goes out of service on that token.
+// Submit signs a digest of exactly k.Public().Algorithm.Digest.Size octets, in the order the hash emits them. It is the only
+// way to a signature, which has been verified with k.Public(); when one does not verify, the key goes out of service on that
+// token.
 //
 // The request takes its turn among those of other clients. What cannot be done before ctx's deadline is refused at once with
 // Busy, and while every token of the key is away with Away, both with the time after which to ask again in
 // Error.RetryAfter. A request that was admitted is carried over lost sessions and logins, tokens that come and go and
 // modules that crash, to another token of the key if there is one, as long as ctx lasts. When ctx ends Submit returns, though a
 // call of the module may go on behind it.
-func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow) ([]byte, error) {
+func (s *Scheduler) Submit(ctx context.Context, k *Key, digest []byte, flow Flow) (gost.Verified, error) {
 	if flow.Signing != nil {
 		*flow.Signing = Signing{Key: k.name}
 	}
 	p := k.proof.Load()
 	if p == nil || k.removed.Load() {
-		return nil, k.Err()
+		return gost.Verified{}, k.Err()
 	}
 	if err := checkDigest(p.public, digest); err != nil {
-		return nil, err
+		return gost.Verified{}, err
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, &Error{Kind: Expired, Op: "sign", Err: err}
+		return gost.Verified{}, &Error{Kind: Expired, Op: "sign", Err: err}
 	}
 	r := s.requests.Get().(*request)
 	r.size, r.from = copy(r.digest[:], digest), flow
@@ -70,7 +71,7 @@ type carried struct {
 	traced   bool
 }
 
-func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte, error) {
+func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) (gost.Verified, error) {
 	var tried uint64
 	var last error
 	r, places := c.request, k.replicas.Load()
@@ -97,15 +98,14 @@ func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte,
 				if !mine {
 					c.request = nil
 				}
-				return nil, &Error{Kind: Expired, Token: c.Token, Op: "sign", Err: ctx.Err()}
+				return gost.Verified{}, &Error{Kind: Expired, Token: c.Token, Op: "sign", Err: ctx.Err()}
 			}
 			<-r.done
 		}
 		c.Sign, c.Retried = r.sign, r.retried
 		if r.err == nil {
-			signature := bytes.Clone(r.signature[:r.length])
 			begun := c.look()
-			err := to.check(r.digest[:r.size], signature)
+			signature, err := to.check(r.digest[:r.size], r.signature[:r.length])
 			c.Verify += c.look() - begun
 			if err == nil {
 				to.signed.Store(int64(now))
@@ -125,7 +125,7 @@ func (c *carried) carry(ctx context.Context, k *Key, now time.Duration) ([]byte,
 	if last == nil { // what stood against it has passed meanwhile
 		last = &Error{Kind: Away, Token: c.Token, Op: "sign", RetryAfter: ago, Err: errors.New("its tokens come and go")}
 	}
-	return nil, last
+	return gost.Verified{}, last
 }
 
 // look is the time, where somebody wants to know.

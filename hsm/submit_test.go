@@ -104,7 +104,7 @@ func BenchmarkSubmit(b *testing.B) {
 		p := gost.Prepare(key.Public())
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := p.Verify(digest, signature); err != nil {
+			if err := p.Verify(digest, signature.Signature()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -72,7 +72,7 @@ func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 		}
 	}
 	if refused == nil {
-		r.Signature = hashOf(a.value)
+		r.Signature = hashOf(a.value.Signature())
 	}
 	return r
 }

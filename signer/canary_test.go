@@ -23,7 +23,7 @@ func TestCanary(t *testing.T) {
 	if bytes.Equal(c.Digest(), again.Digest()) || len(c.Digest()) != key.Public().Algorithm.Digest.Size {
 		t.Errorf("digests %x and %x", c.Digest(), again.Digest())
 	}
-	if value, err := c.Complete(make([]byte, gost.GOST2012_256.SignatureSize())); err == nil || value != nil {
+	if value, err := c.CompleteVerified(gost.Verified{}); err == nil || value != nil {
 		t.Error("a wrong signature passes")
 	}
 	refused := func(what string, err error, code report.Code) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -175,14 +176,14 @@ type replay struct {
 	signed Signed // without Bytes
 	key    Key
 	digest []byte // that the token signed
-	value  []byte
+	value  gost.Verified
 	stream *cms.Input // of a stream: what else its message was made of
 }
 
 // cost is the memory that an answer takes, about.
 func (r *replay) cost() int64 {
-	const fixed = 512
-	return int64(fixed + len(r.id) + len(r.recipe.head) + len(r.recipe.middle) + len(r.digest) + len(r.value))
+	const fixed = 640 // with the signature
+	return int64(fixed + len(r.id) + len(r.recipe.head) + len(r.recipe.middle) + len(r.digest))
 }
 
 func newReplays(limits RequestIDs, now func() time.Time) *replays {

@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
@@ -25,19 +27,19 @@ type heldKey struct {
 	hold  chan error
 }
 
-func (k *heldKey) SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error) {
+func (k *heldKey) SignDigest(ctx context.Context, digest []byte, flow Flow) (gost.Verified, error) {
 	k.count.Add(1)
 	if k.hold != nil {
 		select {
 		case err := <-k.hold:
 			if err != nil {
-				return nil, err
+				return gost.Verified{}, err
 			}
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return gost.Verified{}, ctx.Err()
 		}
 	}
-	return k.key.Sign(nil, digest, nil)
+	return testpki.Sign(k.key, digest)
 }
 
 // oneKey is a ring whose key can be exchanged.

@@ -127,7 +127,7 @@ type act struct {
 	begun   time.Time
 	key     Key // nil until it is found
 	digest  []byte
-	value   []byte
+	value   gost.Verified
 	took    Timings
 	passed  Signing // moments of it
 	entry   audit.Entry
@@ -168,7 +168,7 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 			attrs = append(attrs, slog.Int("untold_before", untold))
 		}
 	} else {
-		attrs = append(attrs, slog.String("signature_streebog256", hashOf(a.value)))
+		attrs = append(attrs, slog.String("signature_streebog256", hashOf(a.value.Signature())))
 		if a.entry.Recorded() {
 			attrs = append(attrs, slog.Uint64("audit_index", a.entry.Index))
 		}

@@ -67,7 +67,7 @@ type Signed struct {
 // prepared is a signature that awaits its value; xmldsig and cms both make them.
 type prepared interface {
 	Digest() []byte
-	Complete(signature []byte) ([]byte, error)
+	CompleteVerified(value gost.Verified) ([]byte, error)
 }
 
 // SignXML signs a document. Needs OpSignXML on the key.
@@ -203,8 +203,8 @@ func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigest
 // bare is a digest whose signature is the answer itself.
 type bare []byte
 
-func (b bare) Digest() []byte                        { return b }
-func (b bare) Complete(value []byte) ([]byte, error) { return value, nil }
+func (b bare) Digest() []byte                                       { return b }
+func (b bare) CompleteVerified(value gost.Verified) ([]byte, error) { return value.Signature(), nil }
 
 // sign is the one way to a signature: access, key, earlier answer, prepare, token, complete, time-stamp, audit record.
 func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, further Operation,
@@ -254,10 +254,13 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 	s.mark(&a.passed.Prepared)
 	a.value, err = a.submit(ctx, key)
 	s.mark(&a.passed.Signed)
+	if err == nil && !a.value.Of(key.Public(), a.digest) {
+		err = report.Errorf(report.Internal, report.Place{}, "the key answered with a signature that is not its own over the digest")
+	}
 	if err != nil {
 		return out, err
 	}
-	signed, err := p.Complete(a.value)
+	signed, err := p.CompleteVerified(a.value)
 	if err != nil {
 		return out, err
 	}
@@ -277,7 +280,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 }
 
 // submit has the key sign the digest, and keeps what that took.
-func (a *act) submit(ctx context.Context, key Key) ([]byte, error) {
+func (a *act) submit(ctx context.Context, key Key) (gost.Verified, error) {
 	took := timings.Get().(*Timings)
 	*took = Timings{}
 	value, err := key.SignDigest(ctx, a.digest, a.in.flow(took))

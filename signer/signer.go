@@ -19,8 +19,8 @@ type Key interface {
 	Certificate() *gost.Certificate // nil when there is none yet
 	Chain() []*gost.Certificate     // certificates to send along, issuer first, without the root
 
-	// SignDigest gives s ‖ r, checked with Public before it is returned. Requests that wait for the key take turns by flow.
-	SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error)
+	// SignDigest gives a signature that Public verifies. Requests that wait for the key take turns by flow.
+	SignDigest(ctx context.Context, digest []byte, flow Flow) (gost.Verified, error)
 }
 
 // Flow is on whose behalf a key signs. It comes from the configured access, never from a request.

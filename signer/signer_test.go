@@ -3,7 +3,6 @@ package signer
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"strings"
@@ -34,7 +33,7 @@ func (k *softKey) Public() *gost.PublicKey        { return k.key.Public().(*gost
 func (k *softKey) Certificate() *gost.Certificate { return k.cert }
 func (k *softKey) Chain() []*gost.Certificate     { return nil }
 func (k *softKey) Available() error               { return k.away }
-func (k *softKey) SignDigest(ctx context.Context, digest []byte, flow Flow) ([]byte, error) {
+func (k *softKey) SignDigest(ctx context.Context, digest []byte, flow Flow) (gost.Verified, error) {
 	if flow.Took != nil {
 		*flow.Took = k.took
 	}
@@ -42,12 +41,12 @@ func (k *softKey) SignDigest(ctx context.Context, digest []byte, flow Flow) ([]b
 	k.flow.Took = nil // the service's
 	k.count++
 	if k.fail != nil {
-		return nil, k.fail
+		return gost.Verified{}, k.fail
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return gost.Verified{}, err
 	}
-	return k.key.Sign(rand.Reader, digest, nil)
+	return testpki.Sign(k.key, digest)
 }
 
 type softRing []*softKey
@@ -369,18 +368,44 @@ func TestTokenErrors(t *testing.T) {
 	}
 }
 
-// A value that is not the key's signature never leaves as a message.
+// A value that is not the key's signature over what was asked for never leaves, neither in a message nor alone.
 func TestWrongSignature(t *testing.T) {
 	w := newWorld(t)
+	right := w.ring[1]
 	other, _ := w.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
-	wrong := &liar{softKey: w.ring[1], with: other}
+	wrong := &liar{softKey: right}
 	w.keys = ringOf{wrong}
-	out, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: wrong.Name(), Profile: "smev3", Document: unsigned()})
-	if err == nil || out.Bytes != nil {
-		t.Error("a wrong signature went out")
+	for name, lie := range map[string]func(digest []byte) (gost.Verified, error){
+		"of another key":      func(digest []byte) (gost.Verified, error) { return testpki.Sign(other, digest) },
+		"over another digest": func([]byte) (gost.Verified, error) { return testpki.Sign(right.key, make([]byte, 32)) },
+		"none at all":         func([]byte) (gost.Verified, error) { return gost.Verified{}, nil },
+	} {
+		wrong.lie = lie
+		digest := bytes.Repeat([]byte{7}, 32)
+		for _, ask := range []func() (Signed, error){
+			func() (Signed, error) {
+				return w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: wrong.Name(), Profile: "smev3", Document: unsigned()})
+			},
+			func() (Signed, error) {
+				return w.SignCMS(t.Context(), w.admin, SignCMSRequest{Key: wrong.Name(), Profile: "pkcs7-detached", Content: digest})
+			},
+			func() (Signed, error) {
+				return w.SignDigest(t.Context(), w.admin, SignDigestRequest{Key: wrong.Name(), Digest: digest, DigestAlgorithm: "streebog256"})
+			},
+		} {
+			if out, err := ask(); code(err) != string(report.Internal) || out.Bytes != nil {
+				t.Errorf("%s: %v with %d bytes", name, err, len(out.Bytes))
+			}
+		}
+		message := &bytes.Buffer{}
+		_, err := w.SignCMSStream(t.Context(), w.admin, SignCMSStreamRequest{Key: wrong.Name(), Profile: "pkcs7-detached", Size: UnknownSize},
+			bytes.NewReader(digest), message)
+		if code(err) != string(report.Internal) || message.Len() > 0 {
+			t.Errorf("%s, in a stream: %v with %d bytes", name, err, message.Len())
+		}
 	}
 	wrong.name = "keys/EXMP01/another/versions/1"
-	_, err = w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()})
+	_, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()})
 	if code(err) != string(report.Internal) {
 		t.Errorf("a ring that answers with another key: %v", err)
 	}
@@ -388,11 +413,11 @@ func TestWrongSignature(t *testing.T) {
 
 type liar struct {
 	*softKey
-	with *gost.PrivateKey
+	lie func(digest []byte) (gost.Verified, error)
 }
 
-func (l *liar) SignDigest(_ context.Context, digest []byte, _ Flow) ([]byte, error) {
-	return l.with.Sign(rand.Reader, digest, nil)
+func (l *liar) SignDigest(_ context.Context, digest []byte, _ Flow) (gost.Verified, error) {
+	return l.lie(digest)
 }
 
 type ringOf []Key

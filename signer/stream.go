@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -150,7 +151,7 @@ func (b *building) again(c *replay) ([]byte, error) {
 	if p.Detached {
 		return c.recipe.apply(nil), nil
 	}
-	return made.Complete(c.value)
+	return made.CompleteVerified(c.value)
 }
 
 // attached is a message whose content is written already; what remains is the answer.
@@ -170,9 +171,9 @@ func (a *attached) Write(octets []byte) (int, error) {
 
 func (a *attached) Digest() []byte { return a.digest }
 
-func (a *attached) Complete(value []byte) ([]byte, error) {
+func (a *attached) CompleteVerified(value gost.Verified) ([]byte, error) {
 	a.rest = new(bytes.Buffer)
-	if err := a.stream.Complete(value); err != nil {
+	if err := a.stream.CompleteVerified(value); err != nil {
 		return nil, err
 	}
 	return a.rest.Bytes(), nil

@@ -115,8 +115,8 @@ func (r softRing) Name() string                   { return keyVersion }
 func (r softRing) Public() *gost.PublicKey        { return r.key.Public().(*gost.PublicKey) }
 func (r softRing) Certificate() *gost.Certificate { return r.cert }
 func (r softRing) Chain() []*gost.Certificate     { return nil }
-func (r softRing) SignDigest(_ context.Context, digest []byte, _ signer.Flow) ([]byte, error) {
-	return r.key.Sign(nil, digest, nil)
+func (r softRing) SignDigest(_ context.Context, digest []byte, _ signer.Flow) (gost.Verified, error) {
+	return testpki.Sign(r.key, digest)
 }
 
 func (r softRing) Key(name string) (signer.Key, error) {

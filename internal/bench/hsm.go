@@ -81,7 +81,7 @@ func generate(tb *oracle.Program, t *softhsm.Token) {
 	must(token.Close(ctx))
 }
 
-func (p *plant) sign(ctx context.Context) ([]byte, error) {
+func (p *plant) sign(ctx context.Context) (gost.Verified, error) {
 	return p.Submit(ctx, p.key, p.digest, hsm.Flow{Client: "bench", Weight: 1})
 }
 
@@ -104,7 +104,7 @@ func compareOverhead(tb *oracle.Program, rounds int) {
 	signature, err := inside.sign(context.Background())
 	must(err)
 	prepared := gost.Prepare(inside.public)
-	verify := func() { must(prepared.Verify(inside.digest, signature)) }
+	verify := func() { must(prepared.Verify(inside.digest, signature.Signature())) }
 	peer := miekgLoop(softhsm.NewNoop(tb))
 
 	var ours, single, theirs, separate []float64

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
 )
 
@@ -105,7 +106,7 @@ func (x *exercise) ask(c client, number int) {
 	defer cancel()
 	x.book.open.Add(1)
 	key, err := x.s.Key(k.name)
-	var signature []byte
+	var signature gost.Verified
 	if err == nil {
 		signature, err = x.s.Submit(ctx, key, digest, hsm.Flow{Client: c.name, Weight: c.weight})
 	}
@@ -118,8 +119,8 @@ func (x *exercise) ask(c client, number int) {
 		return
 	}
 	x.book.signed.Add(1)
-	if x.book.verify(k.public, digest, signature) {
-		x.book.sample.offer(number, k, message, signature)
+	if value := signature.Signature(); x.book.verify(k.public, digest, value) {
+		x.book.sample.offer(number, k, message, value)
 	}
 }
 

@@ -293,7 +293,7 @@ func (x *exercise) probe(t *target, within time.Duration) error {
 	_, _ = rand.Read(digest)
 	signature, err := x.s.Submit(ctx, key, digest, hsm.Flow{Client: "operator", Weight: 16})
 	if err == nil {
-		x.book.verify(x.keys[0].public, digest, signature)
+		x.book.verify(x.keys[0].public, digest, signature.Signature())
 	}
 	return err
 }

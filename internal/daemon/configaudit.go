@@ -226,7 +226,8 @@ func (k *checkpointKey) SignDigest(ctx context.Context, digest []byte) ([]byte, 
 	if p := k.key.Public(); p != nil && !p.Equal(k.public) {
 		return nil, errors.New("the token holds another key than the one that signed the log's checkpoints before; that takes a restart")
 	}
-	return k.tokens.Submit(ctx, k.key, digest, hsm.Flow{Client: "audit checkpoints", Weight: 1})
+	signature, err := k.tokens.Submit(ctx, k.key, digest, hsm.Flow{Client: "audit checkpoints", Weight: 1})
+	return signature.Signature(), err
 }
 
 // auditor is the log as package signer wants it.

@@ -84,12 +84,12 @@ func (k *key) Certificate() *gost.Certificate {
 	return k.hsm.Certificate()
 }
 
-func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) ([]byte, error) {
+func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) (gost.Verified, error) {
 	if err := k.inState(); err != nil {
-		return nil, err
+		return gost.Verified{}, err
 	}
 	if err := k.fits(); err != nil {
-		return nil, err
+		return gost.Verified{}, err
 	}
 	took := signings.Get().(*hsm.Signing)
 	signature, err := k.tokens.Submit(ctx, k.hsm, digest, hsm.Flow{Client: flow.Client, Weight: flow.Weight, Signing: took})
@@ -99,7 +99,7 @@ func (k *key) SignDigest(ctx context.Context, digest []byte, flow signer.Flow) (
 	took.Err = nil // holds on to nothing
 	signings.Put(took)
 	if err != nil {
-		return nil, translate(err)
+		return gost.Verified{}, translate(err)
 	}
 	return signature, nil
 }

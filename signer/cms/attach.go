@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"io"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -214,15 +215,27 @@ func (s *Stream) Complete(signature []byte) error {
 	if s.prepared == nil {
 		return report.Errorf(report.RequestInvalid, report.Place{}, "the content has not ended yet")
 	}
-	if s.framer == nil {
-		message, err := s.prepared.Complete(signature)
-		if err != nil {
-			return err
-		}
-		_, err = s.w.Write(message)
+	if err := s.prepared.verify(signature); err != nil {
 		return err
 	}
-	if err := s.prepared.verify(signature); err != nil {
+	return s.end(signature)
+}
+
+// CompleteVerified is Complete with a signature that need not be checked again; see [Prepared.CompleteVerified].
+func (s *Stream) CompleteVerified(signature gost.Verified) error {
+	if s.prepared == nil {
+		return report.Errorf(report.RequestInvalid, report.Place{}, "the content has not ended yet")
+	}
+	value, err := s.prepared.accept(signature)
+	if err != nil {
+		return err
+	}
+	return s.end(value)
+}
+
+func (s *Stream) end(signature []byte) error {
+	if s.framer == nil {
+		_, err := s.w.Write(s.prepared.assemble(signature))
 		return err
 	}
 	_, tail := s.prepared.assembly(signature).frame(s.framer.size)

@@ -133,8 +133,31 @@ func (p *Prepared) Complete(signature []byte) ([]byte, error) {
 	if err := p.verify(signature); err != nil {
 		return nil, err
 	}
+	return p.assemble(signature), nil
+}
+
+// CompleteVerified is Complete with a signature that need not be checked again, provided that it was with the certificate's key
+// and over this digest; any other is.
+func (p *Prepared) CompleteVerified(signature gost.Verified) ([]byte, error) {
+	value, err := p.accept(signature)
+	if err != nil {
+		return nil, err
+	}
+	return p.assemble(value), nil
+}
+
+// accept verifies a signature, unless it has been.
+func (p *Prepared) accept(signature gost.Verified) ([]byte, error) {
+	value := signature.Signature()
+	if signature.Of(p.input.Certificate.PublicKey, p.digest) {
+		return value, nil
+	}
+	return value, p.verify(value)
+}
+
+func (p *Prepared) assemble(signature []byte) []byte {
 	if p.countersigned != nil {
-		return p.countersign(signature), nil
+		return p.countersign(signature)
 	}
 	var content []byte
 	if !p.profile.Detached {
@@ -143,7 +166,7 @@ func (p *Prepared) Complete(signature []byte) ([]byte, error) {
 			content = []byte{}
 		}
 	}
-	return p.assembly(signature).message(content), nil
+	return p.assembly(signature).message(content)
 }
 
 func (p *Prepared) verify(signature []byte) error {

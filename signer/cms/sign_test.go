@@ -336,8 +336,42 @@ func TestCompleteRefuses(t *testing.T) {
 			t.Errorf("%s: got %d octets, %v", name, len(message), err)
 		}
 	}
-	if _, err := prepared.Complete(signature); err != nil {
+	whole, err := prepared.Complete(signature)
+	if err != nil {
 		t.Error(err)
+	}
+	// What is known to be good by another key, or over another digest, is not good here.
+	otherKey, _ := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{})
+	others, err := testpki.Sign(otherKey, prepared.Digest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := testpki.Sign(key, make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proved, err := certificate.PublicKey.Prove(prepared.Digest(), signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]gost.Verified{"wrong key": others, "another digest": elsewhere, "none": {}, "right": proved} {
+		message, err := prepared.CompleteVerified(value)
+		var e *report.Error
+		if right := name == "right"; right != (err == nil) || right && !bytes.Equal(message, whole) ||
+			!right && (message != nil || !errors.As(err, &e) || e.Code != report.SignatureValue) {
+			t.Errorf("verified, %s: got %d octets, %v", name, len(message), err)
+		}
+		stream := &bytes.Buffer{}
+		s, err := ProfileByName("pkcs7-attached").NewStream(stream, Input{Certificate: certificate, Time: time.Now()}, UnknownSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.CompleteVerified(value); !errors.As(err, &e) || e.Code != report.SignatureValue { // all are over other digests
+			t.Errorf("verified, %s, in a stream: %v", name, err)
+		}
 	}
 }
 

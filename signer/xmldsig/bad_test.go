@@ -1,7 +1,9 @@
 package xmldsig
 
 import (
+	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
@@ -133,8 +135,26 @@ func TestCompleteRefuses(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, out, err)
 		}
 	}
-	if _, err := prepared.Complete(good); err != nil {
-		t.Error(err)
+	// What is known to be good by another key, or over another digest, is not good here.
+	others, err := testpki.Sign(other.key, prepared.Digest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := testpki.Sign(p.key, make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]gost.Verified{"wrong key": others, "another digest": elsewhere, "none": {}} {
+		if out, err := prepared.CompleteVerified(value); out != nil || code(err) != report.SignatureValue {
+			t.Errorf("verified, %s: %q, %v", name, out, err)
+		}
+	}
+	proved, err := p.cert.PublicKey.Prove(prepared.Digest(), good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := prepared.CompleteVerified(proved); err != nil || !bytes.Contains(out, []byte(base64.StdEncoding.EncodeToString(good))) {
+		t.Errorf("%q, %v", out, err)
 	}
 	if out, err := prepared.Complete(good); out != nil || code(err) != report.RequestInvalid {
 		t.Errorf("a second time: %q, %v", out, err)

@@ -63,6 +63,19 @@ func (p *Prepared) Complete(signature []byte) ([]byte, error) {
 		}
 		return nil, &report.Error{Code: report.SignatureValue, Message: message}
 	}
+	return p.fill(signature)
+}
+
+// CompleteVerified is Complete with a value that need not be checked again, provided that it was with the certificate's key and
+// over this digest; any other is.
+func (p *Prepared) CompleteVerified(value gost.Verified) ([]byte, error) {
+	if !value.Of(p.key, p.digest) {
+		return p.Complete(value.Signature())
+	}
+	return p.fill(value.Signature())
+}
+
+func (p *Prepared) fill(signature []byte) ([]byte, error) {
 	if p.given.Swap(true) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "the signature has been completed before")
 	}

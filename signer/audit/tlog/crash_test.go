@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/audit/tlog"
@@ -44,8 +45,8 @@ func (k memoryKey) Name() string                   { return keyName }
 func (k memoryKey) Public() *gost.PublicKey        { return k.key.Public().(*gost.PublicKey) }
 func (k memoryKey) Certificate() *gost.Certificate { return nil }
 func (k memoryKey) Chain() []*gost.Certificate     { return nil }
-func (k memoryKey) SignDigest(_ context.Context, digest []byte, _ signer.Flow) ([]byte, error) {
-	return k.key.Sign(rand.Reader, digest, nil)
+func (k memoryKey) SignDigest(_ context.Context, digest []byte, _ signer.Flow) (gost.Verified, error) {
+	return testpki.Sign(k.key, digest)
 }
 func (k memoryKey) Key(string) (signer.Key, error) { return k, nil }
 func (k memoryKey) Keys() []signer.Key             { return []signer.Key{k} }

@@ -107,7 +107,7 @@ type batch[Q item, A proto.Message] struct {
 // Answers that are ready together go out together.
 func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b batch[Q, A]) error {
 	ctx := stream.Context()
-	most := s.limits.BatchItems
+	most := s.limits.Load().BatchItems
 	var (
 		room     = make(chan struct{}, most) // a place for each item from when it is read until its answer is sent
 		jobs     = make(chan Q)
@@ -150,7 +150,7 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 		}
 		jobs <- q
 	}
-	age := time.NewTimer(s.limits.BatchTime)
+	age := time.NewTimer(s.limits.Load().BatchTime)
 	defer age.Stop()
 	end := func() error { // what is at work is answered, whatever ends the batch
 		for {
@@ -200,7 +200,7 @@ func work[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, A]
 			out = b.fail(q, s.panicked(ctx, "batch", v))
 		}
 	}()
-	most := s.limits.CallTime
+	most := s.limits.Load().CallTime
 	if t := q.GetTimeout(); t != nil {
 		if t.CheckValid() != nil || t.AsDuration() <= 0 {
 			return b.fail(q, s.fail(ctx, report.Errorf(report.RequestInvalid, report.Place{Path: "timeout"}, "not a positive duration"), ""))

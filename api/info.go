@@ -23,9 +23,9 @@ func (s *infoService) GetCapabilities(ctx context.Context, _ *epovpb.GetCapabili
 		Version: s.version, Caller: text(caller.Name()), Audit: c.Audit, TimeStamps: c.TimeStamps, Time: timestamppb.New(time.Now()),
 		Limits: &epovpb.ServiceLimits{
 			MessageBytes: uint64(c.MessageBytes), StreamBytes: uint64(c.StreamBytes), ChunkBytes: maxChunk,
-			BatchItems: uint32(s.limits.BatchItems), CallTime: durationpb.New(s.limits.CallTime),
-			StreamTime: durationpb.New(s.limits.StreamTime), StallTime: durationpb.New(s.limits.StallTime),
-			BatchTime: durationpb.New(s.limits.BatchTime),
+			BatchItems: uint32(s.limits.Load().BatchItems), CallTime: durationpb.New(s.limits.Load().CallTime),
+			StreamTime: durationpb.New(s.limits.Load().StreamTime), StallTime: durationpb.New(s.limits.Load().StallTime),
+			BatchTime: durationpb.New(s.limits.Load().BatchTime),
 		},
 		RequestIds: &epovpb.RequestIdLimits{
 			TimeToLive: durationpb.New(c.RequestIDs.TTL), Entries: uint32(c.RequestIDs.Entries), Bytes: uint64(c.RequestIDs.Bytes),

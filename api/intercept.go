@@ -104,12 +104,12 @@ func (s *Server) admit(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 func (s *Server) occupy(caller *signer.Caller, size int64) error {
 	if !s.work.take(size) {
 		s.trace.refused(RefusedOverload)
-		return overload(s.work.most)
+		return overload(s.work.most.Load())
 	}
 	if !s.load.take(caller.Name(), size) {
 		s.work.leave(size)
 		s.trace.refused(RefusedOverload)
-		return overload(s.load.most)
+		return overload(s.load.bound())
 	}
 	return nil
 }

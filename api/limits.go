@@ -37,6 +37,35 @@ type Limits struct {
 	StallTime  time.Duration // time for which a stream of content may stand still, default 15 seconds
 }
 
+// longest is the most that a configured time of a call, a batch or a stream may have.
+const longest = 25 * time.Hour
+
+// SetLimits exchanges the limits, for calls from now on; those at work keep theirs, also where there are more of them than there
+// may be now. What connections keep from their beginning cannot be exchanged: other Streams and ConnectionAge than the server was
+// made with are an error.
+func (s *Server) SetLimits(l Limits) error {
+	l, err := l.checked()
+	switch {
+	case err != nil:
+		return err
+	case l.Streams != s.began.Streams || l.ConnectionAge != s.began.ConnectionAge:
+		return errors.New("api: calls at once on one connection, and a connection's age, are those that the server was made with")
+	}
+	s.adjust(l)
+	return nil
+}
+
+func (s *Server) adjust(l Limits) {
+	for _, p := range []*places{&s.calls, &s.probes, &s.work} {
+		p.most.Store(int64(l.Calls))
+	}
+	s.batches.most.Store(int64(l.Batches))
+	s.share.divide(l.Calls)
+	s.load.divide(l.Calls)
+	s.batchShare.divide(l.Batches)
+	s.limits.Store(&l)
+}
+
 // overhead is what a request may add to its contents: names, certificates, encoding.
 const overhead = 1 << 20
 
@@ -68,12 +97,12 @@ func (l Limits) checked() (Limits, error) {
 
 // places are a number of places that are taken and left; nobody waits for one.
 type places struct {
-	most int64
+	most atomic.Int64
 	used atomic.Int64
 }
 
 func (p *places) take(n int64) bool {
-	if p.used.Add(n) > p.most {
+	if p.used.Add(n) > p.most.Load() {
 		p.used.Add(-n)
 		return false
 	}
@@ -88,7 +117,7 @@ func (p *places) size(req any) int64 {
 	if m, ok := req.(proto.Message); ok {
 		n += int64(proto.Size(m)) >> 20
 	}
-	return min(n, p.most)
+	return min(n, p.most.Load())
 }
 
 // enter takes a place for a call before anything of its request is read, and bounds the time of those whose interceptors run
@@ -104,7 +133,7 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		}
 		if !s.probes.take(1) {
 			s.trace.refused(RefusedOverload)
-			return nil, overload(s.probes.most)
+			return nil, overload(s.probes.most.Load())
 		}
 		context.AfterFunc(ctx, func() { s.probes.leave(1) })
 		return ctx, nil
@@ -130,12 +159,12 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 	}
 	if !room.take(1) {
 		s.trace.refused(RefusedOverload)
-		return nil, overload(room.most)
+		return nil, overload(room.most.Load())
 	}
 	if !share.take(caller.Name(), 1) {
 		room.leave(1)
 		s.trace.refused(RefusedOverload)
-		return nil, overload(share.most)
+		return nil, overload(share.bound())
 	}
 	var cancel context.CancelFunc
 	of := ctx
@@ -143,7 +172,7 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		ctx, cancel = context.WithCancel(ctx)
 		ctx = context.WithValue(ctx, cutKey{}, cancel)
 	} else {
-		ctx, cancel = bound(ctx, s.limits.CallTime)
+		ctx, cancel = bound(ctx, s.limits.Load().CallTime)
 	}
 	context.AfterFunc(of, func() {
 		cancel()
@@ -182,7 +211,7 @@ type cutKey struct{}
 // send sends on a stream, which is cut off when its peer takes nothing for too long.
 func (s *Server) send(ctx context.Context, send func() error) error {
 	if cut, ok := ctx.Value(cutKey{}).(context.CancelFunc); ok {
-		defer time.AfterFunc(s.limits.StallTime, cut).Stop()
+		defer time.AfterFunc(s.limits.Load().StallTime, cut).Stop()
 	}
 	return send()
 }
@@ -206,9 +235,17 @@ type shares struct {
 	held  map[string]int64 // by those who hold any
 }
 
-// newShares leaves a quarter of the places to others.
-func newShares(places int) shares {
-	return shares{most: int64(places - places/4), held: map[string]int64{}}
+// divide leaves a quarter of the places to others.
+func (s *shares) divide(places int) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.most = int64(places - places/4)
+}
+
+func (s *shares) bound() int64 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.most
 }
 
 // take lets a first one through, however large.
@@ -217,6 +254,9 @@ func (s *shares) take(who string, n int64) bool {
 	defer s.mutex.Unlock()
 	if has := s.held[who]; has > 0 && has+n > s.most {
 		return false
+	}
+	if s.held == nil {
+		s.held = map[string]int64{}
 	}
 	s.held[who] += n
 	return true

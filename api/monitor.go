@@ -57,7 +57,7 @@ func (s *monitorService) WatchState(req *epovpb.WatchStateRequest, stream grpc.S
 
 func (s *monitorService) watchState(ctx context.Context, interval time.Duration,
 	stream grpc.ServerStreamingServer[epovpb.WatchStateResponse]) error {
-	age := time.NewTimer(s.limits.BatchTime)
+	age := time.NewTimer(s.limits.Load().BatchTime)
 	defer age.Stop()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

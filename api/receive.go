@@ -64,7 +64,7 @@ func (s *Server) receive(ctx context.Context, message any, single bool, own func
 }
 
 func (s *Server) unpack(from arrival, header []byte, message any) error {
-	n, most := binary.BigEndian.Uint32(header[1:]), s.limits.MessageBytes+overhead
+	n, most := binary.BigEndian.Uint32(header[1:]), s.limits.Load().MessageBytes+overhead
 	if int64(n) > int64(most) {
 		return report.Errorf(report.RequestLimit, report.Place{Path: "request"},
 			"it has %d bytes, the limit is %d; larger content goes by SignCmsStream and VerifyCmsStream", n, most)

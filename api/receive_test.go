@@ -203,7 +203,8 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0}, []byte{})
 	f.Add([]byte{1, 0, 0, 0, 2}, []byte{0x0a, 0x7f})
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff}, []byte{})
-	s := &Server{limits: Limits{MessageBytes: 1 << 10}}
+	s := &Server{}
+	s.limits.Store(&Limits{MessageBytes: 1 << 10})
 	f.Fuzz(func(t *testing.T, header, content []byte) {
 		if len(header) != 5 {
 			return

@@ -49,7 +49,8 @@ type Server struct {
 	log        *slog.Logger
 	trace      Trace
 	monitor    func() *epovpb.ServiceState
-	limits     Limits
+	limits     atomic.Pointer[Limits] // of now, complete
+	began      Limits                 // those that connections were bounded by at first
 	plain      bool
 	tls        atomic.Pointer[tls.Config] // of handshakes from now on
 	unknown    seldom                     // lines about callers who are not known
@@ -87,11 +88,10 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		signing: c.Service, log: c.Logger, limits: limits, plain: c.TLS == nil && c.Local == nil,
-		calls: places{most: int64(limits.Calls)}, probes: places{most: int64(limits.Calls)}, work: places{most: int64(limits.Calls)},
-		batches: places{most: int64(limits.Batches)}, version: c.Version, served: map[string]bool{},
-		share: newShares(limits.Calls), load: newShares(limits.Calls), batchShare: newShares(limits.Batches),
+		signing: c.Service, log: c.Logger, began: limits, plain: c.TLS == nil && c.Local == nil,
+		version: c.Version, served: map[string]bool{},
 	}
+	s.adjust(limits)
 	s.letLast()
 	s.health = newWellness(s)
 	if s.log == nil {
@@ -118,8 +118,8 @@ func New(c Config) (*Server, error) {
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionAge: limits.ConnectionAge, Time: time.Minute, Timeout: 20 * time.Second,
-			// By then streams have ended by themselves.
-			MaxConnectionAgeGrace: max(limits.StreamTime, limits.BatchTime) + limits.CallTime,
+			// By then streams have ended by themselves, whatever their limits are by then.
+			MaxConnectionAgeGrace: longest,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(s.guard, s.admit),

@@ -16,7 +16,7 @@ import (
 
 func (s *signService) SignCmsStream(stream grpc.BidiStreamingServer[epovpb.SignCmsStreamRequest, epovpb.SignCmsStreamResponse]) error {
 	return s.streaming(stream.Context(), func(ctx context.Context) error {
-		in := newChunks(ctx, s.limits.StallTime, stream.Recv)
+		in := newChunks(ctx, s.limits.Load().StallTime, stream.Recv)
 		first, err := in.next()
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func (s *signService) SignCmsStream(stream grpc.BidiStreamingServer[epovpb.SignC
 
 func (s *verifyService) VerifyCmsStream(stream grpc.ClientStreamingServer[epovpb.VerifyCmsStreamRequest, epovpb.VerifyCmsResponse]) error {
 	return s.streaming(stream.Context(), func(ctx context.Context) error {
-		in := newChunks(ctx, s.limits.StallTime, stream.Recv)
+		in := newChunks(ctx, s.limits.Load().StallTime, stream.Recv)
 		first, err := in.next()
 		if err != nil {
 			return err
@@ -91,7 +91,7 @@ func (s *Server) streaming(ctx context.Context, handle func(context.Context) err
 		return err
 	}
 	defer s.vacate(caller, 1)
-	ctx, cancel := bound(ctx, s.limits.StreamTime)
+	ctx, cancel := bound(ctx, s.limits.Load().StreamTime)
 	defer cancel()
 	err := handle(ctx)
 	if err == nil {

@@ -71,11 +71,11 @@ func TestTrace(t *testing.T) {
 		defer mutex.Unlock()
 		return len(ended) == len(want) && refused[RefusedHandshake] > 0
 	})
-	for range w.server.calls.most {
+	for range w.server.calls.most.Load() {
 		w.server.calls.take(1)
 	}
 	c.SignXml(t.Context(), sign)
-	w.server.calls.leave(w.server.calls.most)
+	w.server.calls.leave(w.server.calls.most.Load())
 	mutex.Lock()
 	defer mutex.Unlock()
 	for method, code := range want {

@@ -16,7 +16,7 @@ const watchPause = time.Second
 func (s *keyService) WatchKeys(_ *epovpb.WatchKeysRequest, stream grpc.ServerStreamingServer[epovpb.WatchKeysResponse]) error {
 	ctx := stream.Context()
 	known := map[string]*epovpb.Key{}
-	age := time.NewTimer(s.limits.BatchTime)
+	age := time.NewTimer(s.limits.Load().BatchTime)
 	defer age.Stop()
 	ticker := time.NewTicker(watchPause)
 	defer ticker.Stop()

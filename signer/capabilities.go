@@ -28,17 +28,18 @@ type ProfileInfo struct {
 
 // Capabilities of the service.
 func (s *Service) Capabilities() Capabilities {
+	now := s.settings.Load()
 	c := Capabilities{
-		MessageBytes: s.limits.MessageBytes, StreamBytes: s.limits.StreamBytes, RequestIDs: s.replays.limits,
-		Algorithms: gost.Algorithms, Audit: s.audit != nil, TimeStamps: s.stamps != nil,
+		MessageBytes: now.Limits.MessageBytes, StreamBytes: now.Limits.StreamBytes, RequestIDs: now.RequestIDs.withDefaults(),
+		Algorithms: gost.Algorithms, Audit: s.audit != nil, TimeStamps: now.TimeStamps != nil,
 	}
 	for _, p := range xmldsig.Profiles {
-		if s.stamps != nil || !p.Stamped() {
+		if now.TimeStamps != nil || !p.Stamped() {
 			c.Profiles = append(c.Profiles, ProfileInfo{Name: p.Name, Format: "xml", TimeStamp: p.Stamped()})
 		}
 	}
 	for _, p := range cms.Profiles {
-		if s.stamps != nil || !p.TimeStamp {
+		if now.TimeStamps != nil || !p.TimeStamp {
 			c.Profiles = append(c.Profiles, ProfileInfo{
 				Name: p.Name, Format: "cms", Stream: p.Streams(), TimeStamp: p.TimeStamp, ByDigest: p.Detached,
 			})

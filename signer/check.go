@@ -110,7 +110,7 @@ func (s *Service) checkXML(key Key, req CheckSignRequest, usable bool, out *Read
 		err = p.Check(in)
 	}
 	check(err, report.TargetMissing, passed)
-	if len(req.Document) <= s.limits.MessageBytes {
+	if len(req.Document) <= s.settings.Load().Limits.MessageBytes {
 		out.Warnings = append(out.Warnings, p.Lint(in)...)
 	}
 }
@@ -130,7 +130,7 @@ func (s *Service) forecast(key Key) []report.Check {
 		return nil
 	}
 	var out []report.Check
-	for _, check := range s.trust.Check(c, key.Chain(), s.now()).Checks {
+	for _, check := range s.settings.Load().Trust.Check(c, key.Chain(), s.now()).Checks {
 		if check.Status != report.Passed {
 			out = append(out, check)
 		}

@@ -190,6 +190,13 @@ func newReplays(limits RequestIDs, now func() time.Time) *replays {
 	return &replays{limits: limits.withDefaults(), now: now, callers: map[string]*remembered{}}
 }
 
+// limit puts other bounds in force. What is remembered keeps its time, and gives way when the next answer comes.
+func (r *replays) limit(l RequestIDs) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.limits = l.withDefaults()
+}
+
 // claim begins a request with an id. When it has been answered, told is true, and the replay has the answer; when it is at work, claim
 // waits for that. Otherwise the request is now the caller's to answer: he must call settle. Another request under the id is
 // refused.

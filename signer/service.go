@@ -58,18 +58,15 @@ type Service struct {
 	keys    KeyRing
 	access  atomic.Pointer[Access]
 	mutex   sync.Mutex // held to change access
-	trust   *trust.Store
-	smev    *trust.Store
 	signers *gost.KeyCache
-	stamps  TimeStamper
 	trace   Trace
 	audit   Auditor
 	replays *replays
-	limits  Limits
 	log     *slog.Logger
 	now     func() time.Time
 
-	explaining chan struct{} // searches at once: each takes a processor for seconds
+	settings   atomic.Pointer[Settings] // of now
+	explaining chan struct{}            // searches at once: each takes a processor for seconds
 }
 
 // New makes a service.
@@ -77,22 +74,12 @@ func New(c Config) (*Service, error) {
 	if c.Keys == nil || c.Access == nil {
 		return nil, errors.New("signer: a service needs keys and access")
 	}
-	if c.Limits.MessageBytes < 0 || c.Limits.StreamBytes < 0 {
-		return nil, errors.New("signer: a limit is negative")
-	}
-	s := &Service{keys: c.Keys, trust: c.Trust, smev: c.SMEV, signers: gost.NewKeyCache(preparedSigners),
-		stamps: c.TimeStamps, audit: c.Audit, limits: c.Limits, log: c.Logger, now: c.Now}
+	s := &Service{keys: c.Keys, signers: gost.NewKeyCache(preparedSigners), audit: c.Audit, log: c.Logger, now: c.Now}
 	if c.Trace != nil {
 		s.trace = *c.Trace
 	}
 	s.access.Store(c.Access)
 	s.explaining = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
-	if s.limits.MessageBytes == 0 {
-		s.limits.MessageBytes = DefaultMessageBytes
-	}
-	if s.limits.StreamBytes == 0 {
-		s.limits.StreamBytes = DefaultStreamBytes
-	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -100,7 +87,31 @@ func New(c Config) (*Service, error) {
 		s.now = time.Now
 	}
 	s.replays = newReplays(c.RequestIDs, s.now)
-	return s, nil
+	return s, s.Adjust(Settings{Trust: c.Trust, SMEV: c.SMEV, Limits: c.Limits, TimeStamps: c.TimeStamps, RequestIDs: c.RequestIDs})
+}
+
+// Settings are what of [Config] can be exchanged while a service is at work.
+type Settings struct {
+	Trust, SMEV *trust.Store
+	Limits      Limits
+	TimeStamps  TimeStamper
+	RequestIDs  RequestIDs
+}
+
+// Adjust puts other settings in force. Each call goes on with what of them it has met before; none fails for it.
+func (s *Service) Adjust(n Settings) error {
+	if n.Limits.MessageBytes < 0 || n.Limits.StreamBytes < 0 {
+		return errors.New("signer: a limit is negative")
+	}
+	if n.Limits.MessageBytes == 0 {
+		n.Limits.MessageBytes = DefaultMessageBytes
+	}
+	if n.Limits.StreamBytes == 0 {
+		n.Limits.StreamBytes = DefaultStreamBytes
+	}
+	s.replays.limit(n.RequestIDs)
+	s.settings.Store(&n)
+	return nil
 }
 
 // Access recognises callers.
@@ -327,8 +338,8 @@ func (s *Service) usable(key Key, needCertificate bool) error {
 
 // fits refuses what is too large.
 func (s *Service) fits(field string, data []byte, code report.Code) error {
-	if len(data) > s.limits.MessageBytes {
-		return report.Errorf(code, report.Place{Path: field}, "%d bytes, the limit is %d", len(data), s.limits.MessageBytes)
+	if most := s.settings.Load().Limits.MessageBytes; len(data) > most {
+		return report.Errorf(code, report.Place{Path: field}, "%d bytes, the limit is %d", len(data), most)
 	}
 	return nil
 }

@@ -91,10 +91,9 @@ func (s *Service) prepareXML(key Key, req SignXMLRequest) (prepared, error) {
 	if p == nil {
 		return nil, unknownProfile(req.Profile, known(xmldsig.Profiles, func(p *xmldsig.Profile) string { return p.Name }))
 	}
-	if p.Stamped() {
-		if err := s.mayStamp(p.Name); err != nil {
-			return nil, err
-		}
+	by, err := s.stamper(p.Name, p.Stamped())
+	if err != nil {
+		return nil, err
 	}
 	if len(req.Document) == 0 {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "document"}, "the document is empty")
@@ -106,13 +105,13 @@ func (s *Service) prepareXML(key Key, req SignXMLRequest) (prepared, error) {
 	if err != nil || !p.Stamped() {
 		return prepared, err
 	}
-	return s.stampedXML(prepared), nil
+	return s.stampedXML(prepared, by), nil
 }
 
 func (s *Service) inputXML(key Key, req SignXMLRequest) xmldsig.Input {
 	return xmldsig.Input{
 		Document: req.Document, Certificate: key.Certificate(), Target: req.Target,
-		Time: s.timeOr(req.Time), Keys: s.signers, Limits: s.limits.XML,
+		Time: s.timeOr(req.Time), Keys: s.signers, Limits: s.settings.Load().Limits.XML,
 	}
 }
 
@@ -142,10 +141,9 @@ func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
 	if p == nil {
 		return nil, unknownProfile(req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
 	}
-	if p.TimeStamp {
-		if err := s.mayStamp(p.Name); err != nil {
-			return nil, err
-		}
+	by, err := s.stamper(p.Name, p.TimeStamp)
+	if err != nil {
+		return nil, err
 	}
 	in := cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: s.timeOr(req.Time)}
 	if len(req.Countersigned) > 0 && p != cms.Countersignature {
@@ -174,7 +172,7 @@ func (s *Service) prepareCMS(key Key, req SignCMSRequest) (prepared, error) {
 	if err != nil || !p.TimeStamp {
 		return prepared, err
 	}
-	return stampedCMS(prepared), nil
+	return stampedCMS(prepared, by), nil
 }
 
 // SignDigest signs a digest as it is. Needs OpSignDigest on the key; the key needs no certificate.

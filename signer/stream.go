@@ -34,7 +34,8 @@ type SignCMSStreamRequest struct {
 func (s *Service) SignCMSStream(ctx context.Context, caller *Caller, req SignCMSStreamRequest,
 	content io.Reader, message io.Writer) (Signed, error) {
 	a := &act{caller: caller, op: OpSignCMS, name: req.Key, profile: req.Profile, request: req.RequestID}
-	b := &building{s: s, req: req, content: &bounded{from: content, left: s.limits.StreamBytes, most: s.limits.StreamBytes}, message: message}
+	most := s.settings.Load().Limits.StreamBytes
+	b := &building{s: s, req: req, content: &bounded{from: content, left: most, most: most}, message: message}
 	if req.RequestID != "" {
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignCMS, "stream", req.Key, req.Profile, strconv.FormatInt(req.Size, 10))
@@ -75,20 +76,19 @@ func (b *building) prepare(key Key) (prepared, error) {
 	if p == nil {
 		return nil, unknownProfile(b.req.Profile, known(cms.Profiles, func(p *cms.Profile) string { return p.Name }))
 	}
-	if p.TimeStamp {
-		if err := b.s.mayStamp(p.Name); err != nil {
-			return nil, err
-		}
+	by, err := b.s.stamper(p.Name, p.TimeStamp)
+	if err != nil {
+		return nil, err
 	}
-	if b.req.Size > b.s.limits.StreamBytes {
-		return nil, report.Errorf(report.CMSLimit, report.Place{Path: "size"}, "%d bytes, the limit is %d", b.req.Size, b.s.limits.StreamBytes)
+	if most := b.s.settings.Load().Limits.StreamBytes; b.req.Size > most {
+		return nil, report.Errorf(report.CMSLimit, report.Place{Path: "size"}, "%d bytes, the limit is %d", b.req.Size, most)
 	}
 	b.input = cms.Input{Certificate: key.Certificate(), Chain: key.Chain(), Time: b.s.timeOr(b.req.Time)}
 	made, err := b.take(p)
 	if err != nil || !p.TimeStamp {
 		return made, err
 	}
-	return stampedCMS(made.(*cms.Prepared)), nil
+	return stampedCMS(made.(*cms.Prepared), by), nil
 }
 
 // take reads the content to its end, and writes it where the message has it.
@@ -238,7 +238,8 @@ func (s *Service) VerifyCMSStream(ctx context.Context, caller *Caller, req Verif
 		}
 	}
 	policy.Stop = func() error { return expired(ctx) }
-	from = s.paced(ctx, in, &bounded{from: from, left: s.limits.StreamBytes, most: s.limits.StreamBytes})
+	most := s.settings.Load().Limits.StreamBytes
+	from = s.paced(ctx, in, &bounded{from: from, left: most, most: most})
 	var r *report.Report
 	if req.Detached {
 		if len(req.Message) == 0 {

@@ -71,17 +71,17 @@ func TestTimeStampedProfiles(t *testing.T) {
 		return r
 	}
 	for _, profile := range []string{"cades-t-detached", "cades-t-attached", "xades-t"} {
-		w.stamps = nil
+		w.stamps(t, nil)
 		before := w.ring[1].count
 		_, err := sign(profile)
 		if e := asError(err); e.Code != report.RequestInvalid || !strings.Contains(e.Message, profile) || w.ring[1].count != before {
 			t.Errorf("%s without an authority: %v", profile, err)
 		}
-		w.stamps = desk{w.authority(t), true}
+		w.stamps(t, desk{w.authority(t), true})
 		if _, err := sign(profile); err == nil || !strings.HasPrefix(string(asError(err).Code), "timestamp.") {
 			t.Errorf("%s with a bad authority: %v", profile, err)
 		}
-		w.stamps = desk{w.authority(t), false}
+		w.stamps(t, desk{w.authority(t), false})
 		signed, err := sign(profile)
 		if err != nil {
 			t.Errorf("%s: %v", profile, err)
@@ -101,6 +101,16 @@ func content(profile string) []byte {
 	return nil
 }
 
+// stamps has somebody else give time-stamps.
+func (w *world) stamps(t *testing.T, by TimeStamper) {
+	t.Helper()
+	settings := *w.settings.Load()
+	settings.TimeStamps = by
+	if err := w.Adjust(settings); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // The certificate of the signer has run out since; the time-stamp shows that it was used before.
 func TestTimeStampOutlivesCertificate(t *testing.T) {
 	w := newWorld(t)
@@ -108,7 +118,7 @@ func TestTimeStampOutlivesCertificate(t *testing.T) {
 	key, cert := w.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{NotAfter: until})
 	w.ring = append(w.ring, &softKey{name: "keys/EXMP01/short/versions/1", key: key, cert: cert})
 	w.keys = w.ring
-	w.stamps = desk{w.authority(t), false}
+	w.stamps(t, desk{w.authority(t), false})
 	for profile, want := range map[string]report.Verdict{"cades-t-attached": report.Valid, "cades-bes-attached": report.Invalid} {
 		signed, err := w.SignCMS(t.Context(), w.admin, SignCMSRequest{Key: "keys/EXMP01/short", Profile: profile, Content: []byte("x")})
 		if err != nil {

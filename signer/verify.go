@@ -96,8 +96,9 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 }
 
 func (s *Service) xmlPolicy(name, target string, content []byte, at time.Time) (xmldsig.Policy, error) {
+	now := s.settings.Load()
 	policy := xmldsig.Policy{
-		Target: target, Trust: s.trust, Node: s.smev, Keys: s.signers, Time: s.timeOr(at), Content: content, Limits: s.limits.XML,
+		Target: target, Trust: now.Trust, Node: now.SMEV, Keys: s.signers, Time: s.timeOr(at), Content: content, Limits: now.Limits.XML,
 	}
 	if name != "" {
 		if policy.Profile = xmldsig.ProfileByName(name); policy.Profile == nil {
@@ -142,9 +143,10 @@ func (s *Service) VerifyCMS(ctx context.Context, caller *Caller, req VerifyCMSRe
 }
 
 func (s *Service) cmsPolicy(detached bool, content []byte, certificates []*gost.Certificate, at time.Time) cms.Policy {
+	now := s.settings.Load()
 	return cms.Policy{
-		Trust: s.trust, Keys: s.signers, Time: s.timeOr(at), Certificates: certificates,
-		Detached: detached, Content: content, Limits: s.limits.CMS,
+		Trust: now.Trust, Keys: s.signers, Time: s.timeOr(at), Certificates: certificates,
+		Detached: detached, Content: content, Limits: now.Limits.CMS,
 	}
 }
 

@@ -101,8 +101,8 @@ func (cfg *clientConfig) dial() (*client.Client, error) {
 	return service, nil
 }
 
-// call connects, lets f make its calls within the timeout, and disconnects.
-func (c *connection) call(ctx context.Context, f func(context.Context, *client.Client, *clientConfig) error) error {
+// connect lets f make its calls, and disconnects.
+func (c *connection) connect(f func(*client.Client, *clientConfig) error) error {
 	cfg, err := c.settle()
 	if err != nil {
 		return err
@@ -112,9 +112,16 @@ func (c *connection) call(ctx context.Context, f func(context.Context, *client.C
 		return err
 	}
 	defer service.Close()
-	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
-	defer cancel()
-	return f(ctx, service, cfg)
+	return f(service, cfg)
+}
+
+// call is connect for calls that end within the timeout.
+func (c *connection) call(ctx context.Context, f func(context.Context, *client.Client, *clientConfig) error) error {
+	return c.connect(func(service *client.Client, cfg *clientConfig) error {
+		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+		defer cancel()
+		return f(ctx, service, cfg)
+	})
 }
 
 // signingKey picks the key to sign with.

@@ -51,23 +51,16 @@ func (c *topCmd) Run(ctx context.Context, con *console) error {
 			return err
 		})
 	}
-	cfg, err := c.settle()
-	if err != nil {
-		return err
-	}
-	service, err := cfg.dial()
-	if err != nil {
-		return err
-	}
-	defer service.Close()
-	var show viewer = &lines{con.out}
-	if !c.JSON {
-		t := &terminalView{file: terminal, color: os.Getenv("NO_COLOR") == ""}
-		t.begin()
-		defer t.end()
-		show = t
-	}
-	return c.watch(ctx, pb.NewMonitorServiceClient(service.Conn()), show)
+	return c.connect(func(service *client.Client, _ *clientConfig) error {
+		var show viewer = &lines{con.out}
+		if !c.JSON {
+			t := &terminalView{file: terminal, color: os.Getenv("NO_COLOR") == ""}
+			t.begin()
+			defer t.end()
+			show = t
+		}
+		return c.watch(ctx, pb.NewMonitorServiceClient(service.Conn()), show)
+	})
 }
 
 // viewer shows states as they come.

@@ -46,6 +46,7 @@ func (s *Server) SetTLS(c *tls.Config) error {
 		return err
 	}
 	s.tls.Store(c)
+	s.KeysChanged() // who watched may be nobody now
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -57,32 +58,15 @@ func (s *monitorService) WatchState(req *epovpb.WatchStateRequest, stream grpc.S
 
 func (s *monitorService) watchState(ctx context.Context, interval time.Duration,
 	stream grpc.ServerStreamingServer[epovpb.WatchStateResponse]) error {
-	age := time.NewTimer(s.limits.Load().BatchTime)
-	defer age.Stop()
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		out := &epovpb.WatchStateResponse{State: s.state()}
-		if err := s.send(ctx, func() error { return stream.Send(out) }); err != nil {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-age.C:
-			return nil
-		case <-s.stopping():
-			return statusOf(report.Errorf(report.Draining, report.Place{}, "the service is stopping"), "", "").Err()
-		case <-ctx.Done():
-			return statusOf(ended(ctx), "", "").Err()
-		}
-		caller, unknown := s.recognise(ctx, epovpb.MonitorService_WatchState_FullMethodName) // by the policy of now
-		if unknown != nil {
-			return unknown
-		}
+	begun := time.Now()
+	return s.watching(ctx, epovpb.MonitorService_WatchState_FullMethodName, func(caller *signer.Caller) (<-chan struct{}, time.Duration, error) {
 		if err := s.signing.MayMonitor(caller); err != nil {
-			return s.fail(ctx, err, "")
+			return nil, 0, s.fail(ctx, err, "")
 		}
-	}
+		out := &epovpb.WatchStateResponse{State: s.state()}
+		err := s.send(ctx, func() error { return stream.Send(out) })
+		return nil, interval - time.Since(begun)%interval, err
+	})
 }
 
 // state is that of the server at least.

@@ -136,10 +136,12 @@ func TestWatchKeys(t *testing.T) {
 	}
 	away := error(report.Errorf(report.TokenAway, report.Place{}, "the token cannot be reached"))
 	w.ring[0].away.Store(&away)
+	w.server.KeysChanged()
 	if m, err := watch.Recv(); err != nil || len(m.Keys) != 1 || m.Keys[0].Name != w.ring[0].name || m.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
 		t.Error(m, err)
 	}
 	w.ring[0].away.Store(nil)
+	w.server.KeysChanged()
 	if m, err := watch.Recv(); err != nil || len(m.Keys) != 1 || m.Keys[0].State != epovpb.KeyState_KEY_STATE_USABLE {
 		t.Error(m, err)
 	}

@@ -56,6 +56,7 @@ type Server struct {
 	unknown    seldom                     // lines about callers who are not known
 	drain      drain
 	reports    *reports // nil: none
+	changes    signal   // of keys
 	calls      places   // of calls from their first octet on
 	probes     places   // the same for the health service
 	batches    places   // the same for batches and watchers

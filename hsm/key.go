@@ -170,6 +170,9 @@ func (r *replica) condemn(e *Error) error {
 		if f := r.lane.trace.KeyOutOfService; f != nil {
 			f(r.lane.name, r.key.name, e)
 		}
+		if f := r.lane.trace.KeyChanged; f != nil {
+			f(r.lane.name, r.key.name)
+		}
 	}
 	return e
 }
@@ -183,8 +186,9 @@ func (r *replica) other() error {
 // prove reads the key through a session of the keeper's, has it sign, and takes the public key from it if it is the first.
 // What the error says of the key is kept; a return code of the module's is not.
 func (r *replica) prove(ctx context.Context, at place, s p11.Session, epoch uint64) error {
-	begun := r.lane.clock.now()
+	begun, before := r.lane.clock.now(), r.err()
 	err := r.proveNow(ctx, at, s, epoch)
+	r.tell(before)
 	now := r.lane.clock.now()
 	if err == nil {
 		r.signed.Store(int64(now))
@@ -195,6 +199,14 @@ func (r *replica) prove(ctx context.Context, at place, s p11.Session, epoch uint
 		f(t.Canary)
 	}
 	return err
+}
+
+// tell tells when the key can be used now and could not before, or the other way round, or cannot for another reason.
+func (r *replica) tell(before error) {
+	now := r.err()
+	if f := r.lane.trace.KeyChanged; f != nil && ((now == nil) != (before == nil) || KindOf(now) != KindOf(before)) {
+		f(r.lane.name, r.key.name)
+	}
 }
 
 func (r *replica) proveNow(ctx context.Context, at place, s p11.Session, epoch uint64) error {

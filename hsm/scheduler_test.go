@@ -531,7 +531,7 @@ func TestKeyExchanged(t *testing.T) {
 
 func TestTrace(t *testing.T) {
 	f := newStand(t)
-	var signed, opened, logins, broken, ready atomic.Int32
+	var signed, opened, logins, broken, ready, changed atomic.Int32
 	trace := &Trace{
 		Signed: func(s Signing) {
 			if s.Token == "fake" && s.Key == "k" && (s.Err != nil || s.Sign > 0 && s.Verify > 0) {
@@ -542,6 +542,7 @@ func TestTrace(t *testing.T) {
 		SessionClosed:   func(string, error) { opened.Add(-1) },
 		Login:           func(string, error) { logins.Add(1) },
 		KeyOutOfService: func(string, string, error) { broken.Add(1) },
+		KeyChanged:      func(string, string) { changed.Add(1) },
 		State: func(_ string, s State, _ error) {
 			if s == Ready {
 				ready.Add(1)
@@ -554,8 +555,14 @@ func TestTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if n := changed.Load(); n != 1 { // in service
+		t.Errorf("the key changed %d times", n)
+	}
 	f.SetSigner(func([]byte) ([]byte, error) { return make([]byte, 64), nil })
 	wantKind(t, p.sign(t.Context()), WrongSignature)
+	if n := changed.Load(); n != 2 { // and out of it
+		t.Errorf("the key changed %d times", n)
+	}
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ type Trace struct {
 	SessionClosed   func(token string, reason error) // nil: trimmed or drained
 	Login           func(token string, err error)
 	KeyOutOfService func(token, key string, err error)
+	KeyChanged      func(token, key string)                   // whether it can be used there has changed, but for the token's State
 	State           func(token string, s State, reason error) // the token has changed its state; reason is nil in Ready
 	Recovery        func(Recovery)
 	Canary          func(Canary)

@@ -176,7 +176,9 @@ func (l *lane) test(ctx context.Context) (tested bool, err error) {
 		return false, codes[0]
 	}
 	for i, r := range failures {
+		before := r.err()
 		r.lost.Store(l.fail("prove the key", codes[i], Internal).(*Error))
+		r.tell(before)
 	}
 	return tested, nil
 }

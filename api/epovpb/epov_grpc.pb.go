@@ -659,7 +659,7 @@ type KeyServiceClient interface {
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// GetKey returns one key version.
 	GetKey(ctx context.Context, in *GetKeyRequest, opts ...grpc.CallOption) (*GetKeyResponse, error)
-	// WatchKeys sends what ListKeys would answer, and from then on what changes, within two seconds. The tokens are not touched. The
+	// WatchKeys sends what ListKeys would answer, and from then on what changes, as it changes. The tokens are not touched. The
 	// service ends the call after a time, and when it stops: call again.
 	WatchKeys(ctx context.Context, in *WatchKeysRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchKeysResponse], error)
 }
@@ -721,7 +721,7 @@ type KeyServiceServer interface {
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// GetKey returns one key version.
 	GetKey(context.Context, *GetKeyRequest) (*GetKeyResponse, error)
-	// WatchKeys sends what ListKeys would answer, and from then on what changes, within two seconds. The tokens are not touched. The
+	// WatchKeys sends what ListKeys would answer, and from then on what changes, as it changes. The tokens are not touched. The
 	// service ends the call after a time, and when it stops: call again.
 	WatchKeys(*WatchKeysRequest, grpc.ServerStreamingServer[WatchKeysResponse]) error
 	mustEmbedUnimplementedKeyServiceServer()

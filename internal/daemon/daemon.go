@@ -28,7 +28,7 @@ type Daemon struct {
 	log       *slog.Logger
 	tokens    *hsm.Scheduler
 	keys      *liveRing
-	changed   chan struct{} // a token has changed its state; room for one
+	changed   chan struct{} // see note; room for one
 	tlsKey    io.Closer     // of a TLS key on a token
 	server    *api.Server
 	listener  *listener
@@ -303,18 +303,18 @@ func (d *Daemon) release() error {
 	return errors.Join(errs...)
 }
 
-// noteState is told of every token's changes.
-func (d *Daemon) noteState(string, hsm.State, error) {
+// note says that what keys can do, or who may see them, may have changed.
+func (d *Daemon) note() {
 	select {
 	case d.changed <- struct{}{}:
 	default:
 	}
 }
 
-// watch keeps the health service up to date with what the scheduler knows, so that asking after health costs the tokens
-// nothing. The service is healthy as long as one key would sign.
+// watch keeps the health service and those who watch keys up to date with what the scheduler knows, so that asking costs the
+// tokens nothing. The service is healthy as long as one key would sign.
 func (d *Daemon) watch(ctx context.Context) {
-	ticker := time.NewTicker(time.Second) // keys come and go without a change of their tokens
+	ticker := time.NewTicker(time.Second) // the audit log does not say when it is ready again
 	defer ticker.Stop()
 	for {
 		signing, keys := d.keys.now.Load().wellness()
@@ -330,6 +330,7 @@ func (d *Daemon) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-d.changed:
+			d.server.KeysChanged()
 		}
 	}
 }

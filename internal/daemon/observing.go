@@ -38,7 +38,8 @@ func (d *Daemon) observe(ctx context.Context) error {
 	o.tls.Store(d.config.tls)
 	o.metrics = observe.New(observe.Config{State: d.state, Profiles: profiles()})
 	o.hsm, o.signer, o.api = o.metrics.Trace()
-	o.hsm.State = d.noteState
+	o.hsm.State = func(string, hsm.State, error) { d.note() }
+	o.hsm.KeyChanged = func(string, string) { d.note() }
 	if c := d.config.traces; c.endpoint != "" {
 		var err error
 		if o.tracer, err = observe.NewTracer(ctx, observe.TracerConfig{

@@ -55,6 +55,7 @@ func (d *Daemon) takePolicy(_ context.Context, c *Config, _ bool) (Result, error
 	c.policy.warnings(d.reloader.keys, d.log.Warn)
 	d.policy.Store(c.policy)
 	d.service.SetAccess(c.policy.Access)
+	d.note()
 	return TakenOver, nil
 }
 
@@ -135,6 +136,7 @@ func (d *Daemon) exchangeKeys(ctx context.Context, c *Config, keys []keyConfig, 
 		return err
 	}
 	d.keys.now.Store(r)
+	d.note()
 	b.done(r, time.Now())
 	d.reloader.keys = keys
 	for _, k := range r.order {

@@ -171,7 +171,8 @@ func (c *canonicalizer) misc(kind xmltext.Kind) error {
 	case c.decoder != nil, kind == xmltext.Comment && !(c.form.comments && c.Node.Comments):
 		return nil
 	case c.fused != nil:
-		return c.fused.endBlock()
+		c.fused.endBlock()
+		return nil
 	}
 	c.endRun()
 	inside := c.apex > 0

@@ -83,9 +83,7 @@ func (s *smevTransform) refuse(format string, args ...any) error {
 }
 
 func (s *smevTransform) startTag() error {
-	if err := s.endBlock(); err != nil {
-		return err
-	}
+	s.endBlock()
 	tok, attrs, binding := s.tok, s.tok.Attrs(), s.tok.NameBinding()
 	if binding == xmltext.NoBinding || binding >= 0 && len(tok.Binding(binding).URI) == 0 {
 		return s.refuse("element %.64q has no namespace", tok.Local())
@@ -138,16 +136,13 @@ func (s *smevTransform) startTag() error {
 	return nil
 }
 
-func (s *smevTransform) endTag() error {
-	if err := s.endBlock(); err != nil {
-		return err
-	}
+func (s *smevTransform) endTag() {
+	s.endBlock()
 	last := s.open[len(s.open)-1]
 	s.out.string("</")
 	s.name(last.at, s.tok.Local())
 	s.out.octet('>')
 	s.open, s.namespaces = s.open[:len(s.open)-1], s.namespaces[:last.frame]
-	return nil
 }
 
 var hashSeed = maphash.MakeSeed()

@@ -2,8 +2,8 @@ package canon
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
-	"unicode/utf8"
 
 	"github.com/epov-signer/epov/canon/xmltext"
 )
@@ -66,14 +66,17 @@ func (s *smevTransform) join() error {
 }
 
 // endBlock ends the block, if there is one, and writes it. One of only white space and controls is dropped.
-func (s *smevTransform) endBlock() error {
+func (s *smevTransform) endBlock() {
 	b := &s.block
 	if len(b.held) > 0 && !blank(b.held) {
-		b.start(longer(b.held, shortBlock-1))
-		b.write(s.out, b.held, b.plain)
+		if b.plain && !b.reader && simple(b.held) {
+			s.out.octets(b.held)
+		} else {
+			b.start(longer(b.held, shortBlock-1))
+			b.write(s.out, b.held, b.plain)
+		}
 	}
 	b.held, b.flowing = nil, false
-	return nil
 }
 
 // whole writes the current Text, which is a block of its own or a CDATA section and stays one.
@@ -91,13 +94,27 @@ func (s *smevTransform) whole() {
 	}
 }
 
+// blank reports whether text is only white space and controls.
 func blank(text []byte) bool {
+	const add, high = 0x5F5F5F5F5F5F5F5F, 0x8080808080808080
+	for len(text) >= 8 {
+		// No octet up to ' ' reaches the highest bit by the addition, and all others do or have it.
+		if x := binary.LittleEndian.Uint64(text); (x|(x+add))&high != 0 {
+			return false
+		}
+		text = text[8:]
+	}
 	for _, c := range text {
 		if c > ' ' {
 			return false
 		}
 	}
 	return true
+}
+
+// simple reports whether text that canonical XML leaves as it is is left so by rule 9 too.
+func simple(text []byte) bool {
+	return bytes.IndexByte(text, 0x7F) < 0 && bytes.IndexByte(text, c1Lead) < 0
 }
 
 func (b *smevBlock) start(long bool) { b.long, b.unit, b.special = long, 0, true }
@@ -109,33 +126,35 @@ func (b *smevBlock) write(out *writer, text []byte, plain bool) {
 	if len(text) == 0 {
 		return
 	}
-	if plain && bytes.IndexByte(text, 0x7F) < 0 && bytes.IndexByte(text, c1Lead) < 0 {
+	last := text[len(text)-1]
+	if plain && simple(text) {
 		out.octets(text)
 		if b.flowing || b.reader {
 			b.unit += units(text)
 		}
-		b.special = text[len(text)-1] == ']'
+		b.special = last == ']'
 		return
 	}
-	long, unit, special := b.long, b.unit, b.special
-	done := 0 // text up to here is written
+	done, counted := 0, 0 // text up to there is written, and is in unit
 	for i := 0; i < len(text); {
 		c := text[i]
-		if long && unit%smevPiece == 0 {
-			special = true
+		if !smevStops[c] {
+			i++
+			continue
 		}
-		escape, size, units := smevTextEscapes[c], 1, 1
-		switch {
-		case c == '>' && special:
-			escape = "&gt;"
-		case c == 0x7F:
+		escape, size := smevTextEscapes[c], 1
+		switch c {
+		case '>':
+			b.unit += units(text[counted:i])
+			counted = i
+			if b.special && i == 0 || i > 0 && text[i-1] == ']' || b.long && (i > 0 && i == done || b.unit%smevPiece == 0) {
+				escape = "&gt;"
+			}
+		case 0x7F:
 			escape = "&#x7f;"
-		case c >= utf8.RuneSelf:
-			var r rune
-			if r, size = utf8.DecodeRune(text[i:]); r <= 0x9F {
-				escape = c1References[r-0x80]
-			} else if r >= 0x10000 {
-				units = 2
+		case c1Lead:
+			if size = 2; text[i+1] <= 0x9F {
+				escape = c1References[text[i+1]-0x80]
 			}
 		}
 		if escape != "" {
@@ -143,13 +162,15 @@ func (b *smevBlock) write(out *writer, text []byte, plain bool) {
 			out.string(escape)
 			done = i + size
 		}
-		special = c == ']' || long && escape != ""
 		i += size
-		unit += units
 	}
 	out.octets(text[done:])
-	b.unit, b.special = unit, special
+	b.unit += units(text[counted:])
+	b.special = last == ']' || b.long && done == len(text)
 }
+
+// smevStops are the octets that write looks at.
+var smevStops = [256]bool{'&': true, '<': true, '>': true, '\r': true, 0x7F: true, c1Lead: true}
 
 // c1Lead is the first octet of U+0080..U+00BF.
 const c1Lead = 0xC2

@@ -79,8 +79,9 @@ func (t *Tokenizer) characterReference(start int) (r rune, end int, err error) {
 // are normalised (XML 1.0 section 2.11), or ' ' in a value (section 3.3.3 for CDATA). The appended part is returned.
 func (t *Tokenizer) resolved(start, end int, value bool) []byte {
 	doc, from := t.doc[:end], len(t.buf)
+	lines := value || bytes.IndexByte(doc[start:], '\r') >= 0
 	for pos := start; pos < end; {
-		n := plainLength(doc[pos:end], value)
+		n := plainLength(doc[pos:end], value, lines)
 		t.buf = append(t.buf, doc[pos:pos+n]...)
 		if pos += n; pos == end {
 			break
@@ -108,8 +109,14 @@ func (t *Tokenizer) resolved(start, end int, value bool) []byte {
 	return t.buf[from:len(t.buf):len(t.buf)]
 }
 
-// plainLength is how many octets of s come before a reference or what is normalised.
-func plainLength(s []byte, value bool) int {
+// plainLength is how many octets of s come before a reference or what is normalised; lines says that there may be CRs.
+func plainLength(s []byte, value, lines bool) int {
+	if !lines {
+		if i := bytes.IndexByte(s, '&'); i >= 0 {
+			return i
+		}
+		return len(s)
+	}
 	for i, c := range s {
 		if c == '&' || c == '\r' || value && (c == '\t' || c == '\n') {
 			return i

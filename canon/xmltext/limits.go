@@ -11,6 +11,9 @@ type Limits struct {
 	Markup          int // octets of one tag, comment or processing instruction read from an io.Reader, default 4 MiB
 }
 
+// Admit reports whether a document may have size octets.
+func (l Limits) Admit(size int) bool { return size <= l.withDefaults().Size }
+
 func (l Limits) withDefaults() Limits {
 	return Limits{
 		Size:            orDefault(l.Size, 256<<20),

@@ -78,7 +78,7 @@ func (e *examiner) digestOutside(digest *gost.Digest, t trace) *digestion {
 	return d
 }
 
-// run makes the digests that were asked for, several in one scan of the document. It is read from its start to the end of the
+// run makes the digests that were asked for, those that were not foreseen several in one scan of the document. It is read from its start to the end of the
 // last node, and what one transform makes of it by the next: signatures that want more than a fair share of that are refused.
 func (e *examiner) run() {
 	var together []*digestion
@@ -89,6 +89,11 @@ func (e *examiner) run() {
 		}
 		if e.work += int64(end) * int64(max(1, len(d.job.Chain))); e.work > d.most {
 			d.err = e.fail(report.ReferenceLimit, d.node, "%v", errTooMuch)
+			continue
+		}
+		if octets, _, ok := e.ahead.octets(d.job.Node, d.job.Chain); ok {
+			_, err := d.Write(octets)
+			e.done(d, err)
 			continue
 		}
 		if together = append(together, d); len(together) == maxTogether {
@@ -105,14 +110,18 @@ func (e *examiner) scan(together []*digestion) {
 		jobs[i] = d.job
 	}
 	for i, err := range canon.ApplyAll(e.doc, jobs, e.policy.Limits) {
-		d := together[i]
-		switch {
-		case errors.Is(err, errTooMuch):
-			d.err = e.fail(report.ReferenceLimit, d.node, "%v", errTooMuch)
-		case err != nil:
-			d.err = asError(err)
-		case d.octets != nil:
-			e.policy.Trace(d.trace.String(), d.octets.Bytes())
-		}
+		e.done(together[i], err)
+	}
+}
+
+// done takes what came of a digest.
+func (e *examiner) done(d *digestion, err error) {
+	switch {
+	case errors.Is(err, errTooMuch):
+		d.err = e.fail(report.ReferenceLimit, d.node, "%v", errTooMuch)
+	case err != nil:
+		d.err = asError(err)
+	case d.octets != nil:
+		e.policy.Trace(d.trace.String(), d.octets.Bytes())
 	}
 }

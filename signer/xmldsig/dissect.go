@@ -39,7 +39,7 @@ type ReferenceParts struct {
 // Dissect takes every ds:Signature of a document apart, at most as many as Verify examines, in the same order. Places of
 // elements start at the '<' of their start tag. The error is a *report.Error: the document cannot be read.
 func Dissect(doc []byte, limits xmltext.Limits) ([]Parts, error) {
-	o, err := locate(doc, limits)
+	o, err := locate(doc, limits, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (o *outline) dissectReference(s *signature, r *reference) ReferenceParts {
 // Certificates are those of all signatures and security headers of a document that can be read, in document order, at most
 // as many as a KeyInfo may hold for each signature.
 func Certificates(doc []byte, limits xmltext.Limits) ([]*gost.Certificate, error) {
-	o, err := locate(doc, limits)
+	o, err := locate(doc, limits, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ func (p *Profile) Check(in Input) error {
 	} else if err := checkSigner(in.Certificate, in.Time); err != nil {
 		return err
 	}
-	_, err := p.prepare(in)
+	_, err := p.prepare(in, signing[p])
 	return err
 }
 
@@ -43,7 +43,7 @@ func (p *Profile) Lint(in Input) []report.Check {
 	if p.place == apart && !strings.HasPrefix(in.Target, "#") {
 		return nil
 	}
-	o, err := locate(in.Document, in.Limits)
+	o, err := locate(in.Document, in.Limits, nil)
 	if err != nil {
 		return nil
 	}

@@ -33,6 +33,7 @@ type outline struct {
 	attrs   []attribute  // backs those of the nodes
 	spaces  map[string]vocabulary
 	names   map[string]string // outlives the document: the same names come again
+	ahead   ahead
 }
 
 // frame is an open element. Most of them never become nodes.
@@ -103,6 +104,7 @@ func (o *outline) release() {
 		return
 	}
 	o.doc = nil
+	o.ahead.release()
 	o.tok.Reset(nil, xmltext.Limits{})
 	clear(o.nodes)
 	clear(o.attrs)
@@ -119,10 +121,12 @@ func (o *outline) release() {
 	outlines.Put(o)
 }
 
-// locate reads the whole document. Errors are *report.Error. The outline should be released.
-func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
+// locate reads the whole document, and makes the octets of what is foreseen to be digested. Errors are *report.Error. The
+// outline should be released.
+func locate(doc []byte, limits xmltext.Limits, foreseen foresight) (*outline, error) {
 	o := outlines.Get().(*outline)
 	o.doc = doc
+	o.ahead.foresight, o.ahead.limits = foreseen, limits
 	t := &o.tok
 	t.Reset(doc, limits)
 	for {
@@ -130,12 +134,17 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 		if err != nil {
 			return nil, asError(err)
 		}
+		if len(o.ahead.running) > 0 {
+			o.ahead.step(t, kind)
+		}
 		switch kind {
 		case xmltext.EOF:
 			o.enter()
 			return o, nil
 		case xmltext.StartElement:
-			o.start(t)
+			if o.start(t) && foreseen != nil {
+				o.foresee(t)
+			}
 			if n := len(o.nodes); n > maxElements {
 				return nil, o.fail(report.XMLLimit, n-1, "more than %d elements that signatures are concerned with", maxElements)
 			}
@@ -171,13 +180,13 @@ func locate(doc []byte, limits xmltext.Limits) (*outline, error) {
 const blanks = " \t\r\n"
 
 // start opens an element, and keeps it if it matters.
-func (o *outline) start(t *xmltext.Tokenizer) {
+func (o *outline) start(t *xmltext.Tokenizer) (keep bool) {
 	f := frame{tag: t.Span(), qname: t.QName(), binding: t.NameBinding(), from: t.FirstDeclared(), to: t.Bindings(), node: -1}
 	o.classes = o.classes[:f.from]
 	for i := f.from; i < f.to; i++ {
 		o.classes = append(o.classes, o.vocabulary(t.Binding(i).URI))
 	}
-	keep := len(o.frames) == 0 || f.binding >= 0 && o.classes[f.binding].symbol != ""
+	keep = len(o.frames) == 0 || f.binding >= 0 && o.classes[f.binding].symbol != ""
 	if !keep {
 		p := &o.frames[len(o.frames)-1]
 		// A second child is refused by its number.
@@ -198,6 +207,7 @@ func (o *outline) start(t *xmltext.Tokenizer) {
 	if keep {
 		o.keep(t)
 	}
+	return keep
 }
 
 // keep makes nodes of the open elements that are none yet: ancestors before what they hold, which is document order.

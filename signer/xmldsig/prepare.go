@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"hash"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,20 +90,21 @@ func (p *Profile) Prepare(in Input) (*Prepared, error) {
 	if err := checkSigner(in.Certificate, in.Time); err != nil {
 		return nil, err
 	}
-	return p.prepare(in)
+	return p.prepare(in, signing[p])
 }
 
-func (p *Profile) prepare(in Input) (*Prepared, error) {
+func (p *Profile) prepare(in Input, foreseen foresight) (*Prepared, error) {
 	plan := &plan{keys: in.Keys, draft: draft{algorithm: in.Certificate.PublicKey.Algorithm, certificate: in.Certificate.Raw}}
 	source := in.Document
+	var o *outline
 	if p.place == apart && !strings.HasPrefix(in.Target, "#") {
 		if err := plan.external(&in); err != nil {
 			return nil, err
 		}
 		source = nil
 	} else {
-		o, err := locate(in.Document, in.Limits)
-		if err != nil {
+		var err error
+		if o, err = locate(in.Document, in.Limits, foreseen); err != nil {
 			return nil, err
 		}
 		defer o.release()
@@ -112,7 +112,7 @@ func (p *Profile) prepare(in Input) (*Prepared, error) {
 			return nil, err
 		}
 	}
-	return plan.digest(source, in.Certificate.PublicKey, in.Limits)
+	return plan.digest(source, o, in.Certificate.PublicKey, in.Limits)
 }
 
 // plan is a draft and where it goes.
@@ -345,8 +345,9 @@ func (pl *plan) wrap(start, end string) {
 	pl.after = end + pl.after
 }
 
-// digest writes the document with blanks, fills in the digests and digests SignedInfo.
-func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits) (*Prepared, error) {
+// digest writes the document with blanks, fills in the digests and digests SignedInfo. o is the outline of the source, nil
+// without one.
+func (pl *plan) digest(source []byte, o *outline, key *gost.PublicKey, limits xmltext.Limits) (*Prepared, error) {
 	w := pl.draft.write()
 	defer w.release()
 	place, after := pl.at, pl.after
@@ -398,9 +399,12 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 				}
 			}
 		}
-		if r.content == nil {
-			if err := apply(h, doc[from:], node, r.transforms, signature, limits); err != nil {
-				return nil, err
+		chain := transforms(r.transforms, signature)
+		if octets, ok := pl.ahead(o, &r, chain); ok && limits.Admit(len(doc)) {
+			h.Write(octets)
+		} else if r.content == nil {
+			if err := canon.Apply(h, doc[from:], node, chain, limits); err != nil {
+				return nil, asError(err)
 			}
 		}
 		base64.StdEncoding.Encode(doc[signature+w.digests[i]:], h.Sum(nil))
@@ -409,14 +413,25 @@ func (pl *plan) digest(source []byte, key *gost.PublicKey, limits xmltext.Limits
 	// The Signature declares what SignedInfo uses, so its canonical form is the same in the text alone.
 	h := pl.draft.algorithm.Digest.New()
 	text := doc[signature : signature+len(w.head)]
-	if err := apply(h, text, canon.Node{Element: w.signedInfo}, chainExclusive, 0, limits); err != nil {
-		return nil, err
+	if err := canon.Apply(h, text, canon.Node{Element: w.signedInfo}, transforms(chainExclusive, 0), limits); err != nil {
+		return nil, asError(err)
 	}
 	return &Prepared{doc: doc, value: signature + w.value, key: key, keys: pl.keys, digest: h.Sum(nil), id: pl.draft.id}, nil
 }
 
-// apply digests what a chain without parameters makes of a node.
-func apply(h hash.Hash, doc []byte, node canon.Node, uris []string, signature int, limits xmltext.Limits) error {
+// ahead returns the octets of a reference if they have been made of the source, and the document signed has the same. Only
+// exclusive canonicalization is foreseen, which does not see what is declared around the element and not used in it.
+func (pl *plan) ahead(o *outline, r *draftReference, chain []canon.Transform) ([]byte, bool) {
+	if o == nil || r.content != nil || r.inside != "" || r.whole {
+		return nil, false
+	}
+	octets, end, ok := o.ahead.octets(canon.Node{Element: r.target}, chain)
+	changes := func(e edit) bool { return r.target < e.at && e.at < end }
+	return octets, ok && !changes(pl.at) && !slices.ContainsFunc(pl.edits, changes)
+}
+
+// transforms is a chain without parameters but the place of the signature.
+func transforms(uris []string, signature int) []canon.Transform {
 	chain := make([]canon.Transform, len(uris))
 	for i, uri := range uris {
 		chain[i] = canon.Transform{URI: uri}
@@ -427,10 +442,7 @@ func apply(h hash.Hash, doc []byte, node canon.Node, uris []string, signature in
 			chain[i].OmitSignatures = true
 		}
 	}
-	if err := canon.Apply(h, doc, node, chain, limits); err != nil {
-		return asError(err)
-	}
-	return nil
+	return chain
 }
 
 // external plans a signature that stands alone over content outside.

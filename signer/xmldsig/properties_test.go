@@ -17,7 +17,7 @@ import (
 func (p *pair) qualified(t *testing.T, edit func(properties string) string) string {
 	t.Helper()
 	doc := []byte(`<doc><a>1</a></doc>`)
-	o, err := locate(doc, xmltext.Limits{})
+	o, err := locate(doc, xmltext.Limits{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func (p *pair) qualified(t *testing.T, edit func(properties string) string) stri
 		t.Fatal(err)
 	}
 	pl.draft.properties = edit(pl.draft.properties)
-	prepared, err := pl.digest(doc, p.cert.PublicKey, xmltext.Limits{})
+	prepared, err := pl.digest(doc, o, p.cert.PublicKey, xmltext.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

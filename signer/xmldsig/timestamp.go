@@ -22,7 +22,7 @@ var tokenEncodings = map[string]bool{"": true, nsETSI + "1.2.2#DER": true, nsETS
 // by exclusive C14N. id is the Id of the ds:Signature; empty: the only one with properties of XAdES. Errors are
 // *report.Error.
 func TimeStampInput(doc []byte, id string, limits xmltext.Limits) ([]byte, error) {
-	o, err := locate(doc, limits)
+	o, err := locate(doc, limits, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func TimeStampInput(doc []byte, id string, limits xmltext.Limits) ([]byte, error
 // signature, which makes XAdES-T of XAdES-BES. The document is spliced; nothing else in it changes. The token is not looked
 // at: Verify the result. A document whose other signatures that would break is refused. Errors are *report.Error.
 func AddTimeStamp(doc []byte, id string, token []byte, limits xmltext.Limits) ([]byte, error) {
-	o, err := locate(doc, limits)
+	o, err := locate(doc, limits, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -81,7 +81,9 @@ type examiner struct {
 // Verify examines every ds:Signature of the document. The error is nil when it could be examined, whatever the verdict:
 // look at the report, or use its Err. Otherwise it is a *report.Error, RequestInvalid for a Target that the profile has no
 // use for.
-func Verify(doc []byte, policy Policy) (*report.Report, error) {
+func Verify(doc []byte, policy Policy) (*report.Report, error) { return verify(doc, policy, verifying) }
+
+func verify(doc []byte, policy Policy, foreseen foresight) (*report.Report, error) {
 	if p := policy.Profile; policy.Target != "" && (p == nil || !p.targeted()) {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "target"}, "a target needs a profile that leaves a choice")
 	}
@@ -90,7 +92,7 @@ func Verify(doc []byte, policy Policy) (*report.Report, error) {
 			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "require"}, "no signature is called %s", quote(name))
 		}
 	}
-	o, err := locate(doc, policy.Limits)
+	o, err := locate(doc, policy.Limits, foreseen)
 	if err != nil {
 		return nil, err
 	}

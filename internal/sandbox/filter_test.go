@@ -133,10 +133,10 @@ func TestAllowing(t *testing.T) {
 			t.Errorf("call %d: %#x", number, v)
 		}
 	}
-	// Of what modules may not call, the daemon starts their processes and confines them.
+	// Of what modules may not call, the daemon starts their processes and confines them, and waits for its disk.
 	for _, number := range denied {
 		needed := slices.Contains([]uintptr{unix.SYS_EXECVE, unix.SYS_PIDFD_OPEN, unix.SYS_PIDFD_SEND_SIGNAL, unix.SYS_TKILL,
-			unix.SYS_CAPSET, unix.SYS_SECCOMP}, number) || slices.Contains(forks, number)
+			unix.SYS_CAPSET, unix.SYS_SECCOMP, unix.SYS_IO_SETUP}, number) || slices.Contains(forks, number)
 		if v := run(t, f, auditArch, uint32(number)); (v == allow) != needed || !needed && v != refuse {
 			t.Errorf("call %d: %#x", number, v)
 		}

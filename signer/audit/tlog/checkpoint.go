@@ -38,7 +38,7 @@ type published struct {
 type telling struct {
 	note.Signer
 	dir    string
-	signed chan<- struct{}
+	signed chan string
 }
 
 func (t *telling) Sign(text []byte) ([]byte, error) {
@@ -47,57 +47,67 @@ func (t *telling) Sign(text []byte) ([]byte, error) {
 	}
 	signature, err := t.Signer.Sign(text)
 	if err == nil {
-		wake(t.signed)
+		select {
+		case <-t.signed: // that one is not waited for any more
+		default:
+		}
+		t.signed <- string(text) // there is room: nobody else signs meanwhile
 	}
 	return signature, err
 }
 
-// watch looks for a new checkpoint after each that was signed, and has refusals told of that were left out.
+// watch looks for each checkpoint that was signed until it is published, and has refusals told of that were left out.
 func (l *Log) watch() {
+	const first, most = time.Millisecond, 100 * time.Millisecond
 	owed := time.NewTicker(10 * time.Second)
 	defer owed.Stop()
+	look := time.NewTimer(0)
+	defer look.Stop()
+	var awaited string
+	wait := most
 	for {
 		select {
 		case <-owed.C:
 			l.refusals.flush(l)
-			continue
-		case <-l.signed:
+		case awaited = <-l.signed:
+			wait = first
+			look.Reset(0)
+		case <-look.C:
+			l.see()
+			if p := l.published.Load(); p == nil || !strings.HasPrefix(string(p.raw), awaited) {
+				look.Reset(wait)
+				wait = min(2*wait, most)
+			}
 		case <-l.stop:
 			return
-		}
-		for range 500 {
-			if l.see() || l.pause(2*time.Millisecond) {
-				break
-			}
 		}
 	}
 }
 
-// see reads the published checkpoint and reports whether it is a new one.
-func (l *Log) see() bool {
+// see takes note of the published checkpoint, if it is a new one.
+func (l *Log) see() {
 	raw, err := l.reader.ReadCheckpoint(context.Background())
 	if err != nil {
-		return false
+		return
 	}
 	old := l.published.Load()
 	if old != nil && bytes.Equal(raw, old.raw) {
-		return false
+		return
 	}
 	c, err := audit.ReadCheckpoint(raw)
 	if err != nil {
 		l.log.Warn("the audit log's checkpoint cannot be read", "error", err)
-		return false
+		return
 	}
 	proof, err := client.NewProofBuilder(context.Background(), c.Size, l.reader.ReadTile)
 	if err != nil {
 		l.log.Warn("the audit log's checkpoint cannot be used", "error", err)
-		return false
+		return
 	}
 	l.published.Store(&published{Checkpoint: *c, raw: raw, newer: make(chan struct{}), proof: proof})
 	if old != nil {
 		close(old.newer)
 	}
-	return true
 }
 
 // Checkpoint is the newest signed checkpoint.

@@ -42,9 +42,17 @@ type file interface {
 	Close() error
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	flusher *flusher // may be nil
+}
 
 func (f osFile) Sync() error {
+	if f.flusher != nil {
+		if err := f.flusher.datasync(int(f.Fd())); !errors.Is(err, errNotSubmitted) {
+			return err
+		}
+	}
 	for {
 		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
 			return err
@@ -53,7 +61,18 @@ func (f osFile) Sync() error {
 }
 
 // create makes a file that must not be there, with room for size octets where the file system can reserve it.
-func create(name string, size int64) (file, error) {
+func create(name string, size int64) (file, error) { return (*flusher)(nil).create(name, size) }
+
+// create is the same for a file that f makes durable.
+func (f *flusher) create(name string, size int64) (file, error) {
+	file, err := reserve(name, size)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{file, f}, nil
+}
+
+func reserve(name string, size int64) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -70,7 +89,7 @@ func create(name string, size int64) (file, error) {
 	if err := zero(f, size); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(name))
 	}
-	return osFile{f}, nil
+	return f, nil
 }
 
 // zero writes the reserved room once: what is then written over it needs no word of the file system's own journal to become

@@ -62,6 +62,7 @@ type Log struct {
 	log       *slog.Logger
 	lock      *os.File
 	journal   *journal
+	flusher   *flusher
 	reader    client.FileFetcher
 	sizer     tessera.LogReader
 	appender  *tessera.Appender
@@ -71,12 +72,13 @@ type Log struct {
 	refusals  refusals
 	requests  requests
 	published atomic.Pointer[published]
-	signed    chan struct{} // a checkpoint has been signed; room for one
-	broken    atomic.Bool   // the tree is not what was promised
+	signed    chan string // text of a checkpoint that has been signed; room for one
+	broken    atomic.Bool // the tree is not what was promised
 
 	mu        sync.Mutex
 	queue     []*batch // for the journal, the last one is still open
 	queued    int      // octets of it
+	room      []byte   // of a batch that has been written, for the next one
 	next      uint64   // index of the record that comes next into the journal
 	backlog   [][]byte // records in the journal, not known to be in the tree
 	backBytes int
@@ -108,16 +110,18 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	var flusher *flusher
 	if c.create == nil {
-		c.create = create
+		flusher = newFlusher()
+		c.create = flusher.create
 	}
 	dir := filepath.Join(c.Dir, "journal")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
 	l := &Log{
-		cfg: c, log: c.Logger, reader: client.FileFetcher{Root: c.Dir}, journal: &journal{dir: dir, create: c.create},
-		signed: make(chan struct{}, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
+		cfg: c, log: c.Logger, flusher: flusher, reader: client.FileFetcher{Root: c.Dir}, journal: &journal{dir: dir, create: c.create},
+		signed: make(chan string, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
 		written: make(chan struct{}), grows: make(chan struct{}),
 	}
 	defer func() {
@@ -274,6 +278,7 @@ func (l *Log) release() error {
 		l.cancel()
 	}
 	err := l.journal.abandon()
+	l.flusher.close()
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())
 	}

@@ -218,7 +218,7 @@ func TestJournalIsReplayed(t *testing.T) {
 	shut(t, l)
 	j := &journal{dir: filepath.Join(dir, "journal"), create: create}
 	for group := range 5 {
-		b := newBatch()
+		b := newBatch(nil)
 		for i := range 10 {
 			r := record(1 + 10*group + i)
 			b.add(&r, true)

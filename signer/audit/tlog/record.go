@@ -3,6 +3,8 @@ package tlog
 import (
 	"context"
 	"encoding/binary"
+	"iter"
+	"slices"
 	"time"
 
 	"github.com/epov-signer/epov/signer/audit"
@@ -19,8 +21,12 @@ type batch struct {
 	err   error
 }
 
-func newBatch() *batch {
-	return &batch{buf: make([]byte, groupHeader, 16<<10), done: make(chan struct{})}
+// newBatch makes an empty batch, in the room of one that nobody needs any more if there is any.
+func newBatch(room []byte) *batch {
+	if cap(room) == 0 {
+		room = make([]byte, 0, 16<<10)
+	}
+	return &batch{buf: append(room[:0], make([]byte, groupHeader)...), done: make(chan struct{})}
 }
 
 // add appends a record and returns its place in the batch.
@@ -38,13 +44,16 @@ func (b *batch) add(r *audit.Record, waits bool) (int, bool) {
 	return b.count - 1, true
 }
 
-// each calls f with every record.
-func (b *batch) each(f func(i int, record []byte)) {
-	rest := b.buf[groupHeader:]
-	for i := range b.count {
-		n := 4 + int(binary.BigEndian.Uint32(rest))
-		f(i, rest[4:n:n])
-		rest = rest[n:]
+// framed goes through count records, each after its length.
+func framed(rest []byte, count int) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for i := range count {
+			n := 4 + int(binary.BigEndian.Uint32(rest))
+			if !yield(i, rest[4:n:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
 	}
 }
 
@@ -100,7 +109,8 @@ func (l *Log) put(ctx context.Context, r *audit.Record, waits bool) (audit.Entry
 		return audit.Entry{}, err
 	}
 	if n := len(l.queue); n == 0 || len(l.queue[n-1].buf) >= maxGroupBytes-audit.MaxRecordBytes {
-		l.queue = append(l.queue, newBatch())
+		l.queue = append(l.queue, newBatch(l.room))
+		l.room = nil
 	}
 	b := l.queue[len(l.queue)-1]
 	before := len(b.buf)
@@ -135,7 +145,11 @@ const retryJournal = 250 * time.Millisecond
 // writeLoop makes batches durable, one after the other: while one is written the next one fills.
 func (l *Log) writeLoop() {
 	defer close(l.written)
+	var pace pace
 	for {
+		if d := pace.wait(time.Now()); d > 0 {
+			l.pause(d)
+		}
 		l.mu.Lock()
 		var b *batch
 		if l.down == nil && len(l.queue) > 0 {
@@ -143,6 +157,7 @@ func (l *Log) writeLoop() {
 			l.queue = l.queue[1:]
 			l.queued -= len(b.buf) - groupHeader
 			l.writing = time.Now()
+			pace.begin(l.writing, b.count)
 		}
 		down, closed := l.down != nil, l.closed
 		l.mu.Unlock()
@@ -180,10 +195,11 @@ func (l *Log) commit(b *batch) {
 	}
 	b.first = l.next
 	l.next += uint64(b.count)
-	b.each(func(_ int, record []byte) {
+	for _, record := range framed(slices.Clone(b.buf[groupHeader:]), b.count) {
 		l.backlog = append(l.backlog, record)
 		l.backBytes += len(record)
-	})
+	}
+	l.room = b.buf
 	l.mu.Unlock()
 	close(b.done)
 	wake(l.integrate)
@@ -192,19 +208,19 @@ func (l *Log) commit(b *batch) {
 // fail refuses those who wait, in the queue too: their callers know best whether to ask again. What nobody waits for is kept.
 func (l *Log) fail(b *batch, err error) {
 	l.down = err
-	kept := newBatch()
+	kept := newBatch(nil)
 	l.queued = 0
 	all := append([]*batch{b}, l.queue...)
 	for _, b := range all {
 		b.err = err
-		b.each(func(i int, record []byte) {
+		for i, record := range framed(b.buf[groupHeader:], b.count) {
 			if !b.waits[i] {
 				kept.buf = binary.BigEndian.AppendUint32(kept.buf, uint32(len(record)))
 				kept.buf = append(kept.buf, record...)
 				kept.waits = append(kept.waits, false)
 				kept.count++
 			}
-		})
+		}
 		close(b.done)
 	}
 	l.queue = nil

@@ -134,8 +134,8 @@ func (l *Log) grown(failed error) error {
 	return nil
 }
 
-// reserve is the room that a burst may take: the driver leaves a piece of a file behind each time that the disk is full.
-const reserve = 4 << 20
+// headroom is the room that a burst may take: the driver leaves a piece of a file behind each time that the disk is full.
+const headroom = 4 << 20
 
 // writable looks at what the driver must find: it panics where it cannot open its lock.
 func writable(dir string) error {
@@ -147,7 +147,7 @@ func writable(dir string) error {
 	switch {
 	case fs.Flags&unix.ST_RDONLY != 0:
 		return &os.PathError{Op: "write", Path: state, Err: unix.EROFS}
-	case fs.Bavail*uint64(fs.Bsize) < reserve && fs.Blocks > 0:
+	case fs.Bavail*uint64(fs.Bsize) < headroom && fs.Blocks > 0:
 		return &os.PathError{Op: "write", Path: state, Err: unix.ENOSPC}
 	}
 	f, err := os.OpenFile(filepath.Join(state, "treeState.lock"), os.O_RDWR|os.O_CREATE, 0o644)

@@ -33,7 +33,7 @@ func furnished(t *testing.T) (dir string, key *audit.Key) {
 	shut(t, l)
 	j := &journal{dir: filepath.Join(dir, "journal"), create: create}
 	for first := range 3 {
-		b := newBatch()
+		b := newBatch(nil)
 		r := record(420 + first)
 		b.add(&r, true)
 		if err := j.write(uint64(420+first), 1, b.buf); err != nil {

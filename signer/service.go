@@ -49,7 +49,7 @@ type Config struct {
 	Trace      *Trace // may be nil
 	// Audit takes a record of each signature before it is released, and of each refusal of a recognised caller; nil: no log.
 	Audit  Auditor
-	Logger *slog.Logger     // one record per signature and per refusal, never with payload; nil: slog.Default()
+	Logger *slog.Logger     // a line per refusal, and at Debug per signature, never with payload; nil: slog.Default()
 	Now    func() time.Time // nil: time.Now
 }
 
@@ -152,11 +152,18 @@ type act struct {
 	original *audit.Entry                    // of the record of what is only told again; nil: nothing is
 }
 
-// record writes the one line that each signature and each refusal leaves. A flood of refusals is told of by their number.
+// record writes the one line that each signature and each refusal leaves. That of a signature is for looking closely: what was
+// signed is for the audit log, and lines as many as signatures would bury the others, or have whoever keeps them drop some of
+// each kind. A flood of refusals is told of by their number.
 func (s *Service) record(ctx context.Context, a *act, err error) {
-	level, outcome, untold := slog.LevelInfo, "signed", 0
-	if a.original != nil {
+	level, outcome, untold := slog.LevelDebug, "signed", 0
+	if err != nil {
+		level, outcome = slog.LevelWarn, string(asError(err).Code)
+	} else if a.original != nil {
 		outcome = "replayed"
+	}
+	if !s.log.Enabled(ctx, level) { // what follows takes its time
+		return
 	}
 	if err != nil && a.caller != nil {
 		var ok bool
@@ -173,7 +180,6 @@ func (s *Service) record(ctx context.Context, a *act, err error) {
 		attrs = append(attrs, slog.String("digest", hex.EncodeToString(a.digest)))
 	}
 	if err != nil {
-		level, outcome = slog.LevelWarn, string(asError(err).Code)
 		attrs = append(attrs, slog.String("error", err.Error()))
 		if untold > 0 {
 			attrs = append(attrs, slog.Int("untold_before", untold))

@@ -127,7 +127,7 @@ func newWorld(t *testing.T, parties ...party) *world {
 	w.Service, err = New(Config{
 		Keys: w.ring, Access: accessOf(t, parties...), Trust: trust.New([]*gost.Certificate{w.ca.Certificate}, nil),
 		Limits: Limits{MessageBytes: 1 << 20},
-		Logger: slog.New(slog.NewTextHandler(w.log, nil)),
+		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -440,9 +440,9 @@ func TestRecords(t *testing.T) {
 		t.Fatalf("%d records of two requests:\n%s", len(lines), w.log)
 	}
 	for i, want := range [][]string{
-		{"caller=admin", "operation=sign-xml", "key=keys/EXMP01/ov/versions/2", "profile=smev3", "outcome=signed", "digest=",
+		{"level=DEBUG", "caller=admin", "operation=sign-xml", "key=keys/EXMP01/ov/versions/2", "profile=smev3", "outcome=signed", "digest=",
 			"signature_streebog256=", "duration="},
-		{"caller=admin", "key=keys/EXMP01/old/versions/1", "outcome=certificate.time"},
+		{"level=WARN", "caller=admin", "key=keys/EXMP01/old/versions/1", "outcome=certificate.time"},
 	} {
 		for _, s := range want {
 			if !strings.Contains(lines[i], s) {

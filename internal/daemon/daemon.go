@@ -136,6 +136,9 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if c.trust == nil {
 		log.Warn("no trust anchors are configured; verification will say that trust was not checked")
 	}
+	if d.audit == nil {
+		log.Warn("no audit log is configured: signatures are counted, and recorded nowhere")
+	}
 	d.recordAct(ctx, actStart, software.String(), audit.Done, c.file, policyFile(c, c.root))
 	log.Info("listening", "address", d.listener.Addr().String(), "keys", len(keys.order), "clients", len(c.policy.Clients))
 	return d, nil

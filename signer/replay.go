@@ -3,6 +3,9 @@ package signer
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
@@ -57,8 +60,22 @@ func checkRequestID(id string) error {
 // requestHash tells requests apart, field by field.
 type requestHash struct{ h hash.Hash }
 
-// requestSum is equal for equal requests only.
+// requestSum is equal for equal requests only. It does not leave the process, nor outlive it.
 type requestSum [sha256.Size]byte
+
+// payloadMAC is GMAC, NIST SP 800-38D, with a key that is forgotten with the process: as a hash of what may be long it takes a
+// quarter of SHA-256's time. Nobody sees a tag, so nobody learns of the key what it would take to find two payloads with one tag,
+// and one nonce does for all. nil where the standard library is told to keep GCM from fixed nonces.
+var payloadMAC = sync.OnceValue(func() cipher.AEAD {
+	key := make([]byte, 16)
+	_, _ = rand.Read(key)          // never fails
+	block, _ := aes.NewCipher(key) // 16 octets are a key
+	mac, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil
+	}
+	return mac
+})
 
 func hashRequest(op Operation, fields ...string) requestHash {
 	p := requestHash{sha256.New()}
@@ -73,6 +90,20 @@ func (p requestHash) add(field []byte) {
 	binary.BigEndian.PutUint64(size[:], uint64(len(field)))
 	p.h.Write(size[:])
 	p.h.Write(field)
+}
+
+// payload adds a field that may be long.
+func (p requestHash) payload(field []byte) {
+	mac := payloadMAC()
+	if mac == nil || len(field) < 256 {
+		p.add(field)
+		return
+	}
+	var size [8]byte
+	binary.BigEndian.PutUint64(size[:], uint64(len(field)))
+	p.h.Write(size[:])
+	var tag [16]byte
+	p.h.Write(mac.Seal(tag[:0], make([]byte, mac.NonceSize()), nil, field))
 }
 
 func (p requestHash) time(t time.Time) {

@@ -333,11 +333,47 @@ func BenchmarkReplay(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		h := hashRequest(OpSignXML, "keys/EXMP01/ov", "smev3", "")
-		h.add(document)
+		h.payload(document)
 		i++
 		c, _, _ := r.claim(b.Context(), "caller", fmt.Sprint(i), h.sum())
 		c.recipe = recipeOf(document, answer)
 		r.settle("caller", c, true)
 	}
 	r.sweeper.Stop()
+}
+
+// Requests that differ in anything have other sums: in a field, in an octet of what is long, in where one field ends.
+func TestRequestSums(t *testing.T) {
+	seen := map[requestSum]string{}
+	note := func(name string, sum requestSum) {
+		if before, ok := seen[sum]; ok {
+			t.Errorf("%s has the sum of %s", name, before)
+		}
+		seen[sum] = name
+	}
+	sum := func(fields []string, payloads ...[]byte) requestSum {
+		h := hashRequest(OpSignXML, fields...)
+		for _, p := range payloads {
+			h.payload(p)
+		}
+		return h.sum()
+	}
+	for _, size := range []int{0, 1, 15, 16, 17, 255, 256, 257, 4096, 10240} {
+		payload := make([]byte, size)
+		name := fmt.Sprint(size, " octets")
+		note(name, sum([]string{"key"}, payload))
+		if sum([]string{"key"}, payload) != sum([]string{"key"}, bytes.Clone(payload)) {
+			t.Errorf("%s: two sums of one request", name)
+		}
+		note(name+", another key", sum([]string{"kez"}, payload))
+		note(name+", in two", sum([]string{"key"}, payload[:size/2], payload[size/2:]))
+		for at := 0; at < size; at += 1 + size/50 {
+			payload[at] ^= 0x80
+			note(fmt.Sprint(name, ", octet ", at), sum([]string{"key"}, payload))
+			payload[at] ^= 0x80
+		}
+	}
+	if payloadMAC() == nil {
+		t.Error("there is no GCM with fixed nonces here")
+	}
 }

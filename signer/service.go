@@ -350,13 +350,33 @@ func (s *Service) fits(field string, data []byte, code report.Code) error {
 	return nil
 }
 
-// fingerprint is Streebog-256 of the certificate, hexadecimal; empty without one.
+// fingerprints are those of the keys' certificates, which are few and asked for with each signature.
+var fingerprints struct {
+	mutex sync.Mutex
+	known map[*gost.Certificate]string
+}
+
+// maxFingerprints bounds what is kept of certificates that are no key's any more.
+const maxFingerprints = 1024
+
+// fingerprint is Streebog-256 of a key's certificate, hexadecimal; empty without one.
 func fingerprint(c *gost.Certificate) string {
 	if c == nil {
 		return ""
 	}
-	f := c.Fingerprint()
-	return hex.EncodeToString(f[:])
+	f := &fingerprints
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if text, ok := f.known[c]; ok {
+		return text
+	}
+	if f.known == nil || len(f.known) >= maxFingerprints {
+		f.known = map[*gost.Certificate]string{}
+	}
+	sum := c.Fingerprint()
+	text := hex.EncodeToString(sum[:])
+	f.known[c] = text
+	return text
 }
 
 func known[T any](list []T, name func(T) string) []string {

@@ -78,7 +78,7 @@ func (s *Service) SignXML(ctx context.Context, caller *Caller, req SignXMLReques
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignXML, req.Key, req.Profile, req.Target)
 			h.time(req.Time)
-			h.add(req.Document)
+			h.payload(req.Document)
 			return h.sum()
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Service) SignCMS(ctx context.Context, caller *Caller, req SignCMSReques
 		a.sum = func() requestSum {
 			h := hashRequest(OpSignCMS, req.Key, req.Profile, strconv.FormatBool(req.ByDigest), fmt.Sprint(req.Countersigned))
 			h.time(req.Time)
-			h.add(req.Content)
+			h.payload(req.Content)
 			h.add(req.Digest)
 			return h.sum()
 		}

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -19,7 +20,7 @@ func (s *signService) SignBatch(stream grpc.BidiStreamingServer[epovpb.SignBatch
 	return runBatch(s.Server, stream, batch[*epovpb.SignItem, *epovpb.SignedItem]{
 		receive: func() ([]*epovpb.SignItem, error) { m, err := stream.Recv(); return m.GetItems(), err },
 		send: func(items []*epovpb.SignedItem) error {
-			return s.send(stream.Context(), func() error { return stream.Send(&epovpb.SignBatchResponse{Items: items}) })
+			return stream.Send(&epovpb.SignBatchResponse{Items: items})
 		},
 		answer: s.signItem,
 		fail: func(item *epovpb.SignItem, err error) *epovpb.SignedItem {
@@ -56,7 +57,7 @@ func (s *verifyService) VerifyBatch(stream grpc.BidiStreamingServer[epovpb.Verif
 	return runBatch(s.Server, stream, batch[*epovpb.VerifyItem, *epovpb.VerifiedItem]{
 		receive: func() ([]*epovpb.VerifyItem, error) { m, err := stream.Recv(); return m.GetItems(), err },
 		send: func(items []*epovpb.VerifiedItem) error {
-			return s.send(stream.Context(), func() error { return stream.Send(&epovpb.VerifyBatchResponse{Items: items}) })
+			return stream.Send(&epovpb.VerifyBatchResponse{Items: items})
 		},
 		answer: s.verifyItem,
 		fail: func(item *epovpb.VerifyItem, err error) *epovpb.VerifiedItem {
@@ -111,7 +112,7 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 	var (
 		room     = make(chan struct{}, most) // a place for each item from when it is read until its answer is sent
 		jobs     = make(chan Q)
-		answers  = make(chan A, most)
+		answers  = make(chan worked[A], most)
 		incoming = make(chan []Q)
 		received = make(chan error, 1)
 		sent     = make(chan error, 1)
@@ -131,7 +132,7 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 			}
 		}
 	}()
-	go func() { sent <- sendAnswers(answers, room, b.send) }()
+	go func() { sent <- sendAnswers(s, answers, room, b.send) }()
 	count := 0
 	start := func(q Q) {
 		select {
@@ -193,8 +194,40 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 	return statusOf(end, "", "").Err()
 }
 
+// worked is an answer, with the places that it still has.
+type worked[A any] struct {
+	answer A
+	size   int // octets
+	caller *signer.Caller
+	places int64
+}
+
 // work answers one item.
-func work[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, A], q Q) (out A) {
+func work[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, A], q Q) worked[A] {
+	caller, err := s.recognise(ctx, "batch") // who may call now, not who might when the batch began
+	if err != nil {
+		return finish(s, b.fail(q, err), nil, 0)
+	}
+	places := s.work.size(q)
+	if err := s.occupy(caller, places); err != nil {
+		return finish(s, b.fail(q, err), nil, 0)
+	}
+	return finish(s, workOn(context.WithValue(ctx, callerKey{}, caller), s, b, q), caller, places)
+}
+
+// finish lets go of an item's places, unless its answer is so large that it must not wait for the caller without them.
+func finish[A proto.Message](s *Server, answer A, caller *signer.Caller, places int64) worked[A] {
+	w := worked[A]{answer: answer, size: proto.Size(answer)}
+	switch {
+	case w.size > waiting:
+		w.caller, w.places = caller, places
+	case places > 0:
+		s.vacate(caller, places)
+	}
+	return w
+}
+
+func workOn[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, A], q Q) (out A) {
 	defer func() {
 		if v := recover(); v != nil {
 			out = b.fail(q, s.panicked(ctx, "batch", v))
@@ -207,30 +240,26 @@ func work[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, A]
 		}
 		most = min(most, t.AsDuration())
 	}
-	caller, err := s.recognise(ctx, "batch") // who may call now, not who might when the batch began
-	if err != nil {
-		return b.fail(q, err)
-	}
-	size := s.work.size(q)
-	if err := s.occupy(caller, size); err != nil {
-		return b.fail(q, err)
-	}
-	defer s.vacate(caller, size)
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, callerKey{}, caller), most)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	out, err = b.answer(ctx, q)
+	out, err := b.answer(ctx, q)
 	if err != nil {
 		return b.fail(q, err)
 	}
 	return out
 }
 
-// together is how many octets of answers go out in one message, if it has more than one.
-const together = 256 << 10
+const (
+	// waiting is how many octets an answer may have to wait without a place.
+	waiting = 64 << 10
+	// together is how many octets of answers go out in one message, if it has more than one.
+	together = 256 << 10
+)
 
 // sendAnswers sends what is ready, several answers at once when there are several. After a failure it only makes room.
-func sendAnswers[A proto.Message](answers <-chan A, room <-chan struct{}, send func([]A) error) (err error) {
+func sendAnswers[A proto.Message](s *Server, answers <-chan worked[A], room <-chan struct{}, send func([]A) error) (err error) {
 	ready := make([]A, 0, cap(answers))
+	var kept []worked[A]
 	size := 0
 	flush := func() {
 		if err == nil && len(ready) > 0 {
@@ -239,26 +268,32 @@ func sendAnswers[A proto.Message](answers <-chan A, room <-chan struct{}, send f
 		for range ready {
 			<-room
 		}
+		for _, w := range kept {
+			s.vacate(w.caller, w.places)
+		}
 		clear(ready)
-		ready, size = ready[:0], 0
+		clear(kept)
+		ready, kept, size = ready[:0], kept[:0], 0
 	}
 	for {
-		var a A
+		var w worked[A]
 		var ok bool
 		select {
-		case a, ok = <-answers:
+		case w, ok = <-answers:
 		default: // nothing more is ready
 			flush()
-			a, ok = <-answers
+			w, ok = <-answers
 		}
 		if !ok {
 			flush()
 			return err
 		}
-		n := proto.Size(a)
-		if size+n > together {
+		if size+w.size > together {
 			flush()
 		}
-		ready, size = append(ready, a), size+n
+		ready, size = append(ready, w.answer), size+w.size
+		if w.places > 0 {
+			kept = append(kept, w)
+		}
 	}
 }

@@ -19,6 +19,10 @@ var _ encoding.CodecV2 = codec{}
 func (codec) Name() string { return "proto" }
 
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	out, followed := v.(*outgoing)
+	if followed {
+		v = out.message
+	}
 	m, ok := v.(proto.Message)
 	if !ok {
 		return nil, fmt.Errorf("%T is no message", v)
@@ -39,6 +43,9 @@ func (codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	*buffer = octets
+	if followed && size >= large {
+		return out.portions(buffer), nil
+	}
 	return mem.BufferSlice{mem.NewBuffer(buffer, buffers)}, nil
 }
 

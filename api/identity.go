@@ -74,7 +74,7 @@ func (g *gate) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, e
 		out.Close()
 		return nil, nil, errors.New("the client's certificate was not verified")
 	}
-	id := &identity{TLSInfo: state, leaf: state.State.VerifiedChains[0][0]}
+	id := &identity{TLSInfo: state, conn: out, leaf: state.State.VerifiedChains[0][0]}
 	id.names = append(id.names, id.leaf.DNSNames...)
 	for _, u := range id.leaf.URIs {
 		id.names = append(id.names, u.String())
@@ -93,10 +93,13 @@ func (g *gate) Clone() credentials.TransportCredentials {
 // looked at.
 type identity struct {
 	credentials.TLSInfo
+	conn  net.Conn
 	leaf  *x509.Certificate
 	names []string
 	found atomic.Pointer[finding]
 }
+
+func (id *identity) hangUp() { id.conn.Close() }
 
 // finding is what an identity amounts to, by one TLS configuration and one policy.
 type finding struct {

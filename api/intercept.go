@@ -23,6 +23,11 @@ import (
 
 const healthPrefix = "/grpc.health.v1.Health/"
 
+// around is what is around every call that is no stream.
+func (s *Server) around(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	return s.guard(ctx, req, info, func(ctx context.Context, req any) (any, error) { return s.admit(ctx, req, info, handler) })
+}
+
 // guard turns a panic into an internal error, and writes one line per call.
 func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	begun := time.Now()
@@ -59,7 +64,7 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 		s.log.LogAttrs(ctx, slog.LevelDebug, "stream", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
 			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()
-	return handler(srv, within{stream, ctx, s, !info.IsClientStream})
+	return handler(srv, carried{within{stream, ctx}, s, !info.IsClientStream})
 }
 
 func (s *Server) panicked(ctx context.Context, method string, v any) error {
@@ -129,7 +134,7 @@ func (s *Server) admitStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 		return err
 	}
 	known := context.WithValue(stream.Context(), callerKey{}, caller)
-	return handler(srv, within{stream, known, s, !info.IsClientStream})
+	return handler(srv, within{stream, known})
 }
 
 // recognise identifies the caller, or says why not. Who is not known leaves nothing but a line in the log, and of many only some.

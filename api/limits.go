@@ -22,7 +22,8 @@ import (
 // They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of the health service as much
 // again. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
 // there a call takes a place of Calls for itself and one more for every MiB of its request. An item of a batch counts as a call
-// at work; a stream of content as one of 1 MiB, whatever its length.
+// at work; a stream of content as one of 1 MiB, whatever its length. A large answer keeps its places until it is on the wire, and
+// its connection ends when its caller takes nothing of it for StallTime.
 type Limits struct {
 	MessageBytes  int           // octets of a request's contents together, default signer.DefaultMessageBytes
 	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256
@@ -34,7 +35,7 @@ type Limits struct {
 	BatchItems int           // items of one batch at work at once, default 64, but no more than half of Calls
 	BatchTime  time.Duration // after which a batch, or a watcher, is ended, to be called again, default 15 minutes
 	StreamTime time.Duration // time that a stream of content may take, default 15 minutes
-	StallTime  time.Duration // time for which a stream of content may stand still, default 15 seconds
+	StallTime  time.Duration // time for which a stream, or a large answer, may stand still, default 15 seconds
 }
 
 // longest is the most that a configured time of a call, a batch or a stream may have.
@@ -207,14 +208,6 @@ func bound(ctx context.Context, most time.Duration) (context.Context, context.Ca
 }
 
 type cutKey struct{}
-
-// send sends on a stream, which is cut off when its peer takes nothing for too long.
-func (s *Server) send(ctx context.Context, send func() error) error {
-	if cut, ok := ctx.Value(cutKey{}).(context.CancelFunc); ok {
-		defer time.AfterFunc(s.limits.Load().StallTime, cut).Stop()
-	}
-	return send()
-}
 
 // ended is why a call has ended; nil when it has not.
 func ended(ctx context.Context) error {

@@ -14,7 +14,10 @@ import (
 type localPeer struct {
 	credentials.CommonAuthInfo
 	caller *signer.Caller
+	conn   net.Conn
 }
+
+func (p *localPeer) hangUp() { p.conn.Close() }
 
 func (*localPeer) AuthType() string { return "local" }
 
@@ -29,7 +32,7 @@ func (g localGate) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInf
 		conn.Close()
 		return nil, nil, err
 	}
-	return conn, &localPeer{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, caller}, nil
+	return conn, &localPeer{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}, caller, conn}, nil
 }
 
 func (localGate) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {

@@ -64,7 +64,7 @@ func (s *monitorService) watchState(ctx context.Context, interval time.Duration,
 			return nil, 0, s.fail(ctx, err, "")
 		}
 		out := &epovpb.WatchStateResponse{State: s.state()}
-		err := s.send(ctx, func() error { return stream.Send(out) })
+		err := stream.Send(out)
 		return nil, interval - time.Since(begun)%interval, err
 	})
 }

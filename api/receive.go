@@ -95,29 +95,38 @@ func unfit(message any, why string) error {
 	return report.Errorf(report.RequestInvalid, report.Place{Path: "request"}, "not one %s: %s", name, why)
 }
 
-// registrar puts receive, and what enter has refused, before the methods that are no streams.
+// registrar has the methods that are no streams received and answered here too: as streams of one message each way.
 type registrar struct{ *Server }
 
 func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 	ours := *desc
-	ours.Methods = slices.Clone(desc.Methods)
-	for i := range ours.Methods {
-		handle, method := ours.Methods[i].Handler, "/"+ours.ServiceName+"/"+ours.Methods[i].MethodName
-		ours.Methods[i].Handler = func(service any, ctx context.Context, own func(any) error, around grpc.UnaryServerInterceptor) (any, error) {
-			if err := refusal(ctx); err != nil {
-				return nil, err
-			}
-			return handle(service, ctx, func(message any) error {
-				begun := time.Now()
-				err := r.receive(ctx, message, true, own)
-				if err != nil {
-					r.undelivered(ctx, method, begun, err)
-				}
-				return err
-			}, around)
-		}
+	ours.Methods, ours.Streams = nil, slices.Clone(desc.Streams)
+	for _, m := range desc.Methods {
+		method := "/" + desc.ServiceName + "/" + m.MethodName
+		ours.Streams = append(ours.Streams, grpc.StreamDesc{StreamName: m.MethodName, Handler: func(service any, stream grpc.ServerStream) error {
+			return r.unary(service, stream, method, m.Handler)
+		}})
 	}
 	r.grpc.RegisterService(&ours, service)
+}
+
+func (s *Server) unary(service any, stream grpc.ServerStream, method string, handle grpc.MethodHandler) error {
+	ctx := stream.Context()
+	if err := refusal(ctx); err != nil {
+		return err
+	}
+	answer, err := handle(service, ctx, func(message any) error {
+		begun := time.Now()
+		err := s.receive(ctx, message, true, stream.RecvMsg)
+		if err != nil {
+			s.undelivered(ctx, method, begun, err)
+		}
+		return err
+	}, s.around)
+	if err != nil {
+		return err
+	}
+	return s.deliver(ctx, answer, stream.SendMsg)
 }
 
 // undelivered counts a call whose request did not come as it should.
@@ -129,18 +138,27 @@ func (s *Server) undelivered(ctx context.Context, method string, begun time.Time
 		slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 }
 
-// within is a stream with another context, and messages that are received here.
+// within is a stream with another context.
 type within struct {
 	grpc.ServerStream
-	ctx    context.Context
-	server *Server
-	single bool // one message is all that comes
+	ctx context.Context
 }
 
 func (w within) Context() context.Context { return w.ctx }
 
-func (w within) RecvMsg(message any) error {
-	return w.server.receive(w.ctx, message, w.single, w.ServerStream.RecvMsg)
+// carried is a stream whose messages are received and delivered here.
+type carried struct {
+	within
+	server *Server
+	single bool // one message is all that comes
+}
+
+func (c carried) RecvMsg(message any) error {
+	return c.server.receive(c.ctx, message, c.single, c.ServerStream.RecvMsg)
+}
+
+func (c carried) SendMsg(message any) error {
+	return c.server.deliver(c.ctx, message, c.ServerStream.SendMsg)
 }
 
 type refusedKey struct{}

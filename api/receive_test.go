@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -162,13 +161,6 @@ func TestNoTimeLeft(t *testing.T) {
 func TestRefusedCallsLeaveNothing(t *testing.T) {
 	w := newWorld(t, Limits{})
 	c := w.dial(t, "stranger.example.ru")
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
 	refuse := func(n int) {
 		for range n {
 			ctx := metadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("y", 1000))

@@ -123,7 +123,6 @@ func New(c Config) (*Server, error) {
 			MaxConnectionAgeGrace: longest,
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 20 * time.Second, PermitWithoutStream: true}),
-		grpc.ChainUnaryInterceptor(s.guard, s.admit),
 		grpc.ChainStreamInterceptor(s.guardStream, s.admitStream),
 	}
 	if c.TLS != nil {

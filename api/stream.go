@@ -37,9 +37,7 @@ func (s *signService) SignCmsStream(stream grpc.BidiStreamingServer[epovpb.SignC
 			size = int64(min(*header.Size, 1<<62))
 		}
 		out := &pieces{send: func(piece []byte) error {
-			return s.send(ctx, func() error {
-				return stream.Send(&epovpb.SignCmsStreamResponse{Part: &epovpb.SignCmsStreamResponse_Chunk{Chunk: piece}})
-			})
+			return stream.Send(&epovpb.SignCmsStreamResponse{Part: &epovpb.SignCmsStreamResponse_Chunk{Chunk: piece}})
 		}}
 		signed, err := s.signing.SignCMSStream(ctx, callerOf(ctx), signer.SignCMSStreamRequest{
 			Key: header.Key, Profile: header.Profile, Size: size, Time: at, RequestID: header.RequestId,
@@ -153,28 +151,38 @@ func newChunks[P streamPart](ctx context.Context, stall time.Duration, receive f
 	return c
 }
 
-func (c *chunks[P]) next() (part P, err error) {
+// next is the next part, whatever it is.
+func (c *chunks[P]) next() (P, error) {
 	timer := time.NewTimer(c.stall)
 	defer timer.Stop()
+	return c.before(timer.C)
+}
+
+func (c *chunks[P]) before(late <-chan time.Time) (part P, err error) {
 	select {
 	case r := <-c.parts:
 		if r.err == io.EOF {
 			return part, report.Errorf(report.RequestInvalid, report.Place{Path: "part"}, "the stream was closed before its end was sent")
 		}
 		return r.part, r.err
-	case <-timer.C:
-		return part, report.Errorf(report.Deadline, report.Place{}, "nothing has come for %s", c.stall)
+	case <-late:
+		return part, report.Errorf(report.Deadline, report.Place{}, "no content has come for %s", c.stall)
 	case <-c.ctx.Done():
 		return part, ended(c.ctx)
 	}
 }
 
 func (c *chunks[P]) Read(p []byte) (int, error) {
+	var timer *time.Timer // of all that comes until there is an octet: a chunk without any is no progress
 	for len(c.chunk) == 0 {
 		if c.err != nil {
 			return 0, c.err
 		}
-		part, err := c.next()
+		if timer == nil {
+			timer = time.NewTimer(c.stall)
+			defer timer.Stop()
+		}
+		part, err := c.before(timer.C)
 		if err != nil {
 			c.err = err
 			continue

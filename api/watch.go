@@ -96,7 +96,7 @@ func (s *keyService) WatchKeys(_ *epovpb.WatchKeysRequest, stream grpc.ServerStr
 		}
 		out, present := difference(known, keys)
 		if known == nil || len(out.Keys)+len(out.Removed) > 0 {
-			if err := s.send(ctx, func() error { return stream.Send(out) }); err != nil {
+			if err := stream.Send(out); err != nil {
 				return nil, 0, err
 			}
 		}

@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/epov-signer/epov/api/epovpb"
+)
+
+// heap is what is in use, after what nobody holds has gone.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// settled holds what an attack has left behind against what was there before: places, goroutines, memory.
+func (w *world) settled(t *testing.T, attack func()) {
+	t.Helper()
+	goroutines, octets := runtime.NumGoroutine(), heap()
+	attack()
+	eventually(t, "an idle server", w.idle)
+	eventually(t, "the goroutines of before", func() bool { return runtime.NumGoroutine() <= goroutines+4 })
+	if more := heap() - octets; more > 8<<20 {
+		t.Errorf("%d KiB are left", more>>10)
+	}
+}
+
+// serves tells whether another client is served meanwhile.
+func (w *world) serves(t *testing.T) {
+	t.Helper()
+	other := w.dial(t, "spiffe://example.ru/gateway")
+	if _, err := other.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack()}); err != nil {
+		t.Errorf("the other client: %v", err)
+	}
+	other.conn.Close()
+}
+
+// A client that asks for large answers and takes none of them has room for as many as it may have calls, and loses its connection.
+func TestAnswersNobodyTakes(t *testing.T) {
+	w := newWorld(t, Limits{Calls: 8, StallTime: 300 * time.Millisecond})
+	w.serves(t)
+	req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
+	w.settled(t, func() {
+		before := heap()
+		c := w.dial(t, "admin.example.ru")
+		defer c.conn.Close()
+		for range 40 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			s, err := c.conn.NewStream(ctx, &grpc.StreamDesc{}, epovpb.SignService_SignCms_FullMethodName)
+			if err != nil {
+				continue // the connection is gone
+			}
+			s.SendMsg(req)
+			s.CloseSend()
+			time.Sleep(20 * time.Millisecond)
+		}
+		if more := heap() - before; more > 60<<20 {
+			t.Errorf("%d MiB more", more>>20)
+		}
+		w.serves(t)
+		eventually(t, "the end of the connection", func() bool { return strings.Contains(w.log.String(), "its client takes no answers") })
+	})
+}
+
+// The same over a batch.
+func TestBatchAnswersNobodyTakes(t *testing.T) {
+	w := newWorld(t, Limits{Calls: 16, StallTime: 300 * time.Millisecond})
+	w.serves(t)
+	w.settled(t, func() {
+		before := heap()
+		c := w.dial(t, "admin.example.ru")
+		defer c.conn.Close()
+		var group sync.WaitGroup
+		for range 6 {
+			group.Go(func() {
+				s, err := c.SignBatch(t.Context())
+				if err != nil {
+					return
+				}
+				for i := range 40 {
+					item := &epovpb.SignItem{CorrelationId: uint64(i), Request: &epovpb.SignItem_Cms{Cms: &epovpb.SignCmsRequest{Key: "keys/EXMP01/second",
+						Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 1<<20)}}}}
+					if s.Send(&epovpb.SignBatchRequest{Items: []*epovpb.SignItem{item}}) != nil {
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(200 * time.Millisecond)
+		if more := heap() - before; more > 150<<20 {
+			t.Errorf("%d MiB more", more>>20)
+		}
+		w.serves(t)
+		group.Wait()
+	})
+}
+
+// A slow client that does take its answer gets it whole.
+func TestSlowClient(t *testing.T) {
+	w := newWorld(t, Limits{StallTime: 200 * time.Millisecond})
+	c := w.dial(t, "admin.example.ru")
+	s, err := c.SignCmsStream(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for part := range list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached"}), signChunk(make([]byte, 1<<20)), signEnd(nil)) {
+			s.Send(part)
+		}
+	}()
+	octets := 0
+	for {
+		m, err := s.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		octets += len(m.GetChunk())
+		time.Sleep(40 * time.Millisecond)
+	}
+	if octets < 1<<20 {
+		t.Error(octets)
+	}
+}
+
+// A batch that is left at any stage leaves nothing behind.
+func TestBatchesThatAreLeft(t *testing.T) {
+	w := newWorld(t, Limits{StallTime: time.Second})
+	leave := make(chan struct{})
+	var held atomic.Int32
+	w.ring[0].hook = func(ctx context.Context) error {
+		held.Add(1)
+		defer held.Add(-1)
+		select {
+		case <-leave:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return nil
+	}
+	c := w.dial(t, "admin.example.ru")
+	c.ListKeys(t.Context(), &epovpb.ListKeysRequest{})
+	many := make([]*epovpb.SignItem, 5000)
+	for i := range many {
+		many[i] = &epovpb.SignItem{CorrelationId: 7} // one number for all; they ask for nothing
+	}
+	hanging := []*epovpb.SignItem{signItem(1, "keys/EXMP01/ov"), signItem(1, "keys/EXMP01/ov")}
+	for name, stage := range map[string]func(ctx context.Context, s epovpb.SignService_SignBatchClient, cancel func()){
+		"nothing sent": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) { cancel() },
+		"only closed":  func(_ context.Context, s epovpb.SignService_SignBatchClient, _ func()) { s.CloseSend(); s.Recv() },
+		"items unanswered": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
+			s.Send(&epovpb.SignBatchRequest{Items: many})
+			cancel()
+		},
+		"many, some read": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
+			s.Send(&epovpb.SignBatchRequest{Items: many})
+			s.Recv()
+			cancel()
+		},
+		"items at the token": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
+			s.Send(&epovpb.SignBatchRequest{Items: hanging})
+			eventually(t, "two at work", func() bool { return held.Load() == 2 })
+			cancel()
+		},
+		"closed, items at the token": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
+			s.Send(&epovpb.SignBatchRequest{Items: hanging})
+			s.CloseSend()
+			eventually(t, "two at work", func() bool { return held.Load() == 2 })
+			cancel()
+		},
+		"empty messages": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
+			for range 5000 {
+				s.Send(&epovpb.SignBatchRequest{})
+			}
+			s.CloseSend()
+			if _, err := s.Recv(); err != io.EOF {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.settled(t, func() {
+				for range 5 {
+					ctx, cancel := context.WithCancel(t.Context())
+					s, err := c.SignBatch(ctx)
+					if err != nil {
+						t.Fatal(err)
+					}
+					stage(ctx, s, cancel)
+					cancel()
+					eventually(t, "nothing at the token", func() bool { return held.Load() == 0 })
+				}
+			})
+		})
+	}
+	close(leave)
+	s, err := c.SignBatch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { s.Send(&epovpb.SignBatchRequest{Items: many}); s.CloseSend() }()
+	answered := 0
+	for {
+		m, err := s.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range m.Items {
+			if a.CorrelationId != 7 || a.GetStatus().GetCode() != int32(codes.InvalidArgument) {
+				t.Fatal(a)
+			}
+			answered++
+		}
+	}
+	if answered != len(many) {
+		t.Errorf("%d answers", answered)
+	}
+}
+
+// A stream of content that goes nowhere is ended, by nothing at all and by chunks of nothing.
+func TestContentThatGoesNowhere(t *testing.T) {
+	w := newWorld(t, Limits{StallTime: 200 * time.Millisecond, StreamTime: 5 * time.Second})
+	c := w.dial(t, "admin.example.ru")
+	c.ListKeys(t.Context(), &epovpb.ListKeysRequest{})
+	header := signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached"})
+	for name, part := range map[string]*epovpb.SignCmsStreamRequest{"nothing": nil, "empty chunks": signChunk([]byte{})} {
+		t.Run(name, func(t *testing.T) {
+			w.settled(t, func() {
+				begun := time.Now()
+				s, err := c.SignCmsStream(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Send(header)
+				stop := make(chan struct{})
+				var group sync.WaitGroup
+				group.Go(func() {
+					for part != nil {
+						select {
+						case <-stop:
+							return
+						case <-time.After(time.Millisecond):
+							s.Send(part)
+						}
+					}
+				})
+				for err == nil {
+					_, err = s.Recv()
+				}
+				close(stop)
+				group.Wait()
+				if status.Code(err) != codes.DeadlineExceeded || time.Since(begun) > 4*time.Second {
+					t.Errorf("%v after %v", err, time.Since(begun))
+				}
+			})
+		})
+	}
+}

@@ -43,20 +43,35 @@ func echoMain() {
 		MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, SessionTicketsDisabled: true,
 		Certificates: []tls.Certificate{certificate},
 	})))
-	s.RegisterService(&echoService, nil)
+	s.RegisterService(newEchoService(), nil)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	fmt.Println(l.Addr())
 	must(s.Serve(l))
 }
 
-var echoService = grpc.ServiceDesc{
-	ServiceName: "bench.Echo", HandlerType: (*any)(nil),
-	Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+// newEchoService gives messages back, with or without work on them before.
+func newEchoService() *grpc.ServiceDesc {
+	nothing, least := func([]byte) error { return nil }, leastWork()
+	return &grpc.ServiceDesc{
+		ServiceName: "bench.Echo", HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{unaryMethod("Unary", nothing), unaryMethod("Least", least)},
+		Streams: []grpc.StreamDesc{streamMethod("Stream", nothing), streamMethod("StreamLeast", least), streamMethod("Token", tokenCall())},
+	}
+}
+
+func unaryMethod(name string, work func([]byte) error) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: name, Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		message := &wrapperspb.BytesValue{}
-		return message, decode(message)
-	}}},
-	Streams: []grpc.StreamDesc{{StreamName: "Stream", ServerStreams: true, ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+		if err := decode(message); err != nil {
+			return nil, err
+		}
+		return message, work(message.Value)
+	}}
+}
+
+func streamMethod(name string, work func([]byte) error) grpc.StreamDesc {
+	return grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
 		for {
 			message := &wrapperspb.BytesValue{}
 			if err := s.RecvMsg(message); errors.Is(err, io.EOF) {
@@ -64,11 +79,14 @@ var echoService = grpc.ServiceDesc{
 			} else if err != nil {
 				return err
 			}
+			if err := work(message.Value); err != nil {
+				return err
+			}
 			if err := s.SendMsg(message); err != nil {
 				return err
 			}
 		}
-	}}},
+	}}
 }
 
 // echo is such a process.
@@ -77,12 +95,12 @@ type echo struct {
 	pid     int
 }
 
-func startEcho(tb testing.TB, site *nodes.Site) *echo {
+func startEcho(tb testing.TB, site *nodes.Site, environment ...string) *echo {
 	site.Server(tb, "echo", "127.0.0.1")
 	self, err := os.Executable()
 	must(err)
 	cmd := exec.Command(self)
-	cmd.Env, cmd.Stderr = append(os.Environ(), echoFiles+"="+site.Dir), os.Stderr
+	cmd.Env, cmd.Stderr = append(append(os.Environ(), echoFiles+"="+site.Dir), environment...), os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	must(err)
@@ -97,15 +115,15 @@ func startEcho(tb testing.TB, site *nodes.Site) *echo {
 func (e *echo) spent() time.Duration { return nodes.ProcessorTime(e.pid) }
 
 // unary makes one call.
-func unaryEcho(conn grpc.ClientConnInterface, payload []byte) func(context.Context) error {
+func unaryEcho(conn grpc.ClientConnInterface, method string, payload []byte) func(context.Context) error {
 	return func(ctx context.Context) error {
-		return conn.Invoke(ctx, "/bench.Echo/Unary", &wrapperspb.BytesValue{Value: payload}, &wrapperspb.BytesValue{})
+		return conn.Invoke(ctx, "/bench.Echo/"+method, &wrapperspb.BytesValue{Value: payload}, &wrapperspb.BytesValue{})
 	}
 }
 
 // streamEcho keeps as many messages on their way over one stream for a time, and returns how many came back.
-func streamEcho(ctx context.Context, conn grpc.ClientConnInterface, payload []byte, window int, d time.Duration) (int, error) {
-	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/bench.Echo/Stream")
+func streamEcho(ctx context.Context, conn grpc.ClientConnInterface, method string, payload []byte, window int, d time.Duration) (int, error) {
+	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/bench.Echo/"+method)
 	if err != nil {
 		return 0, err
 	}

@@ -82,7 +82,10 @@ var groups = []struct {
 	{"service", []figure{
 		{"service/signxml-unary", "SignXml 10 KB, the server's processor time over that of an echo", true, 1.75, 1.5, "", false},
 		{"service/signxml-stream", "the same in a stream", true, 1.75, 1.5, "", false},
+		{"service/signxml-floor", "an echo that canonicalizes, hashes and verifies once, over one that does not", true, 0, 0, "", false},
+		{"service/signxml-stream-floor", "the same in a stream", true, 0, 0, "", false},
 		{"service/softhsm", "messages a second over a bare token loop", false, 0.6, 0.75, "", false},
+		{"service/softhsm-floor", "an echo of them that calls the token for each, over the bare loop", false, 0, 0, "", false},
 		{"service/softhsm-digest", "digests a second over a bare token loop", false, 0, 0, "", false},
 		{"service/verifyxml", "VerifyXml 10 KB a second over a server's published 700", false, 10, 20, "", false},
 		{"service/audit-latency-ms", "latency that a durable record adds", true, 5, 2, "ms", false},

@@ -68,7 +68,11 @@ func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 	if a.key != nil {
 		r.Certificate = fingerprint(a.key.Certificate())
 		if a.digest != nil {
-			r.Digests = []audit.Digest{{Of: "signed", Algorithm: a.key.Public().Algorithm.Digest.Name, Value: hex.EncodeToString(a.digest)}}
+			name := a.key.Public().Algorithm.Digest.Name
+			r.Digests = append(make([]audit.Digest, 0, 2), audit.Digest{Of: audit.OfSigned, Algorithm: name, Value: hex.EncodeToString(a.digest)})
+			for _, content := range a.of[:min(len(a.of), maxContents)] {
+				r.Digests = append(r.Digests, audit.Digest{Of: audit.OfContent, Algorithm: name, Value: hex.EncodeToString(content)})
+			}
 		}
 	}
 	if refused == nil {
@@ -76,6 +80,9 @@ func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 	}
 	return r
 }
+
+// maxContents bounds the digests of a record, which has its own bound.
+const maxContents = 32
 
 // hashOf is how signatures are named in logs: the Streebog-256 of the value, hexadecimal.
 func hashOf(value []byte) string {

@@ -1,14 +1,23 @@
 package signer
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/audit"
+	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
+	"github.com/epov-signer/epov/signer/xmldsig"
 )
 
 // fakeLog is an audit log in memory.
@@ -164,5 +173,84 @@ func TestReceiptsAreTheirOwners(t *testing.T) {
 	}
 	if c, key, err := w.Checkpoint(other); err != nil || string(c) != "checkpoint" || key != "key" {
 		t.Error(c, key, err)
+	}
+}
+
+// TestRecordsHoldDigestsOfContents: a record leads to what was signed, however it was.
+func TestRecordsHoldDigestsOfContents(t *testing.T) {
+	w, log := audited(t)
+	content := []byte("a letter")
+	ctx, now := t.Context(), time.Now()
+	sign := func(profile string, in []byte) Signed {
+		t.Helper()
+		out, err := w.SignCMS(ctx, w.admin, SignCMSRequest{Key: "keys/EXMP01/ov", Profile: profile, Content: in, Time: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	last := func(want ...[]byte) {
+		t.Helper()
+		r := log.records[len(log.records)-1]
+		if len(r.Digests) != 1+len(want) || r.Digests[0].Of != audit.OfSigned {
+			t.Fatalf("%s: %+v", r.Profile, r.Digests)
+		}
+		for i, value := range want {
+			if d := r.Digests[1+i]; d != (audit.Digest{Of: audit.OfContent, Algorithm: "streebog256", Value: hex.EncodeToString(value)}) {
+				t.Errorf("%s: %+v, want %x", r.Profile, d, value)
+			}
+		}
+	}
+	sum := func(data []byte) []byte {
+		h := gost.Streebog256.New()
+		h.Write(data)
+		return h.Sum(nil)
+	}
+	sign("pkcs7-attached", content)
+	last(sum(content))
+	letter := sign("cades-bes-detached", content)
+	last(sum(content))
+	parts, err := cms.Dissect(letter.Bytes, cms.Limits{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter := sign("countersignature", letter.Bytes)
+	last(sum(parts.Signers[0].Signature))
+	if parts, err = cms.Dissect(counter.Bytes, cms.Limits{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if c := parts.Signers[0].Countersignatures; len(c) != 1 || hashOf(c[0].Signature) != log.records[len(log.records)-1].Signature {
+		t.Errorf("countersignatures %+v", c)
+	}
+	if _, err := w.SignCMS(ctx, w.admin, SignCMSRequest{
+		Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: sum(content), Time: now,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	last(sum(content))
+	for _, profile := range []string{"pkcs7-attached", "pkcs7-detached"} {
+		if _, err := w.SignCMSStream(ctx, w.admin, SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: profile, Size: UnknownSize, Time: now},
+			bytes.NewReader(content), io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		last(sum(content))
+	}
+	for profile, target := range map[string]string{"smev3": "", "xades-bes": "", "enveloped": "", "detached": "file.bin"} {
+		out, err := w.SignXML(ctx, w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: profile, Document: unsigned(), Target: target, Time: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		xml, err := xmldsig.Dissect(out.Bytes, xmltext.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := base64.StdEncoding.DecodeString(xml[0].References[0].Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last(value)
+		if profile == "detached" {
+			last(sum(unsigned()))
+		}
 	}
 }

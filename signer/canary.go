@@ -60,7 +60,8 @@ func newCanary(by *gost.PublicKey, nonce []byte) canary {
 	return canary{h.Sum(nil), by}
 }
 
-func (c canary) Digest() []byte { return c.digest }
+func (c canary) Digest() []byte     { return c.digest }
+func (c canary) Contents() [][]byte { return nil }
 
 func (c canary) CompleteVerified(value gost.Verified) ([]byte, error) {
 	if !value.Of(c.by, c.digest) {

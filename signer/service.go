@@ -138,6 +138,7 @@ type act struct {
 	begun   time.Time
 	key     Key // nil until it is found
 	digest  []byte
+	of      [][]byte // digests of what the caller has signed
 	value   gost.Verified
 	took    Timings
 	passed  Signing // moments of it

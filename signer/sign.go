@@ -67,6 +67,7 @@ type Signed struct {
 // prepared is a signature that awaits its value; xmldsig and cms both make them.
 type prepared interface {
 	Digest() []byte
+	Contents() [][]byte // digests of what the caller has signed, by the same algorithm; none where Digest is that
 	CompleteVerified(value gost.Verified) ([]byte, error)
 }
 
@@ -202,6 +203,7 @@ func (s *Service) SignDigest(ctx context.Context, caller *Caller, req SignDigest
 type bare []byte
 
 func (b bare) Digest() []byte                                       { return b }
+func (b bare) Contents() [][]byte                                   { return nil }
 func (b bare) CompleteVerified(value gost.Verified) ([]byte, error) { return value.Signature(), nil }
 
 // sign is the one way to a signature: access, key, earlier answer, prepare, token, complete, time-stamp, audit record.
@@ -248,7 +250,7 @@ func (s *Service) sign(ctx context.Context, a *act, needCertificate bool, furthe
 			return out, err
 		}
 	}
-	a.digest = p.Digest()
+	a.digest, a.of = p.Digest(), p.Contents()
 	s.mark(&a.passed.Prepared)
 	a.value, err = a.submit(ctx, key)
 	s.mark(&a.passed.Signed)

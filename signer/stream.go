@@ -169,7 +169,8 @@ func (a *attached) Write(octets []byte) (int, error) {
 	return a.w.Write(octets)
 }
 
-func (a *attached) Digest() []byte { return a.digest }
+func (a *attached) Digest() []byte     { return a.digest }
+func (a *attached) Contents() [][]byte { return a.stream.Contents() }
 
 func (a *attached) CompleteVerified(value gost.Verified) ([]byte, error) {
 	a.rest = new(bytes.Buffer)

@@ -238,7 +238,7 @@ func (c *auditMakeCmd) index(ctx context.Context, con *console, dir *tlog.Dir) (
 		if err != nil {
 			return 0, err
 		}
-		if f.Record.Kind == audit.Signature && of.in(f.Record) {
+		if f.Record.Kind == audit.Signature && of.made(f.Record) {
 			found = append(found, f.Index)
 		}
 	}
@@ -280,7 +280,7 @@ func (c *auditReceiptVerifyCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		if !of.in(&r.Record) {
+		if !of.made(&r.Record) {
 			wrong = errors.New("the record is not about a signature of " + c.File)
 		}
 	}

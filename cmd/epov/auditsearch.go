@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ type auditSearchCmd struct {
 	Outcome   string `placeholder:"CODE" help:"done, or the code of a refusal; access for all of its family."`
 	Operation string `placeholder:"NAME" help:"Operation, such as sign-xml."`
 	Request   string `name:"request-id" placeholder:"ID" help:"Request id that the client gave."`
-	File      string `placeholder:"FILE" help:"Signed XML document, CMS message, or file whose digest was signed: who had us sign this?"`
+	File      string `placeholder:"FILE" help:"Signed XML document, CMS message, or the content of a signature: who had us sign this?"`
 	Limit     int    `default:"100" placeholder:"N" help:"At most so many of the newest that fit, 0: all. Default: 100."`
 	JSON      bool   `name:"json" help:"Write JSON, a record a line."`
 }
@@ -145,23 +146,25 @@ func timeFlag(name, text string, now time.Time) (time.Time, error) {
 		name, text)
 }
 
-// traces are what records say of a file, when they say something: hashes of its signatures, and its own digests.
+// traces are what records say of a file, when they say something.
 type traces struct {
-	signatures map[string]bool // Streebog-256 of the values, hexadecimal
-	digests    map[string]bool
+	signed     bool            // signatures have been found in it
+	signatures map[string]bool // Streebog-256 of their values, hexadecimal
+	digests    map[string]bool // of the file, and of what its signatures are about
 }
 
-// in reports whether a record is about the file.
+// in reports whether a record is about the file, or about something that a signature in it is about too.
 func (t *traces) in(r *audit.Record) bool {
-	if t.signatures[r.Signature] {
-		return true
+	return t.signatures[r.Signature] ||
+		slices.ContainsFunc(r.Digests, func(d audit.Digest) bool { return t.digests[d.Value] })
+}
+
+// made reports whether a record is about a signature in the file; of a file without any, whether it is about the file.
+func (t *traces) made(r *audit.Record) bool {
+	if t.signed {
+		return t.signatures[r.Signature]
 	}
-	for _, d := range r.Digests {
-		if t.digests[d.Value] {
-			return true
-		}
-	}
-	return false
+	return t.in(r)
 }
 
 func readTraces(con *console, name string) (*traces, error) {
@@ -169,30 +172,64 @@ func readTraces(con *console, name string) (*traces, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &traces{map[string]bool{}, map[string]bool{}}
+	t := &traces{signatures: map[string]bool{}, digests: map[string]bool{}}
+	t.content(data)
 	t.signature(data) // the file may be a bare signature
-	for _, d := range []*gost.Digest{gost.Streebog256, gost.Streebog512} {
-		t.digests[digestOf(d, data)] = true
-	}
 	if parts, err := xmldsig.Dissect(data, xmltext.Limits{}); err == nil {
 		for _, p := range parts {
-			if value, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(p.Value), "")); err == nil {
+			if value := plainBase64(p.Value); value != nil {
+				t.signed = true
 				t.signature(value)
+			}
+			for _, r := range p.References {
+				if value := plainBase64(r.Value); value != nil {
+					t.digests[hex.EncodeToString(value)] = true
+				}
 			}
 		}
 		return t, nil
 	}
 	if der, err := cms.Decode(bytes.Clone(data)); err == nil {
 		if parts, err := cms.Dissect(der, cms.Limits{}, nil); err == nil {
-			for _, s := range parts.Signers {
-				t.signature(s.Signature)
-			}
+			t.content(parts.Content)
+			t.signers(parts.Signers)
 		}
 	}
 	return t, nil
 }
 
+// signers takes those of a message, and those who countersigned.
+func (t *traces) signers(list []cms.SignerParts) {
+	for _, s := range list {
+		t.signed = true
+		t.signature(s.Signature)
+		t.content(s.Signature) // of a countersignature
+		if s.MessageDigest != nil {
+			t.digests[hex.EncodeToString(s.MessageDigest)] = true
+		}
+		t.signers(s.Countersignatures)
+	}
+}
+
 func (t *traces) signature(value []byte) { t.signatures[digestOf(gost.Streebog256, value)] = true }
+
+func (t *traces) content(data []byte) {
+	if data == nil {
+		return
+	}
+	for _, d := range []*gost.Digest{gost.Streebog256, gost.Streebog512} {
+		t.digests[digestOf(d, data)] = true
+	}
+}
+
+// plainBase64 reads base64 with white space in it; nil when it is none.
+func plainBase64(s string) []byte {
+	data, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(s), ""))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return data
+}
 
 func digestOf(d *gost.Digest, data []byte) string {
 	h := d.New()

@@ -55,9 +55,15 @@ type Record struct {
 	Subject                    string // of an administrative act: what it was done to
 }
 
+// What the digests of a signature's record are of.
+const (
+	OfSigned  = "signed"  // what the token signed: XML SignedInfo, CMS signed attributes; or the bare digest that was sent
+	OfContent = "content" // what the caller had signed: the DigestValue of an XML reference, messageDigest of a CMS message
+)
+
 // Digest is the digest of something that was signed.
 type Digest struct {
-	Of        string // "signed": what the token signed, as XML SignedInfo or CMS signed attributes; "content": the message itself
+	Of        string // [OfSigned], [OfContent]; of administrative acts "file PATH"
 	Algorithm string // name of a gost.Digest
 	Value     string // hexadecimal, octets in the order the hash emits them
 }

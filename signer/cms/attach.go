@@ -210,6 +210,14 @@ func (s *Stream) Prepare() ([]byte, error) {
 	return s.prepared.Digest(), nil
 }
 
+// Contents is that of [Prepared]; nil before Prepare.
+func (s *Stream) Contents() [][]byte {
+	if s.prepared == nil {
+		return nil
+	}
+	return s.prepared.Contents()
+}
+
 // Complete checks the signature (s ‖ r) with the certificate's key and writes the rest of the message.
 func (s *Stream) Complete(signature []byte) error {
 	if s.prepared == nil {

@@ -15,7 +15,7 @@ type Parts struct {
 	Content      []byte // nil when detached
 	ContentPlace report.Place
 	Certificates []*gost.Certificate
-	Signers      []SignerParts // without countersignatures
+	Signers      []SignerParts
 }
 
 // SignerParts are a SignerInfo.
@@ -31,6 +31,7 @@ type SignerParts struct {
 	MessageDigestPlace report.Place
 	Signature          []byte
 	SignaturePlace     report.Place
+	Countersignatures  []SignerParts
 }
 
 // Dissect takes a message apart. Further certificates are those among which the signers' may be. The error is a
@@ -41,30 +42,37 @@ func Dissect(message []byte, limits Limits, further []*gost.Certificate) (*Parts
 		return nil, err
 	}
 	out := &Parts{Content: sd.content, ContentPlace: sd.contentPlace, Certificates: sd.certificates}
+	certificates := slices.Concat(further, sd.certificates)
 	for i := range sd.signers {
-		si := &sd.signers[i]
-		p := SignerParts{
-			Name: si.name, Place: si.place, DigestAlgorithm: si.digestAlgorithm.oid.String(),
-			SignatureAlgorithm: si.signatureAlgorithm.oid.String(), Signature: si.signature, SignaturePlace: si.signatureAt,
-		}
-		for _, c := range slices.Concat(further, sd.certificates) {
-			if si.identifies(c) && len(p.Certificates) < maxCandidates {
-				p.Certificates = append(p.Certificates, c)
-			}
-		}
-		if si.signed != nil {
-			p.Attributes, p.AttributesPlace = [][]byte{}, si.signedSet.place(si.path("signedAttrs"))
-		}
-		for _, a := range si.signed {
-			p.Attributes = append(p.Attributes, a.raw)
-		}
-		if value, at := si.signed.value(oidMessageDigest); value != nil {
-			var digest cryptobyte.String
-			if value.ReadASN1(&digest, cbasn1.OCTET_STRING) && value.Empty() {
-				p.MessageDigest, p.MessageDigestPlace = digest, at
-			}
-		}
-		out.Signers = append(out.Signers, p)
+		out.Signers = append(out.Signers, sd.signers[i].dissect(certificates))
 	}
 	return out, nil
+}
+
+func (si *signerInfo) dissect(certificates []*gost.Certificate) SignerParts {
+	p := SignerParts{
+		Name: si.name, Place: si.place, DigestAlgorithm: si.digestAlgorithm.oid.String(),
+		SignatureAlgorithm: si.signatureAlgorithm.oid.String(), Signature: si.signature, SignaturePlace: si.signatureAt,
+	}
+	for _, c := range certificates {
+		if si.identifies(c) && len(p.Certificates) < maxCandidates {
+			p.Certificates = append(p.Certificates, c)
+		}
+	}
+	if si.signed != nil {
+		p.Attributes, p.AttributesPlace = [][]byte{}, si.signedSet.place(si.path("signedAttrs"))
+	}
+	for _, a := range si.signed {
+		p.Attributes = append(p.Attributes, a.raw)
+	}
+	if value, at := si.signed.value(oidMessageDigest); value != nil {
+		var digest cryptobyte.String
+		if value.ReadASN1(&digest, cbasn1.OCTET_STRING) && value.Empty() {
+			p.MessageDigest, p.MessageDigestPlace = digest, at
+		}
+	}
+	for i := range si.counters {
+		p.Countersignatures = append(p.Countersignatures, si.counters[i].dissect(certificates))
+	}
+	return p
 }

@@ -32,6 +32,7 @@ type Prepared struct {
 	algorithm  *gost.Algorithm
 	attributes []byte // contents of the SET OF, DER
 	digest     []byte
+	of         []byte // value of messageDigest
 
 	bare          bool        // leave out certificates
 	countersigned *signedData // of a countersignature: the message, and where in it
@@ -78,7 +79,7 @@ func (p *Profile) prepare(in Input, messageDigest []byte) *Prepared {
 		}))
 	}
 	slices.SortFunc(attributes, bytes.Compare)
-	prepared := &Prepared{profile: p, input: in, algorithm: a, attributes: slices.Concat(attributes...)}
+	prepared := &Prepared{profile: p, input: in, algorithm: a, attributes: slices.Concat(attributes...), of: messageDigest}
 	prepared.digest = sum(a.Digest.New(), setOf(prepared.attributes))
 	return prepared
 }
@@ -126,6 +127,10 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Digest is what the key must sign, in wire order.
 func (p *Prepared) Digest() []byte { return bytes.Clone(p.digest) }
+
+// Contents is the value of messageDigest: the digest of the content, or of the signature value that is countersigned. It must
+// not be changed.
+func (p *Prepared) Contents() [][]byte { return [][]byte{p.of} }
 
 // Complete checks the signature (s ‖ r) with the certificate's key and returns the message: DER, or, for a countersignature,
 // with what was there before as it was.

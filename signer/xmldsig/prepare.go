@@ -41,6 +41,7 @@ type Prepared struct {
 	key    *gost.PublicKey
 	keys   *gost.KeyCache
 	digest []byte
+	of     [][]byte
 	id     string
 }
 
@@ -49,6 +50,10 @@ func (p *Prepared) SignatureID() string { return p.id }
 
 // Digest is what the key must sign: the digest of the canonical SignedInfo, in wire order.
 func (p *Prepared) Digest() []byte { return slices.Clone(p.digest) }
+
+// Contents are the DigestValues of the references to what is signed, in their order; that to the properties of XAdES is left
+// out. They must not be changed.
+func (p *Prepared) Contents() [][]byte { return p.of }
 
 // Complete checks the value (s ‖ r) with the certificate's key and returns the signed document: the caller's octets plus
 // insertions. The one exception is an empty-element tag that must take the signature in: its "/>" becomes a pair of tags.
@@ -381,6 +386,7 @@ func (pl *plan) digest(source []byte, o *outline, key *gost.PublicKey, limits xm
 	}
 	doc = append(doc, source[from:]...)
 
+	contents := make([][]byte, 0, 1)
 	for i, r := range pl.draft.references {
 		h := pl.draft.algorithm.Digest.New()
 		node, from := canon.Node{Whole: r.whole}, 0
@@ -407,7 +413,11 @@ func (pl *plan) digest(source []byte, o *outline, key *gost.PublicKey, limits xm
 				return nil, asError(err)
 			}
 		}
-		base64.StdEncoding.Encode(doc[signature+w.digests[i]:], h.Sum(nil))
+		value := h.Sum(nil)
+		base64.StdEncoding.Encode(doc[signature+w.digests[i]:], value)
+		if r.inside != "properties" {
+			contents = append(contents, value)
+		}
 	}
 
 	// The Signature declares what SignedInfo uses, so its canonical form is the same in the text alone.
@@ -416,7 +426,7 @@ func (pl *plan) digest(source []byte, o *outline, key *gost.PublicKey, limits xm
 	if err := canon.Apply(h, text, canon.Node{Element: w.signedInfo}, transforms(chainExclusive, 0), limits); err != nil {
 		return nil, asError(err)
 	}
-	return &Prepared{doc: doc, value: signature + w.value, key: key, keys: pl.keys, digest: h.Sum(nil), id: pl.draft.id}, nil
+	return &Prepared{doc: doc, value: signature + w.value, key: key, keys: pl.keys, digest: h.Sum(nil), of: contents, id: pl.draft.id}, nil
 }
 
 // ahead returns the octets of a reference if they have been made of the source, and the document signed has the same. Only

@@ -113,7 +113,7 @@ func (d *Daemon) openAdmin(ctx context.Context, s *sockets) (_ *administration, 
 		confined := len(d.config.confined.Lacks([]string{sandbox.Seccomp})) == 0
 		config.Local = func(conn net.Conn) (*signer.Caller, error) { return localCaller(conn, c.group, confined) }
 	} else {
-		config.TLS = d.tls.admin()
+		config.TLS = d.config.tls.admin()
 	}
 	if a.server, err = api.New(config); err != nil {
 		return nil, err

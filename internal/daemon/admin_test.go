@@ -123,7 +123,7 @@ func TestAdminKeys(t *testing.T) {
 	refused(err, "somebody else")
 	held.Close()
 	reloaded, err := admin.Reload(ctx, &epovpb.ReloadRequest{})
-	if err != nil || len(reloaded.Parts) != 5 {
+	if err != nil || len(reloaded.Parts) != 8 {
 		t.Fatal(reloaded, err)
 	}
 	for _, p := range reloaded.Parts {
@@ -231,7 +231,7 @@ func TestAdminAddress(t *testing.T) {
 	}
 	// Its authorities are exchanged with the rest.
 	p.pem(t, "officers.pem", "CERTIFICATE", p.tls.cert.Raw)
-	if out := r.d.Reload(t.Context()); out[1].Result != TakenOver {
+	if out := r.d.Reload(t.Context()); outcome(t, out, "tls").Result != TakenOver {
 		t.Errorf("%+v", out)
 	}
 	if _, err := operator.Reload(t.Context(), &epovpb.ReloadRequest{}); status.Code(err) != codes.PermissionDenied {

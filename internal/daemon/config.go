@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,7 +18,6 @@ import (
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
-	"github.com/epov-signer/epov/internal/daemon/observe"
 	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/trust"
@@ -40,6 +38,7 @@ type Config struct {
 	smev        *trust.Store
 	trusted     trustConfig
 	timeStamps  signer.TimeStamper // nil: profiles with time-stamps are refused
+	stamping    stampingConfig
 	audit       auditConfig
 	bounds      signer.Limits
 	requestIDs  signer.RequestIDs
@@ -51,14 +50,13 @@ type Config struct {
 	sandbox     sandboxConfig
 	confined    sandbox.Report // what Confine has done; nil: nothing yet
 	connections int            // at once, 0: default
-	watch       time.Duration  // between two tests of an idle token
-	wait        time.Duration  // that a request without a deadline may wait for a token, 0: default
-	grace       time.Duration  // for calls at work when the daemon stops
-	level       slog.Level
-	json        bool
+	times       timesConfig
+	log         logConfig
+	logger      *logHandlers // of the log that Logger made; nil: none was
 
 	root    value                // the document
-	running bool                 // it is read again: tokens are open, and what opening them took need not be there any more
+	running bool                 // it is read again
+	opened  []hsm.TokenConfig    // tokens that are open: what opening them took need not be there any more
 	files   map[string]fileStamp // what was read, as it was before that; nil: not wanted
 }
 
@@ -122,16 +120,6 @@ func (c *Config) errors(doc *document) error {
 	return &ConfigError{File: c.file, Findings: doc.findings}
 }
 
-// Logger makes the logger that the configuration asks for. It writes no secrets: see observe.Redacting.
-func (c *Config) Logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.level}
-	var handler slog.Handler = slog.NewTextHandler(w, options)
-	if c.json {
-		handler = slog.NewJSONHandler(w, options)
-	}
-	return slog.New(observe.Redacting(handler))
-}
-
 func (c *Config) read(root value) {
 	if !root.present() {
 		return
@@ -145,13 +133,13 @@ func (c *Config) read(root value) {
 	c.states = c.path(at("key_states").text())
 	c.readPolicy(root, at)
 	c.readTrust(at("trust"))
+	c.readTimeStamps(at("timestamps"))
 	c.readOthers(at)
 	c.sandbox.complete = true
 }
 
 // readOthers reads what is left.
 func (c *Config) readOthers(at func(string) value) {
-	c.readTimeStamps(at("timestamps"))
 	c.readAudit(at("audit"))
 	c.readAdmin(at("admin"))
 	c.readLimits(at("limits"))
@@ -160,9 +148,7 @@ func (c *Config) readOthers(at func(string) value) {
 	c.readMetrics(at("metrics"))
 	c.readTraces(at("traces"))
 	c.readSandboxes(at("sandbox"))
-	log := at("log").mapping("level", "format")
-	_ = c.level.UnmarshalText([]byte(log("level").choice("info", "debug", "warn", "error")))
-	c.json = log("format").choice("json", "text") == "json"
+	c.readLog(at("log"))
 }
 
 // sections are the settings of the configuration's first level.
@@ -212,6 +198,7 @@ func (c *Config) readListen(root value, at func(string) value) {
 }
 
 func (c *Config) readTLS(root, v value) {
+	c.tls = nil
 	if !v.present() {
 		if !c.insecure {
 			missing(v, root)

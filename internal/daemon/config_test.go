@@ -18,7 +18,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(c.keys) != 3 || c.keys[1].replicas[0].ID != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
-		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || len(c.policy.Clients) != 5 || !c.json || c.tokens[0].Sessions != 4 {
+		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || len(c.policy.Clients) != 5 || c.log.text || c.tokens[0].Sessions != 4 {
 		t.Errorf("%+v", c)
 	}
 	caller, err := c.policy.Access.Caller([]string{"gateway.example.ru"})

@@ -189,6 +189,9 @@ func (d *Daemon) followAudit(ctx context.Context) {
 // checkpointPatience is how long a token may take for a checkpoint. There is another attempt soon.
 const checkpointPatience = 10 * time.Second
 
+// checkpointsKey is its name. It is in no ring.
+const checkpointsKey = "audit/checkpoints"
+
 // checkpointKey signs checkpoints on a token. It is in no ring: no client reaches it.
 type checkpointKey struct {
 	tokens *hsm.Scheduler
@@ -197,7 +200,7 @@ type checkpointKey struct {
 }
 
 func openCheckpointKey(ctx context.Context, a *auditConfig, tokens *hsm.Scheduler) (*checkpointKey, error) {
-	key, err := tokens.AddKey(ctx, hsm.KeyConfig{Name: "audit/checkpoints", Replicas: a.replicas})
+	key, err := tokens.AddKey(ctx, hsm.KeyConfig{Name: checkpointsKey, Replicas: a.replicas})
 	if err != nil {
 		return nil, err
 	}

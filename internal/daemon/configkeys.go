@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -30,6 +31,7 @@ func (c *Config) readTokens(root, v value) {
 		missing(v, root)
 		return
 	}
+	c.tokens = nil
 	for _, item := range v.list() {
 		at := item.mapping("name", "module", "label", "serial", "pin", "state_dir", "vendor", "isolation", "sandbox",
 			"call_seconds", "sessions", "queue", "client_queue")
@@ -56,18 +58,47 @@ func (c *Config) readTokens(root, v value) {
 		if t.Name != "" && c.token(t.Name) != nil {
 			at("name").fail("there is a token %q already", t.Name)
 		}
-		if t.Module != "" && !c.running {
-			if info, err := os.Stat(t.Module); err != nil {
-				at("module").fail("%s", err)
-			} else if !info.Mode().IsRegular() {
-				at("module").fail("%s is not a regular file", t.Module)
-			}
+		source, place := c.readPIN(item, at("pin"))
+		t.PIN = source
+		if !slices.ContainsFunc(c.opened, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) }) {
+			checkModule(at("module"), t.Module)
+			checkPIN(place, source)
 		}
-		t.PIN = c.readPIN(item, at("pin"))
 		c.tokens = append(c.tokens, t)
 	}
 	if len(c.tokens) == 0 && v.present() {
 		v.fail("no token is configured")
+	}
+}
+
+func checkModule(v value, path string) {
+	if path == "" {
+		return
+	}
+	if info, err := os.Stat(path); err != nil {
+		v.fail("%s", err)
+	} else if !info.Mode().IsRegular() {
+		v.fail("%s is not a regular file", path)
+	}
+}
+
+// checkPIN notes what is wrong with where a PIN is. Opening a sealed one is left to epov pin unseal-test.
+func checkPIN(v value, source hsm.PINSource) {
+	var err error
+	switch {
+	case source.IsZero(), source.Descriptor != 0: // what is wrong was noted; a descriptor is read once
+		return
+	case source.Credential != "" && os.Getenv("CREDENTIALS_DIRECTORY") == "": // only the service has it, not every check
+		return
+	case source.TPM != "":
+		_, err = hsm.ReadSealedPIN(source.TPM)
+	default:
+		var pin hsm.PIN
+		pin, err = source.Read()
+		pin.Wipe()
+	}
+	if err != nil {
+		v.fail("%s", err)
 	}
 }
 
@@ -103,14 +134,15 @@ func vendorNames() string {
 	return strings.Join(names, ", ")
 }
 
-func (c *Config) readPIN(owner, v value) hsm.PINSource {
+// readPIN reads where a PIN is, and where that stands.
+func (c *Config) readPIN(owner, v value) (hsm.PINSource, value) {
 	if !v.present() {
 		missing(v, owner)
-		return hsm.PINSource{}
+		return hsm.PINSource{}, v
 	}
 	if v.node.Value != "" { // somebody wrote the PIN itself: say so without repeating it
 		v.fail("a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file")
-		return hsm.PINSource{}
+		return hsm.PINSource{}, v
 	}
 	v.secret = true
 	at := v.mapping("file", "credential", "descriptor", "tpm", "tpm_device")
@@ -123,7 +155,7 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	}
 	if given != 1 {
 		v.fail("exactly one of file, credential, descriptor and tpm is needed")
-		return hsm.PINSource{}
+		return hsm.PINSource{}, v
 	}
 	if device.present() && !sealed.present() {
 		device.fail("goes with tpm")
@@ -132,42 +164,23 @@ func (c *Config) readPIN(owner, v value) hsm.PINSource {
 	case file.present():
 		name := c.path(file.text())
 		if name == "" {
-			return hsm.PINSource{}
+			return hsm.PINSource{}, v
 		}
-		c.readable(file, hsm.PINFile(name))
-		return hsm.PINFile(name)
+		return hsm.PINFile(name), file
 	case credential.present():
 		name := credential.text()
 		if name == "" {
-			return hsm.PINSource{}
+			return hsm.PINSource{}, v
 		}
-		if os.Getenv("CREDENTIALS_DIRECTORY") != "" { // only the service has it, not every check
-			c.readable(credential, hsm.PINCredential(name))
-		}
-		return hsm.PINCredential(name)
+		return hsm.PINCredential(name), credential
 	case sealed.present():
 		name := c.path(sealed.text())
 		if name == "" {
-			return hsm.PINSource{}
+			return hsm.PINSource{}, v
 		}
-		if _, err := hsm.ReadSealedPIN(name); err != nil && !c.running { // opening it is left to epov pin unseal-test
-			sealed.fail("%s", err)
-		}
-		return hsm.PINSealed(name, c.path(device.text()))
+		return hsm.PINSealed(name, c.path(device.text())), sealed
 	}
-	return hsm.PINDescriptor(descriptor.number(3, 1<<20))
-}
-
-// readable notes what is wrong with a source, while it is still needed.
-func (c *Config) readable(v value, source hsm.PINSource) {
-	if c.running {
-		return
-	}
-	pin, err := source.Read()
-	pin.Wipe()
-	if err != nil {
-		v.fail("%s", err)
-	}
+	return hsm.PINDescriptor(descriptor.number(3, 1<<20)), descriptor
 }
 
 func (c *Config) readKeys(root, v value) {
@@ -175,6 +188,7 @@ func (c *Config) readKeys(root, v value) {
 		missing(v, root)
 		return
 	}
+	c.keys = nil
 	seen := map[string]bool{}
 	for _, item := range v.list() {
 		at := item.mapping("name", "primary", "versions")

@@ -7,6 +7,13 @@ import (
 	"github.com/epov-signer/epov/signer"
 )
 
+// timesConfig are times that concern no single call.
+type timesConfig struct {
+	watch time.Duration // between two tests of an idle token
+	wait  time.Duration // that a request without a deadline may wait for a token, 0: default
+	grace time.Duration // for calls at work when the daemon stops
+}
+
 func (c *Config) readLimits(v value) {
 	at := v.mapping("message_bytes", "calls", "connections", "streams", "call_seconds", "connection_age_seconds",
 		"stream_bytes", "stream_seconds", "stall_seconds", "batches", "batch_items", "batch_seconds",
@@ -24,9 +31,10 @@ func (c *Config) readLimits(v value) {
 		StallTime:  seconds(at("stall_seconds"), 3600, 0),
 	}
 	c.connections = at("connections").number(1, 1<<16)
-	c.grace = seconds(at("stop_seconds"), 3600, 20*time.Second)
-	c.wait = seconds(at("wait_seconds"), 3600, 0)
-	c.watch = seconds(at("watch_seconds"), 3600, 15*time.Second)
+	c.times = timesConfig{
+		grace: seconds(at("stop_seconds"), 3600, 20*time.Second), wait: seconds(at("wait_seconds"), 3600, 0),
+		watch: seconds(at("watch_seconds"), 3600, 15*time.Second),
+	}
 }
 
 func (c *Config) readRequestIDs(v value) {

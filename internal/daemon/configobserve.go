@@ -11,11 +11,13 @@ import (
 type metricsConfig struct {
 	listen string      // host:port; empty: nowhere
 	tls    *tls.Config // nil: none, on loopback
+	place  value       // of tls
 }
 
 // readMetrics reads where metrics are served: on a loopback address, or over mutual TLS with a CA of its own, because whoever may
 // read metrics need not be a client.
 func (c *Config) readMetrics(v value) {
+	c.metrics = metricsConfig{}
 	if !v.present() {
 		return
 	}
@@ -38,6 +40,7 @@ func (c *Config) readMetrics(v value) {
 		return
 	}
 	section := at("tls")
+	m.place = section
 	within := section.mapping("certificate", "key", "client_ca")
 	certificate, key := within("certificate"), within("key")
 	chain := c.pem(certificate, section)

@@ -133,7 +133,7 @@ func (c *Config) domain() *sandbox.Domain {
 		network := slices.Contains(reach.Families, "inet") || slices.Contains(reach.Families, "inet6")
 		d.Anywhere = d.Anywhere || network && len(reach.Ports) == 0
 	}
-	if c.trusted.library != nil || c.timeStamps != nil {
+	if c.trusted.looks || c.timeStamps != nil {
 		d.Connect = append(d.Connect, 53, 80, 443) // answers too long for UDP, and where certificates say that lists are
 	}
 	d.Grants = slices.DeleteFunc(d.Grants, func(g sandbox.Grant) bool { return g.Path == "" })

@@ -9,8 +9,15 @@ import (
 	"github.com/epov-signer/epov/signer/tsp"
 )
 
+// stampingConfig is what stays of the section timestamps besides the client.
+type stampingConfig struct {
+	client tsp.Config
+	place  value
+}
+
 // readTimeStamps reads whom to ask for time-stamps. Trust in the authorities is that of the section trust.
 func (c *Config) readTimeStamps(v value) {
+	c.timeStamps, c.stamping = nil, stampingConfig{place: v}
 	if !v.present() {
 		return
 	}
@@ -40,7 +47,7 @@ func (c *Config) readTimeStamps(v value) {
 		at("urls").fail("%s", strings.TrimPrefix(err.Error(), "tsp: "))
 		return
 	}
-	c.timeStamps = client
+	c.timeStamps, c.stamping.client = client, config
 }
 
 func objectIdentifier(text string) (asn1.ObjectIdentifier, bool) {

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/asn1"
+	"errors"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -16,15 +17,22 @@ import (
 
 // trustConfig is what stays of the section trust besides the stores.
 type trustConfig struct {
-	fixed     trust.Certificates   // from files
-	smev      []*gost.Certificate  // from files too
+	fixed  trust.Certificates  // from files
+	smev   []*gost.Certificate // from files too
+	policy trust.Policy
+	path   string            // of the directory; empty: none
+	lists  revocation.Config // of revocation lists, if they are looked at
+	looks  bool
+	place  value // of the directory
+	about  value // of revocation
+
+	// What was made of that.
 	listed    trust.Certificates   // from the directory
 	directory *directory.Directory // nil: none
 	stamp     string               // of the directory when it was read
 	crls      map[string][]string  // addresses in the directory
 	library   *revocation.Library  // nil: revocation is not looked at
-	log       *logger
-	place     value
+	log       *logger              // the library's
 }
 
 // logger is the daemon's log, which the library is made before.
@@ -43,44 +51,66 @@ func classPolicies(least int) []asn1.ObjectIdentifier {
 
 func (c *Config) readTrust(v value) {
 	at := v.mapping("anchors", "intermediates", "smev", "directory", "accredited", "policies", "purposes", "revocation")
+	c.trust, c.smev, c.trusted = nil, nil, trustConfig{place: at("directory"), about: at("revocation")}
 	t := &c.trusted
-	t.place = at("directory")
 	t.fixed = trust.Certificates{Anchors: c.certificates(at("anchors")), Intermediates: c.certificates(at("intermediates"))}
 	if at("intermediates").present() && !at("anchors").present() && !at("directory").present() {
 		v.fail("intermediates without anchors lead nowhere")
 	}
-	policy := trust.Policy{Accredited: at("accredited").flag(), Policies: policies(at("policies")), Purposes: identifiers(at("purposes"))}
-	if policy.Accredited && !at("directory").present() {
+	t.policy = trust.Policy{Accredited: at("accredited").flag(), Policies: policies(at("policies")), Purposes: identifiers(at("purposes"))}
+	if t.policy.Accredited && !at("directory").present() {
 		at("accredited").fail("who is accredited says a list in trust.directory, and none is named")
 	}
-	c.readRevocation(at("revocation"), &policy)
-	known := t.fixed
-	if name := at("directory").text(); name != "" {
-		t.directory = directory.At(c.path(name))
-		if c.running { // who has read it before looks itself whether it has changed
-			c.path(name)
-		} else if contents, err := t.read(); err != nil {
-			at("directory").fail("%s", err)
-		} else if len(contents.Manifest.Sources) == 0 {
-			at("directory").fail("nothing was imported there yet; see `epov trust import`")
-		} else {
-			known = merge(t.fixed, contents.Certificates)
+	c.readRevocation(at("revocation"), &t.policy)
+	t.path = c.path(at("directory").text())
+	t.smev = c.certificates(at("smev"))
+	if !c.running {
+		if at, err := c.makeStores(nil); err != nil {
+			at.fail("%s", err)
 		}
 	}
-	config := trust.Config{Certificates: known, Policy: policy}
+}
+
+// makeStores makes the stores of what was read, and says where there is an error. The library of revocation lists is that of now, if it
+// is not nil and of the same settings: it has fetched much already.
+func (c *Config) makeStores(now *trustConfig) (at value, err error) {
+	t := &c.trusted
+	switch {
+	case now != nil && sameNode(t.about.node, now.about.node):
+		t.library, t.log = now.library, now.log
+	case t.looks:
+		t.log = &logger{slog.DiscardHandler}
+		t.lists.Logger = slog.New(t.log)
+		if t.library, err = revocation.Open(t.lists); err != nil {
+			return t.about, err
+		}
+	}
+	known := t.fixed
+	if t.path != "" {
+		t.directory = directory.At(t.path)
+		contents, err := t.read()
+		if err == nil && len(contents.Manifest.Sources) == 0 {
+			err = errors.New("nothing was imported there yet; see `epov trust import`")
+		}
+		if err != nil {
+			return t.place, err
+		}
+		known = merge(t.fixed, contents.Certificates)
+	}
+	config := trust.Config{Certificates: known, Policy: t.policy}
 	if t.library != nil {
 		config.Revocations = t.library
 	}
 	if len(known.Anchors) > 0 || t.directory != nil {
 		c.trust = trust.NewStore(config)
 	}
-	t.smev = c.certificates(at("smev"))
-	if smev := t.smev; len(smev) > 0 {
+	if len(t.smev) > 0 {
 		// Who may sign as SMEV is named here, which says more than accreditation and policies could.
-		config.Certificates = trust.Certificates{Anchors: smev, Intermediates: t.fixed.Intermediates}
+		config.Certificates = trust.Certificates{Anchors: t.smev, Intermediates: t.fixed.Intermediates}
 		config.Policy.Accredited, config.Policy.Policies, config.Policy.Purposes = false, nil, nil
 		c.smev = trust.NewStore(config)
 	}
+	return value{}, nil
 }
 
 // read loads the directory and notes its state.
@@ -178,17 +208,5 @@ func (c *Config) readRevocation(v value, policy *trust.Policy) {
 	}
 	c.sandbox.connects(config.Addresses...)
 	c.sandbox.writes(config.Cache)
-	if c.running { // the library stays as it is
-		return
-	}
-	c.trusted.log = &logger{slog.DiscardHandler}
-	config.Logger = slog.New(c.trusted.log)
-	library, err := revocation.Open(config)
-	if err != nil {
-		v.fail("%s", err)
-		return
-	}
-	if policy.Revocation != trust.RevocationOff {
-		c.trusted.library = library
-	}
+	c.trusted.lists, c.trusted.looks = config, policy.Revocation != trust.RevocationOff
 }

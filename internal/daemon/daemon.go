@@ -24,7 +24,7 @@ import (
 
 // Daemon is a running service.
 type Daemon struct {
-	config    *Config
+	config    *Config // of the start
 	log       *slog.Logger
 	tokens    *hsm.Scheduler
 	keys      *liveRing
@@ -38,7 +38,7 @@ type Daemon struct {
 	followers []*follow.Follower
 	service   *signer.Service
 	policy    atomic.Pointer[Policy] // in force
-	tls       *tlsConfig             // in force, with its key; nil: none
+	grace     atomic.Int64           // nanoseconds for calls at work when the daemon stops
 	reloader  reloader
 	admin     *administration // nil: none
 	observing observing
@@ -76,7 +76,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		warnOfValidity(log, "TLS certificate", c.tls.certificate.Leaf.NotBefore, c.tls.certificate.Leaf.NotAfter, time.Now())
 	}
 	d.tokens, err = hsm.Start(ctx, hsm.SchedulerConfig{
-		Tokens: c.tokens, MaxWait: c.wait, Canary: c.watch, Trace: &d.observing.hsm,
+		Tokens: c.tokens, MaxWait: c.times.wait, Canary: c.times.watch, Trace: &d.observing.hsm,
 	}, log)
 	if err != nil {
 		return nil, err
@@ -84,7 +84,8 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err := d.operator(); err != nil {
 		return nil, err
 	}
-	d.reloader = reloader{started: c.root, root: c.root, edited: stampOf(c.file), parts: d.newParts(), refused: map[string]int64{},
+	d.grace.Store(int64(c.times.grace))
+	d.reloader = reloader{started: c.root, root: c.root, now: c, edited: stampOf(c.file), parts: d.newParts(), refused: map[string]int64{},
 		leaving: map[string]leaving{}}
 	keys, err := d.openKeys(ctx)
 	if err != nil {
@@ -194,7 +195,6 @@ func (d *Daemon) openTLS(ctx context.Context) (*tls.Config, error) {
 			return nil, d.config.refusal(t.place, err.Error())
 		}
 	}
-	d.tls = t
 	return api.MutualTLS(t.certificate, t.clientCAs), nil
 }
 
@@ -251,10 +251,10 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		d.log.Info("stopping")
 		_ = notify("STOPPING=1") // who does not hear it waits a little longer
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), d.config.grace)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(d.grace.Load()))
 		d.rest(grace)
 		if !d.server.Shutdown(grace) {
-			d.log.Warn("calls were cut off after the time for stopping", "seconds", d.config.grace.Seconds())
+			d.log.Warn("calls were cut off after the time for stopping", "seconds", time.Duration(d.grace.Load()).Seconds())
 		}
 		cancel()
 		err = <-served

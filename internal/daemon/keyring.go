@@ -43,11 +43,12 @@ func (d *Daemon) openKeys(ctx context.Context) (*ring, error) {
 
 // ringBuilder makes a ring beside the one at work. What it took into service for that is taken back when it fails.
 type ringBuilder struct {
-	tokens  *hsm.Scheduler
-	log     *slog.Logger
-	old     *ring
-	leaving map[string]leaving // is taken back into service rather than proved anew
-	added   []string
+	tokens   *hsm.Scheduler
+	exchange *hsm.Exchange // nil: at the start
+	log      *slog.Logger
+	old      *ring
+	leaving  map[string]leaving // is taken back into service rather than proved anew
+	added    []string
 }
 
 // leaving is a key that signs no more, except for calls that had found it before.
@@ -70,7 +71,7 @@ func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_
 	for _, kc := range keys {
 		k, err := b.key(ctx, kc)
 		switch {
-		case err != nil && (hsm.KindOf(err) == hsm.Expired || ctx.Err() != nil):
+		case err != nil && (hsm.KindOf(err) == hsm.Expired || hsm.KindOf(err) == hsm.Away || ctx.Err() != nil):
 			return nil, err
 		case err != nil && kc.state.off():
 			b.log.Info("a key that signs no more is not listed: no token has it", "key", kc.name.String(), "error", err)
@@ -100,20 +101,21 @@ func (b *ringBuilder) key(ctx context.Context, kc keyConfig) (*key, error) {
 	k := &key{name: kc.name.String(), state: kc.state, tokens: b.tokens, replicas: kc.replicas, certificate: kc.certificate,
 		chain: kc.chain, log: b.log}
 	if old := b.old.byName[k.name]; old != nil && (!old.state.off() || kc.state.off()) {
-		if !slices.Equal(old.replicas, kc.replicas) && !kc.state.off() {
-			return nil, errors.New("the version is on other tokens than before; that takes a restart")
-		}
 		k.hsm = old.hsm
-		return k, nil
+		return k, b.move(ctx, old, kc)
 	}
-	if l, ok := b.leaving[k.name]; ok && slices.Equal(l.key.replicas, kc.replicas) {
+	if l, ok := b.leaving[k.name]; ok && slices.Equal(l.key.replicas, kc.replicas) && !slices.ContainsFunc(kc.replicas, b.gone) {
 		k.hsm = l.key.hsm
 		return k, nil
 	} else if ok {
 		return nil, errors.New("the version was on other tokens a moment ago; try again")
 	}
 	var err error
-	if k.hsm, err = b.tokens.AddKey(ctx, hsm.KeyConfig{Name: k.name, Replicas: kc.replicas}); err != nil {
+	add := b.tokens.AddKey
+	if b.exchange != nil {
+		add = b.exchange.AddKey
+	}
+	if k.hsm, err = add(ctx, hsm.KeyConfig{Name: k.name, Replicas: kc.replicas}); err != nil {
 		return nil, err
 	}
 	b.added = append(b.added, k.name)

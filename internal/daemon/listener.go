@@ -20,11 +20,12 @@ const (
 	spared = 256
 )
 
-// listener holds most connections at once; further ones are closed at once, so that their callers try elsewhere. It can be
+// listener holds most connections at once, a bound that may change; further ones are closed at once, so that their callers try elsewhere. It can be
 // asked whether connections are taken up, and to let that be without losing one.
 type listener struct {
 	net.Listener
-	free  chan struct{}
+	most  atomic.Int64
+	held  atomic.Int64
 	log   *slog.Logger
 	told  time.Time    // when the log last heard of refusals
 	fresh atomic.Int64 // connections that were given out and not looked at yet
@@ -36,26 +37,34 @@ type listener struct {
 	close  func() error
 }
 
-// narrow bounds a listener to most connections, 0 for the default, and to fewer when the process may not have as many files
-// open.
-func narrow(l net.Listener, most int, log *slog.Logger) (*listener, error) {
+// bounded is how many connections there may be where so many are wanted, 0 for the default.
+func bounded(most int, log *slog.Logger) (int, error) {
 	if most == 0 {
 		most = defaultConnections
 	}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		return nil, fmt.Errorf("limit of open files: %w", err)
+		return 0, fmt.Errorf("limit of open files: %w", err)
 	}
 	if files.Cur < spared+1 {
-		return nil, fmt.Errorf("the process may open %d files; at least %d are needed", files.Cur, spared+1)
+		return 0, fmt.Errorf("the process may open %d files; at least %d are needed", files.Cur, spared+1)
 	}
 	if room := files.Cur - spared; uint64(most) > room {
 		log.Warn("the limit of open files allows fewer connections", "files", files.Cur, "connections", room)
 		most = int(room)
 	}
-	n := &listener{
-		Listener: l, free: make(chan struct{}, most), log: log, pulse: make(chan chan<- struct{}, 1), closed: make(chan struct{}),
+	return most, nil
+}
+
+// narrow bounds a listener to most connections, 0 for the default, and to fewer when the process may not have as many files
+// open.
+func narrow(l net.Listener, most int, log *slog.Logger) (*listener, error) {
+	most, err := bounded(most, log)
+	if err != nil {
+		return nil, err
 	}
+	n := &listener{Listener: l, log: log, pulse: make(chan chan<- struct{}, 1), closed: make(chan struct{})}
+	n.most.Store(int64(most))
 	n.close = sync.OnceValue(func() error { close(n.closed); return n.Listener.Close() })
 	return n, nil
 }
@@ -72,19 +81,18 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.free <- struct{}{}:
+		if l.held.Add(1) <= l.most.Load() {
 			l.fresh.Add(1)
 			return &connection{
-				Conn: conn, seen: sync.OnceFunc(func() { l.fresh.Add(-1) }), done: sync.OnceFunc(func() { <-l.free }),
+				Conn: conn, seen: sync.OnceFunc(func() { l.fresh.Add(-1) }), done: sync.OnceFunc(func() { l.held.Add(-1) }),
 			}, nil
-		default:
-			if time.Since(l.told) > time.Minute {
-				l.told = time.Now()
-				l.log.Warn("connections are refused: there are as many as allowed", "connections", cap(l.free))
-			}
-			_ = conn.Close()
 		}
+		l.held.Add(-1)
+		if time.Since(l.told) > time.Minute {
+			l.told = time.Now()
+			l.log.Warn("connections are refused: there are as many as allowed", "connections", l.most.Load())
+		}
+		_ = conn.Close()
 	}
 }
 

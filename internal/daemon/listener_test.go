@@ -58,7 +58,7 @@ func TestNarrow(t *testing.T) {
 	_ = first.Close() // makes room once only
 	dial()
 	defer (<-accepted).Close()
-	if n := len(l.free); n != 2 {
+	if n := l.held.Load(); n != 2 {
 		t.Errorf("%d of 2 are taken", n)
 	}
 }
@@ -82,7 +82,7 @@ func TestNarrowByFiles(t *testing.T) {
 			if err == nil {
 				t.Error("accepted:", tc)
 			}
-		} else if err != nil || cap(l.free) != tc.want {
+		} else if err != nil || int(l.most.Load()) != tc.want {
 			t.Error(tc, l, err)
 		}
 	}

@@ -54,6 +54,18 @@ func (r *rotating) serverPair(t *testing.T) []byte {
 	return certificate
 }
 
+// outcome finds a part's.
+func outcome(t *testing.T, list []Outcome, part string) Outcome {
+	t.Helper()
+	for _, o := range list {
+		if o.Part == part {
+			return o
+		}
+	}
+	t.Fatalf("%+v has no part %s", list, part)
+	return Outcome{}
+}
+
 func outcomes(list []Outcome) string {
 	var b strings.Builder
 	for _, o := range list {
@@ -150,7 +162,7 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	if got := outcomes(r.d.Reload(t.Context())); strings.Count(got, "unchanged") != 5 {
+	if got := outcomes(r.d.Reload(t.Context())); strings.Count(got, "unchanged") != 8 {
 		t.Errorf("nothing has changed: %s", got)
 	}
 }
@@ -204,8 +216,9 @@ func TestChangedFiles(t *testing.T) {
 	if got := list(second); got != codes.OK {
 		t.Errorf("a bad policy: %v", got)
 	}
-	if out := r.d.Reload(t.Context()); out[2].Part != "policy" || out[2].Result != Refused || len(out[2].Findings) != 1 ||
-		out[2].Findings[0].Line != 7 || !strings.HasSuffix(out[2].Findings[0].File, "policy.yaml") || out[1].Result != Unchanged {
+	out := r.d.Reload(t.Context())
+	if p := outcome(t, out, "policy"); p.Result != Refused || len(p.Findings) != 1 || p.Findings[0].Line != 7 ||
+		!strings.HasSuffix(p.Findings[0].File, "policy.yaml") || outcome(t, out, "tls").Result != Unchanged {
 		t.Errorf("%+v", out)
 	}
 	if err := os.Chmod(string(r.folder)+"/policy.yaml", 0o666); err != nil {
@@ -260,9 +273,9 @@ func TestReloadConfiguration(t *testing.T) {
 	const bare = "  - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: main}]}\n"
 	// A new key on a known token, beside a setting that takes a restart.
 	out := reload(bare, bare+"  - {name: keys/EXMP01/more, primary: 1, versions: [{version: 1, token: main, id: EXMP01/ov/2}]}\n",
-		"watch_seconds: 1", "watch_seconds: 2")
-	if got := outcomes(out); !strings.HasPrefix(got, "configuration: restart; tls: unchanged; policy: unchanged; keys: taken over; trust: unchanged;") ||
-		out[0].Message != "limits" {
+		"watch_seconds: 1", "watch_seconds: 2, streams: 7")
+	if got := outcomes(out); !strings.HasPrefix(got, "configuration: restart; keys: taken over; tls: unchanged; policy: unchanged; trust: unchanged; limits: taken over;") ||
+		out[0].Message != "limits.streams: "+stays["limits.streams"] {
 		t.Fatalf("%s %+v\n%s", got, out, r.log)
 	}
 	if signed, err := r.sign("keys/EXMP01/more"); err != nil || signed.Key != "keys/EXMP01/more/versions/1" {
@@ -270,7 +283,7 @@ func TestReloadConfiguration(t *testing.T) {
 	}
 	// A key that the token does not have.
 	out = reload(bare, bare+"  - {name: keys/EXMP01/none, primary: 1, versions: [{version: 1, token: main}]}\n")
-	if out[3].Result != Refused || len(out[3].Findings) != 1 || out[3].Findings[0].Line == 0 {
+	if k := outcome(t, out, "keys"); k.Result != Refused || len(k.Findings) != 1 || k.Findings[0].Line == 0 {
 		t.Errorf("%+v", out)
 	}
 	if _, err := r.sign("keys/EXMP01/more"); err != nil {
@@ -278,7 +291,7 @@ func TestReloadConfiguration(t *testing.T) {
 	}
 	// A key that is taken out of the configuration.
 	out = reload(bare, "")
-	if out[0].Result != TakenOver || out[3].Result != TakenOver {
+	if out[0].Result != TakenOver || outcome(t, out, "keys").Result != TakenOver {
 		t.Errorf("%+v", out)
 	}
 	for _, key := range []string{"keys/EXMP01/more", "keys/EXMP01/bare"} {
@@ -289,11 +302,11 @@ func TestReloadConfiguration(t *testing.T) {
 	// What is not YAML, and what is no configuration, changes nothing.
 	for _, bad := range []string{"listen: [", "listen: 127.0.0.1:0\ncolour: red\n", ""} {
 		r.write(t, "epovd.yaml", []byte(bad))
-		if out := r.d.Reload(t.Context()); out[0].Result != Refused || len(out[0].Findings) == 0 || strings.Count(outcomes(out), "unchanged") != 4 {
+		if out := r.d.Reload(t.Context()); out[0].Result != Refused || len(out[0].Findings) == 0 || strings.Count(outcomes(out), "unchanged") != 7 {
 			t.Errorf("%+v", out)
 		}
 	}
-	if out := reload(); outcomes(out) != "configuration: taken over; tls: unchanged; policy: unchanged; keys: taken over; trust: unchanged; " {
+	if out := reload(); !strings.HasPrefix(outcomes(out), "configuration: taken over; keys: taken over; tls: unchanged; ") {
 		t.Errorf("%s", outcomes(out))
 	}
 	if _, err := r.sign("keys/EXMP01/ov"); err != nil {
@@ -303,7 +316,7 @@ func TestReloadConfiguration(t *testing.T) {
 	if err := os.Remove(string(r.folder) + "/pin"); err != nil {
 		t.Fatal(err)
 	}
-	if out := reload(); strings.Count(outcomes(out), "unchanged") != 5 {
+	if out := reload(); strings.Count(outcomes(out), "unchanged") != 8 {
 		t.Errorf("%+v", out)
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -25,6 +26,7 @@ type observing struct {
 	tracer   *observe.Tracer // nil: none
 
 	tls     atomic.Pointer[tlsConfig]        // in force; nil: none
+	scrapes atomic.Pointer[tls.Config]       // of the listener of metrics; nil: none
 	refused atomic.Pointer[map[string]int64] // reloads, as they were when nothing was being reloaded
 
 	hsm    hsm.Trace
@@ -36,6 +38,7 @@ type observing struct {
 func (d *Daemon) observe(ctx context.Context) error {
 	o := &d.observing
 	o.tls.Store(d.config.tls)
+	o.scrapes.Store(d.config.metrics.tls)
 	o.metrics = observe.New(observe.Config{State: d.state, Profiles: profiles()})
 	o.hsm, o.signer, o.api = o.metrics.Trace()
 	o.hsm.State = func(string, hsm.State, error) { d.note() }
@@ -80,16 +83,24 @@ func (d *Daemon) serveMetrics(ctx context.Context, log *slog.Logger) {
 	if d.observing.listener == nil {
 		return
 	}
-	if err := d.observing.metrics.Serve(ctx, d.observing.listener, d.config.metrics.tls, log); err != nil {
+	if err := d.observing.metrics.Serve(ctx, d.observing.listener, d.observing.scraped(), log); err != nil {
 		log.Error("metrics are not served any more", "error", err)
 	}
+}
+
+// scraped gives the TLS of those who read metrics; nil: there is none.
+func (o *observing) scraped() func() *tls.Config {
+	if o.scrapes.Load() == nil {
+		return nil
+	}
+	return o.scrapes.Load
 }
 
 // state is what there is to see of the daemon now. It waits for no token.
 func (d *Daemon) state() observe.State {
 	s := observe.State{Now: time.Now(), Version: BuildVersion(), Sandbox: d.config.confined}
 	if d.listener != nil {
-		s.Connections, s.ConnectionsLimit = len(d.listener.free), cap(d.listener.free)
+		s.Connections, s.ConnectionsLimit = int(d.listener.held.Load()), int(d.listener.most.Load())
 		s.Draining = d.listener.rests.Load() || d.server.Draining()
 	}
 	if ring := d.keys.now.Load(); ring != nil && d.tokens != nil {
@@ -119,7 +130,7 @@ func (d *Daemon) state() observe.State {
 			s.Usage = append(s.Usage, observe.Usage(u))
 		}
 	}
-	if l := d.config.trusted.library; l != nil {
+	if l := d.revocations(); l != nil {
 		r := l.Status()
 		s.Revocations = observe.Revocations{Lists: r.Lists, Overdue: r.Overdue, Oldest: r.Oldest, Failing: r.Failing}
 	}

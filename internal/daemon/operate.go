@@ -195,7 +195,16 @@ func (d *Daemon) tryRotate(change func(*Rotation) error) error {
 		if err != nil {
 			return err
 		}
-		return d.exchangeKeys(ctx, c, keys, func() error { return r.states.write(c.states) })
+		ring, err := d.prepareRing(ctx, c, keys)
+		if err != nil {
+			return err
+		}
+		if err := r.states.write(c.states); err != nil {
+			ring.undo()
+			return err
+		}
+		ring.commit()
+		return nil
 	}
 	return change(r)
 }

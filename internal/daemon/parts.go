@@ -3,40 +3,136 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/signer"
+	"github.com/epov-signer/epov/signer/tsp"
 )
 
-// newParts are what can be exchanged under a running daemon.
+// part is a piece of the configuration, with the files that it names, that can be exchanged while the daemon runs. What is read
+// goes one way: read, prepare, adopt, commit.
+type part struct {
+	name     string
+	refused  string   // what the log says
+	settings []string // which it is; with a dot: within a section of which others take a restart
+	// read reads the part anew, files and all; what is wrong is noted in root's document.
+	read func(c *Config, root value)
+	// prepare makes ready what was read beside what is in force, as a whole or not at all; nil: it says the same. forced: somebody
+	// asked for it. The error is a *ConfigError when only another file helps, else it may help to try again.
+	prepare func(ctx context.Context, now, next *Config, forced bool) (*change, error)
+	// adopt takes what was read over into the configuration in force.
+	adopt func(now, next *Config)
+	// whole files are replaced in one step; others are read once they have rested between two looks.
+	whole bool
+
+	watched map[string]fileStamp // the files, as they were before they were read
+	pending map[string]fileStamp // as they were at the last look, if that was otherwise
+	retry   time.Time            // zero: not before something changes
+	told    string
+}
+
+// change is what a part has made ready.
+type change struct {
+	restart string // why it takes a restart instead
+	commit  func() // puts it in force, which cannot fail; nil: to adopt it is all
+	undo    func() // lets go of it; nil: there is nothing to let go of
+}
+
+func restart(reasons ...string) (*change, error) {
+	return &change{restart: strings.Join(reasons, "; ")}, nil
+}
+
+// stays are the settings that are of the process or of what it holds open from its start, and why.
+var stays = map[string]string{
+	"listen":                        "sockets are opened, or handed over by the service manager, at the start",
+	"insecure":                      "the server is made with TLS or without",
+	"audit":                         "the log is held open, and its records follow each other",
+	"reflection":                    "the server is made with it or without",
+	"admin.listen":                  "sockets are opened, or handed over by the service manager, at the start",
+	"admin.group":                   "it belongs to the socket, which is opened at the start",
+	"metrics.listen":                "sockets are opened, or handed over by the service manager, at the start",
+	"traces":                        "calls are joined with the collector when the server is made",
+	"sandbox":                       "a process that is confined cannot be confined otherwise",
+	"limits.streams":                "connections keep what the server was made with",
+	"limits.connection_age_seconds": "connections keep what the server was made with",
+}
+
+// newParts are what can be exchanged under a running daemon, in the order in which they refer to each other.
 func (d *Daemon) newParts() []*part {
 	return []*part{
 		{
-			name: "tls", refused: "TLS certificates are not taken over",
+			name: "keys", refused: "tokens and key states are not taken over", whole: true,
+			settings: []string{"tokens", "keys", "key_states"},
+			read: func(c *Config, root value) {
+				at := root.sections()
+				c.readTokens(root, at("tokens"))
+				c.readKeyring(root)
+			},
+			prepare: d.prepareKeys,
+			adopt:   func(now, next *Config) { now.tokens, now.keys, now.states = next.tokens, next.keys, next.states },
+		},
+		{
+			name: "tls", refused: "TLS certificates are not taken over", settings: []string{"tls", "admin.client_ca"},
 			read: func(c *Config, root value) {
 				at := root.sections()
 				c.readTLS(root, at("tls"))
 				c.readAdminCAs(at("admin"))
 			},
-			take: d.takeTLS,
+			prepare: d.prepareTLS,
+			adopt:   func(now, next *Config) { now.tls = next.tls },
 		},
 		{
-			name: "policy", refused: "the policy is not taken over",
-			read: func(c *Config, root value) { c.readPolicy(root, root.sections()) },
-			take: d.takePolicy,
+			name: "policy", refused: "the policy is not taken over", settings: []string{"policy", "roles", "clients"},
+			read:    func(c *Config, root value) { c.readPolicy(root, root.sections()) },
+			prepare: d.preparePolicy,
+			adopt:   func(now, next *Config) { now.policy = next.policy },
 		},
 		{
-			name: "keys", refused: "key states are not taken over", whole: true,
-			read: (*Config).readKeyring,
-			take: d.takeKeys,
+			name: "trust", refused: "trust is not taken over", settings: []string{"trust", "timestamps"},
+			read: func(c *Config, root value) {
+				at := root.sections()
+				c.readTrust(at("trust"))
+				c.readTimeStamps(at("timestamps"))
+			},
+			prepare: d.prepareTrust,
+			adopt: func(now, next *Config) {
+				now.trust, now.smev, now.trusted = next.trust, next.smev, next.trusted
+				now.timeStamps, now.stamping = next.timeStamps, next.stamping
+			},
 		},
 		{
-			name: "trust", refused: "trust is not taken over",
-			read: func(c *Config, root value) { c.readTrust(root.sections()("trust")) },
-			take: d.takeTrust,
+			name: "limits", refused: "limits are not taken over", settings: []string{"limits", "request_ids"},
+			read: func(c *Config, root value) {
+				at := root.sections()
+				c.readLimits(at("limits"))
+				c.readRequestIDs(at("request_ids"))
+				c.limits.Streams, c.limits.ConnectionAge = d.config.limits.Streams, d.config.limits.ConnectionAge
+			},
+			prepare: d.prepareLimits,
+			adopt: func(now, next *Config) {
+				now.limits, now.bounds, now.requestIDs = next.limits, next.bounds, next.requestIDs
+				now.connections, now.times = next.connections, next.times
+			},
+		},
+		{
+			name: "metrics", refused: "the certificate of the metrics' listener is not taken over", settings: []string{"metrics.tls"},
+			read:    func(c *Config, root value) { c.readMetrics(root.sections()("metrics")) },
+			prepare: d.prepareMetrics,
+			adopt:   func(now, next *Config) { now.metrics = next.metrics },
+		},
+		{
+			name: "log", refused: "the log's settings are not taken over", settings: []string{"log"},
+			read:    func(c *Config, root value) { c.readLog(root.sections()("log")) },
+			prepare: d.prepareLog,
+			adopt:   func(now, next *Config) { now.log = next.log },
 		},
 	}
 }
@@ -48,47 +144,55 @@ func (c *Config) readKeyring(root value) {
 	c.states = c.path(at("key_states").text())
 }
 
-func (d *Daemon) takePolicy(_ context.Context, c *Config, _ bool) (Result, error) {
-	if now := d.policy.Load(); reflect.DeepEqual(now.Roles, c.policy.Roles) && reflect.DeepEqual(now.Clients, c.policy.Clients) {
-		return Unchanged, nil
-	}
-	c.policy.warnings(d.reloader.keys, d.log.Warn)
-	d.policy.Store(c.policy)
-	d.service.SetAccess(c.policy.Access)
-	d.note()
-	return TakenOver, nil
+// adjust puts in force what of the configuration is the service's.
+func (d *Daemon) adjust(c *Config) {
+	d.sure("limits", d.service.Adjust(signer.Settings{
+		Trust: c.trust, SMEV: c.smev, Limits: c.bounds, TimeStamps: c.timeStamps, RequestIDs: c.requestIDs,
+	}))
 }
 
-func (d *Daemon) takeTLS(_ context.Context, c *Config, _ bool) (Result, error) {
-	now := d.tls
-	if now == nil || c.tls == nil {
-		return Unchanged, nil
+// sure tells the log of an error that checks before should have kept away.
+func (d *Daemon) sure(part string, err error) {
+	if err != nil {
+		d.log.Error("what was checked is not taken over", "part", part, "error", err)
 	}
-	next := c.tls
-	if next.token != now.token || next.id != now.id {
-		return "", c.refusal(next.place, "the TLS key is elsewhere than before; that takes a restart")
+}
+
+func (d *Daemon) preparePolicy(_ context.Context, now, next *Config, _ bool) (*change, error) {
+	if p := now.policy; reflect.DeepEqual(p.Roles, next.policy.Roles) && reflect.DeepEqual(p.Clients, next.policy.Clients) {
+		return nil, nil
 	}
-	if slices.EqualFunc(next.certificate.Certificate, now.certificate.Certificate, bytes.Equal) && next.clientCAs.Equal(now.clientCAs) &&
-		next.adminCAs.Equal(now.adminCAs) {
-		return Unchanged, nil
-	}
-	if next.token != "" {
+	return &change{commit: func() {
+		next.policy.warnings(d.reloader.keys, d.log.Warn)
+		d.policy.Store(next.policy)
+		d.service.SetAccess(next.policy.Access)
+		d.note()
+	}}, nil
+}
+
+func (d *Daemon) prepareTLS(_ context.Context, c, n *Config, _ bool) (*change, error) {
+	now, next := c.tls, n.tls
+	switch {
+	case now == nil || next == nil:
+		return nil, nil // insecure takes a restart
+	case next.token != now.token || next.id != now.id:
+		return restart("tls.key_token: the key is elsewhere than before, and tokens with keys of TLS are opened at the start")
+	case slices.EqualFunc(next.certificate.Certificate, now.certificate.Certificate, bytes.Equal) && next.clientCAs.Equal(now.clientCAs) &&
+		next.adminCAs.Equal(now.adminCAs):
+		return nil, nil
+	case next.token != "":
 		if err := next.useKey(now.certificate.PrivateKey); err != nil {
-			return "", c.refusal(next.place, err.Error())
+			return nil, n.refusal(next.place, err.Error())
 		}
 	}
-	if err := d.server.SetTLS(api.MutualTLS(next.certificate, next.clientCAs)); err != nil {
-		return "", err
-	}
-	if d.admin != nil && network(d.config.admin.listen) != "unix" {
-		if err := d.admin.server.SetTLS(next.admin()); err != nil {
-			return "", err
+	return &change{commit: func() {
+		d.sure("tls", d.server.SetTLS(api.MutualTLS(next.certificate, next.clientCAs)))
+		if d.admin != nil && network(d.config.admin.listen) != "unix" {
+			d.sure("tls", d.admin.server.SetTLS(next.admin()))
 		}
-	}
-	warnOfValidity(d.log, "TLS certificate", next.certificate.Leaf.NotBefore, next.certificate.Leaf.NotAfter, time.Now())
-	d.tls = next
-	d.observing.tls.Store(next)
-	return TakenOver, nil
+		warnOfValidity(d.log, "TLS certificate", next.certificate.Leaf.NotBefore, next.certificate.Leaf.NotAfter, time.Now())
+		d.observing.tls.Store(next)
+	}}, nil
 }
 
 func (c *Config) refusal(at value, message string) error {
@@ -97,97 +201,122 @@ func (c *Config) refusal(at value, message string) error {
 	return c.errors(doc)
 }
 
-// takeKeys takes over keys, versions and their states.
-func (d *Daemon) takeKeys(ctx context.Context, c *Config, _ bool) (Result, error) {
-	states, err := c.readStates()
-	if err != nil {
-		return "", err
+// prepareTrust reads the trust directory again where it has changed or somebody asks for it, and keeps what was learnt of revocation
+// where it is looked for as before.
+func (d *Daemon) prepareTrust(_ context.Context, now, next *Config, forced bool) (_ *change, err error) {
+	a, b := &now.trusted, &next.trusted
+	same := sameCertificates(a.fixed.Anchors, b.fixed.Anchors) && sameCertificates(a.fixed.Intermediates, b.fixed.Intermediates) &&
+		sameCertificates(a.smev, b.smev) && a.path == b.path && reflect.DeepEqual(a.policy, b.policy) &&
+		sameNode(a.about.node, b.about.node) && sameNode(now.stamping.place.node, next.stamping.place.node) && !a.changed()
+	if same && !forced {
+		return nil, nil
 	}
-	keys, err := c.withStates(states)
-	if err != nil {
-		return "", err
+	if at, err := next.makeStores(a); err != nil {
+		if at.node == b.place.node { // it may be being imported into
+			return nil, &trustError{at.path, err}
+		}
+		return nil, next.refusal(at, err.Error())
 	}
-	if slices.EqualFunc(keys, d.reloader.keys, sameKey) {
-		return Unchanged, nil
+	if same {
+		return nil, nil
 	}
-	return TakenOver, d.exchangeKeys(ctx, c, keys, func() error { return nil })
+	if next.timeStamps != nil {
+		next.stamping.client.Trust = next.trust
+		if next.timeStamps, err = tsp.NewClient(next.stamping.client); err != nil {
+			return nil, next.refusal(next.stamping.place, err.Error())
+		}
+	}
+	if b.library != a.library {
+		if err := b.begin(d.log); err != nil {
+			return nil, err
+		}
+	}
+	return &change{commit: func() {
+		d.adjust(d.reloader.now)
+		d.trust.use(b)
+		d.log.Info("trusted are", "anchors", len(b.fixed.Anchors)+len(b.listed.Anchors),
+			"intermediates", len(b.fixed.Intermediates)+len(b.listed.Intermediates))
+	}}, nil
 }
 
-// exchangeKeys makes a new ring of the keys and puts it in the place of the old one, once commit has succeeded. When it fails,
-// everything is as it was. The error is a *ConfigError when only another file helps.
-func (d *Daemon) exchangeKeys(ctx context.Context, c *Config, keys []keyConfig, commit func() error) error {
-	for _, k := range keys {
-		for _, ref := range k.replicas {
-			if slices.Contains(d.config.audit.replicas, ref) {
-				return c.refusal(k.place, "is the key that signs the audit log's checkpoints; that needs a key of its own")
-			}
-		}
-	}
-	b := ringBuilder{tokens: d.tokens, log: d.log, old: d.keys.now.Load(), leaving: d.reloader.leaving}
-	r, err := b.build(ctx, c, keys)
-	if err != nil {
-		return err
-	}
-	if err = r.settled(b.old, time.Now()); err == nil {
-		err = commit()
-	}
-	if err != nil {
-		b.remove(b.added)
-		return err
-	}
-	d.keys.now.Store(r)
-	d.note()
-	b.done(r, time.Now())
-	d.reloader.keys = keys
-	for _, k := range r.order {
-		if before := b.old.byName[k.name]; before == nil || before.state != k.state {
-			d.log.Info("key version", "key", k.name, "state", string(k.state))
-		}
-	}
-	for name, k := range r.byName {
-		if before := b.old.byName[name]; name != k.name && (before == nil || before.name != k.name) {
-			d.log.Info("primary key version", "key", k.name)
-		}
-	}
-	for name := range b.old.byName {
-		if r.byName[name] == nil {
-			d.log.Info("no longer a key", "key", name)
-		}
-	}
-	return nil
+type trustError struct {
+	path string
+	err  error
 }
 
-func sameKey(a, b keyConfig) bool {
-	same := func(a, b *gost.Certificate) bool {
-		return a == b || a != nil && b != nil && bytes.Equal(a.Raw, b.Raw)
-	}
-	return a.name == b.name && a.primary == b.primary && a.state == b.state && slices.Equal(a.replicas, b.replicas) &&
-		same(a.certificate, b.certificate) && slices.EqualFunc(a.chain, b.chain, same)
-}
-
-// takeTrust takes over certificates, of files and of the trust directory. That there is a store at all, and its policy, are
-// settings that take a restart.
-func (d *Daemon) takeTrust(_ context.Context, c *Config, forced bool) (Result, error) {
-	now, next := &d.trust.config.fixed, &c.trusted
-	if d.config.trust == nil && len(next.fixed.Anchors) > 0 || d.config.smev == nil && len(next.smev) > 0 {
-		return "", c.refusal(next.place, "nothing was trusted at the start; to begin with it takes a restart")
-	}
-	result := Unchanged
-	if !sameCertificates(now.Anchors, next.fixed.Anchors) || !sameCertificates(now.Intermediates, next.fixed.Intermediates) ||
-		!sameCertificates(d.trust.config.smev, next.smev) {
-		result = TakenOver
-	}
-	if result == Unchanged && !forced && !d.trust.changed() {
-		return Unchanged, nil
-	}
-	if read, err := d.trust.replace(next, forced); err != nil {
-		return "", err
-	} else if read {
-		result = TakenOver
-	}
-	return result, nil
-}
+func (e *trustError) Error() string { return e.path + " cannot be read: " + e.err.Error() }
+func (e *trustError) Unwrap() error { return e.err }
 
 func sameCertificates(a, b []*gost.Certificate) bool {
 	return slices.EqualFunc(a, b, func(a, b *gost.Certificate) bool { return bytes.Equal(a.Raw, b.Raw) })
+}
+
+func (d *Daemon) prepareLimits(_ context.Context, now, next *Config, _ bool) (*change, error) {
+	if now.limits == next.limits && now.bounds == next.bounds && now.requestIDs == next.requestIDs &&
+		now.connections == next.connections && now.times == next.times {
+		return nil, nil
+	}
+	most, err := bounded(next.connections, d.log)
+	if err != nil {
+		return nil, err
+	}
+	return &change{commit: func() {
+		d.adjust(d.reloader.now)
+		d.sure("limits", d.server.SetLimits(next.limits))
+		d.listener.most.Store(int64(most))
+		d.tokens.SetTimes(next.times.wait, next.times.watch)
+		d.grace.Store(int64(next.times.grace))
+	}}, nil
+}
+
+func (d *Daemon) prepareMetrics(_ context.Context, now, next *Config, _ bool) (*change, error) {
+	a, b := now.metrics.tls, next.metrics.tls
+	switch {
+	case now.metrics.listen == "" || next.metrics.listen == "":
+		return nil, nil // it takes a restart
+	case (a == nil) != (b == nil):
+		return restart("metrics.tls: the listener is made with TLS or without")
+	case a == nil, slices.EqualFunc(a.Certificates, b.Certificates, func(a, b tls.Certificate) bool {
+		return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	}) && a.ClientCAs.Equal(b.ClientCAs):
+		return nil, nil
+	}
+	return &change{commit: func() { d.observing.scrapes.Store(b) }}, nil
+}
+
+func (d *Daemon) prepareLog(_ context.Context, now, next *Config, _ bool) (*change, error) {
+	if now.log == next.log {
+		return nil, nil
+	}
+	return &change{commit: func() {
+		if d.config.logger != nil {
+			d.config.logger.set(next.log)
+		}
+	}}, nil
+}
+
+// heldTokens are tokens that differ and cannot be exchanged under a running process, and why.
+func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
+	differ := map[string][]hsm.TokenConfig{}
+	for _, pair := range [][2][]hsm.TokenConfig{{now, next}, {next, now}} {
+		for _, t := range pair[0] {
+			if !slices.ContainsFunc(pair[1], func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) }) {
+				differ[t.Name] = append(differ[t.Name], t)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(differ)) {
+		inside, passed := false, false
+		for _, t := range differ[name] {
+			inside = inside || t.Isolation == hsm.InProcess
+			passed = passed || t.PIN.Descriptor != 0 && slices.ContainsFunc(next, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+		}
+		if inside {
+			reasons = append(reasons, "token "+name+": a module within the daemon's own process (isolation: none) stays as it is")
+		}
+		if passed {
+			reasons = append(reasons, "token "+name+": its PIN comes by a descriptor, which is handed over at the start")
+		}
+	}
+	return reasons
 }

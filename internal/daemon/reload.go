@@ -5,12 +5,16 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/sandbox"
 )
 
 const (
@@ -25,43 +29,25 @@ type Result string
 const (
 	TakenOver Result = "taken over"
 	Unchanged Result = "unchanged"
-	Refused   Result = "refused" // what was in force stays in force
+	Refused   Result = "refused" // it is wrong, or another part is: what was in force stays in force
 	Restart   Result = "restart" // what has changed takes a restart; the rest is as it was
 )
 
 // Outcome is the result of one part.
 type Outcome struct {
-	Part     string // "configuration", "tls", "policy", "keys", "trust"
+	Part     string // "configuration", or the name of a part
 	Result   Result
 	Message  string    // why it was refused, or what takes a restart; empty where nothing is to be said
 	Findings []Finding // what is wrong, and where
-}
-
-// part is a piece of the configuration, with the files that it names, that can be exchanged while the daemon runs. Others join
-// by a line in [Daemon.parts].
-type part struct {
-	name    string
-	refused string // what the log says
-	// read reads the part anew, files and all; what is wrong is noted in root's document.
-	read func(c *Config, root value)
-	// take puts in force what was read, as a whole or not at all, and says whether it is other than before. forced: somebody
-	// asked for it. The error is a *ConfigError when only another file helps, else it may help to try again.
-	take func(ctx context.Context, c *Config, forced bool) (Result, error)
-	// whole files are replaced in one step; others are read once they have rested between two looks.
-	whole bool
-
-	watched map[string]fileStamp // the files, as they were before they were read
-	pending map[string]fileStamp // as they were at the last look, if that was otherwise
-	retry   time.Time            // zero: not before something changes
-	told    string
 }
 
 // reloader is the one way by which anything of the configuration changes under a running daemon: SIGHUP, files that change, and
 // the administration service go through it, one after another.
 type reloader struct {
 	mutex   sync.Mutex
-	started value // the configuration at the start, by which what takes a restart is told
-	root    value // the configuration in force
+	started value   // the configuration at the start, by which what takes a restart is told
+	root    value   // the configuration in force
+	now     *Config // the same, checked
 	edited  fileStamp
 	parts   []*part
 	last    []Outcome // of what was asked for last
@@ -102,22 +88,29 @@ func stampsOf(files map[string]fileStamp) map[string]fileStamp {
 
 func sameStamps(a, b map[string]fileStamp) bool { return maps.EqualFunc(a, b, fileStamp.same) }
 
-// live are the settings that can change under a running daemon; with a dot: within a section that else takes a restart.
-var live = []string{"tls", "keys", "key_states", "policy", "roles", "clients", "trust.anchors", "trust.intermediates", "trust.smev",
-	"admin.client_ca"}
-
-// Reload reads the configuration again, and everything that may change while the daemon runs, whether or not it has. Each part
-// is taken over as a whole or refused by itself.
+// Reload reads the configuration again, and everything that may change while the daemon runs, whether or not it has. All parts that
+// differ are taken over, or, where one of them is wrong or does not come off, none. What takes a restart is named and stays as it is.
 func (d *Daemon) Reload(ctx context.Context) []Outcome {
 	r := &d.reloader
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	defer notifyReload()()
-	r.last, r.at = []Outcome{d.reread()}, time.Now()
+	first, root := d.reread()
+	r.last, r.at = []Outcome{first}, time.Now()
 	for _, p := range r.parts {
 		p.told = ""
-		r.last = append(r.last, d.renew(ctx, p, true))
 	}
+	if first.Result == Refused {
+		for _, p := range r.parts {
+			r.last = append(r.last, Outcome{Part: p.name, Result: Unchanged})
+		}
+		return slices.Clone(r.last)
+	}
+	list := d.renew(ctx, r.parts, root, true)
+	if slices.ContainsFunc(list, func(o Outcome) bool { return o.Result == Refused }) && first.Result == TakenOver {
+		r.last[0].Result, r.last[0].Message = Refused, heldBack
+	}
+	r.last = append(r.last, list...)
 	return slices.Clone(r.last)
 }
 
@@ -128,14 +121,14 @@ func (d *Daemon) Reloaded() (last []Outcome, at time.Time, refused map[string]in
 	return slices.Clone(d.reloader.last), d.reloader.at, maps.Clone(d.reloader.refused)
 }
 
-// reread reads the configuration's own file. What the parts name they read themselves.
-func (d *Daemon) reread() Outcome {
+// reread reads the configuration's own file. What the parts name they read themselves; the rest is checked here, and takes a restart.
+func (d *Daemon) reread() (Outcome, value) {
 	r := &d.reloader
 	out := Outcome{Part: "configuration", Result: Unchanged}
 	r.edited = stampOf(d.config.file)
 	c, root, err := openConfig(d.config.file)
 	if err == nil {
-		c.running, c.sandbox.complete = true, true
+		c.running, c.opened, c.sandbox.complete = true, r.now.tokens, true
 		at := root.sections()
 		c.readListen(root, at)
 		c.readTokens(root, at("tokens"))
@@ -144,17 +137,16 @@ func (d *Daemon) reread() Outcome {
 		}
 	}
 	if err != nil {
-		return d.refuse(out, "the configuration is not taken over", err)
+		return d.refuse(out, "the configuration is not taken over", err), value{}
 	}
 	if !sameNode(root.node, r.root.node) {
 		out.Result = TakenOver
 	}
-	r.root = root
 	if changed := changes(r.started, root); len(changed) > 0 {
-		out.Result, out.Message = Restart, strings.Join(changed, ", ")
+		out.Result, out.Message = Restart, strings.Join(changed, "; ")
 		d.log.Warn("settings have changed that take a restart", "settings", out.Message)
 	}
-	return out
+	return out, root
 }
 
 // refuse makes an outcome of an error and tells the log.
@@ -177,51 +169,122 @@ func (d *Daemon) refuse(out Outcome, message string, err error) Outcome {
 	return out
 }
 
-// fresh is a configuration of which nothing is read yet, but what takes a restart.
+// fresh is the configuration in force, of which parts are about to be read anew.
 func (d *Daemon) fresh() *Config {
-	c := &Config{file: d.config.file, dir: d.config.dir, insecure: d.config.insecure, tokens: d.config.tokens, running: true,
-		files: map[string]fileStamp{}}
-	c.sandbox.complete = true
-	return c
+	c := *d.reloader.now
+	c.running, c.opened = true, c.tokens
+	return &c
 }
 
-// renew reads a part anew and takes it over.
-func (d *Daemon) renew(ctx context.Context, p *part, forced bool) Outcome {
+// heldBack is what is said of a part that could be taken over.
+const heldBack = "held back: all is taken over or nothing"
+
+// renew reads parts anew from a configuration and takes over those that differ, all of them or none.
+func (d *Daemon) renew(ctx context.Context, parts []*part, root value, forced bool) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, reloadTime)
 	defer cancel()
-	out := Outcome{Part: p.name}
-	c := d.fresh()
-	doc := &document{}
-	p.read(c, d.reloader.root.in(doc))
-	var err error
-	if len(doc.findings) > 0 {
-		err = c.errors(doc)
-	} else {
-		out.Result, err = p.take(ctx, c, forced)
-	}
-	if p.retry, p.pending = (time.Time{}), nil; p.watched == nil || err == nil {
-		p.watched = c.files
-	} else {
-		maps.Copy(p.watched, c.files) // it may be mended by any of them
-	}
-	if err == nil {
-		if p.told = ""; out.Result == TakenOver {
-			d.log.Info("taken over", "part", p.name)
-			d.recordReload(ctx, c, out)
+	r, next := &d.reloader, d.fresh()
+	errs, changes := make([]error, len(parts)), make([]*change, len(parts))
+	files := make([]map[string]fileStamp, len(parts))
+	failed := false
+	for i, p := range parts {
+		doc := &document{}
+		files[i] = map[string]fileStamp{}
+		next.files, next.sandbox = files[i], sandboxConfig{}
+		p.read(next, root.in(doc))
+		if beyond := d.beyond(next); beyond != nil {
+			changes[i] = &change{restart: "the process was confined at its start to what the configuration named then: " + strings.Join(beyond, ", ")}
+		} else if len(doc.findings) > 0 {
+			errs[i], failed = next.errors(doc), true
 		}
+	}
+	for i, p := range parts {
+		if failed {
+			break
+		}
+		if changes[i] == nil {
+			changes[i], errs[i] = p.prepare(ctx, r.now, next, forced)
+			failed = errs[i] != nil
+		}
+	}
+	if failed {
+		for _, c := range slices.Backward(changes) {
+			if c != nil && c.undo != nil {
+				c.undo()
+			}
+		}
+	} else {
+		now := *r.now
+		for i, p := range parts {
+			if c := changes[i]; c != nil && c.restart == "" {
+				p.adopt(&now, next)
+			}
+		}
+		r.now, r.root = &now, root
+		for _, c := range changes {
+			if c != nil && c.restart == "" && c.commit != nil {
+				c.commit()
+			}
+		}
+	}
+	list := make([]Outcome, len(parts))
+	for i, p := range parts {
+		list[i] = d.outcome(ctx, p, next, files[i], changes[i], errs[i], failed)
+	}
+	return list
+}
+
+// outcome is what became of a part, for whoever asked, the log, and the next look at its files.
+func (d *Daemon) outcome(ctx context.Context, p *part, next *Config, files map[string]fileStamp, c *change, err error, failed bool) Outcome {
+	out := Outcome{Part: p.name, Result: Unchanged}
+	if p.retry, p.pending = (time.Time{}), nil; p.watched == nil || err == nil && !failed {
+		p.watched = files
+	} else {
+		maps.Copy(p.watched, files) // it may be mended by any of them
+	}
+	switch {
+	case err != nil:
+		if _, ok := errors.AsType[*ConfigError](err); !ok {
+			p.retry = time.Now().Add(reloadRetry)
+		}
+		if p.told == err.Error() {
+			out.Result, out.Message = Refused, err.Error()
+			return out
+		}
+		p.told = err.Error()
+		out = d.refuse(out, p.refused, err)
+		d.recordReload(ctx, next, out)
 		return out
-	}
-	if _, ok := errors.AsType[*ConfigError](err); !ok {
-		p.retry = time.Now().Add(reloadRetry)
-	}
-	if p.told == err.Error() {
-		out.Result, out.Message = Refused, err.Error()
+	case c == nil:
+	case c.restart != "":
+		out.Result, out.Message = Restart, c.restart
+		if p.told != c.restart {
+			d.log.Warn("a part of the configuration has changed that takes a restart", "part", p.name, "why", c.restart)
+		}
+		p.told = c.restart
 		return out
+	case failed:
+		out.Result, out.Message = Refused, heldBack
+		p.retry = time.Now().Add(reloadRetry) // by itself
+	default:
+		out.Result = TakenOver
+		d.log.Info("taken over", "part", p.name)
+		d.recordReload(ctx, next, out)
 	}
-	p.told = err.Error()
-	out = d.refuse(out, p.refused, err)
-	d.recordReload(ctx, c, out)
+	p.told = ""
 	return out
+}
+
+// beyond names what was read that the process cannot reach, because it was confined before anybody named it.
+func (d *Daemon) beyond(next *Config) []string {
+	if d.config.confined.Lacks([]string{sandbox.Landlock}) != nil {
+		return nil
+	}
+	wanted := *next
+	wanted.tokens = slices.DeleteFunc(slices.Clone(next.tokens), func(t hsm.TokenConfig) bool { // devices come and go
+		return slices.ContainsFunc(d.config.tokens, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+	})
+	return d.config.domain().Beyond(wanted.domain())
 }
 
 // follow takes over what changes by itself: the files that the configuration names. The configuration's own file is taken over
@@ -244,7 +307,7 @@ func (d *Daemon) begin(ctx context.Context) {
 	d.reloader.mutex.Lock()
 	defer d.reloader.mutex.Unlock()
 	for _, p := range d.reloader.parts {
-		d.renew(ctx, p, false)
+		d.renew(ctx, []*part{p}, d.reloader.root, false)
 	}
 }
 
@@ -265,14 +328,14 @@ func (d *Daemon) look(ctx context.Context) {
 			p.pending = now // until it rests
 		case changed:
 			p.told = ""
-			d.renew(ctx, p, false)
+			d.renew(ctx, []*part{p}, r.root, false)
 		case !p.retry.IsZero() && !time.Now().Before(p.retry):
-			d.renew(ctx, p, false)
+			d.renew(ctx, []*part{p}, r.root, false)
 		}
 	}
 }
 
-// changes names the settings that are others than at the start and take a restart.
+// changes names the settings that are others than at the start and take a restart, and says why.
 func changes(started, now value) []string {
 	before, after := settings(started), settings(now)
 	names := map[string]bool{}
@@ -284,8 +347,8 @@ func changes(started, now value) []string {
 	}
 	var changed []string
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if !slices.Contains(live, name) && !sameNode(before[name], after[name]) {
-			changed = append(changed, name)
+		if why := stays[name]; why != "" && !sameNode(before[name], after[name]) {
+			changed = append(changed, name+": "+why)
 		}
 	}
 	return changed
@@ -300,7 +363,7 @@ func settings(root value) map[string]*yaml.Node {
 		}
 	}
 	add("", root.node)
-	for _, name := range []string{"trust", "admin"} {
+	for _, name := range []string{"admin", "metrics", "limits"} {
 		if n := out[name]; n != nil {
 			delete(out, name)
 			add(name+".", n)

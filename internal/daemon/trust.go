@@ -2,69 +2,83 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 
-	"github.com/epov-signer/epov/signer/trust"
+	"github.com/epov-signer/epov/signer/trust/revocation"
 )
 
-// keeper keeps what the daemon trusts current: CRLs are fetched, and a trust directory that changes is read again, while
-// calls go on with the set of certificates that they began with.
+// keeper keeps what is known about revocation current: lists are fetched, by the library of the moment.
 type keeper struct {
-	config *trustConfig
-	store  *trust.Store
-	smev   *trust.Store
-	log    *slog.Logger
+	library atomic.Pointer[revocation.Library] // nil: none
+	other   chan struct{}                      // room for one: there is another library
+	log     *slog.Logger
 }
 
 // openTrust takes up what an earlier run has fetched.
 func (c *Config) openTrust(log *slog.Logger) (*keeper, error) {
-	k := &keeper{config: &c.trusted, store: c.trust, smev: c.smev, log: log}
-	if library := c.trusted.library; library != nil {
-		c.trusted.log.Handler = log.Handler()
-		library.SetAddresses(c.trusted.crls)
-		if err := library.OpenCache(); err != nil {
-			return nil, err
-		}
+	k := &keeper{log: log, other: make(chan struct{}, 1)}
+	if err := c.trusted.begin(log); err != nil {
+		return nil, err
 	}
+	k.library.Store(c.trusted.library)
 	return k, nil
+}
+
+// begin makes a new library ready to be used.
+func (t *trustConfig) begin(log *slog.Logger) error {
+	if t.library == nil {
+		return nil
+	}
+	t.log.Handler = log.Handler()
+	t.library.SetAddresses(t.crls)
+	return t.library.OpenCache()
+}
+
+// use has the library of what is trusted now kept current.
+func (k *keeper) use(t *trustConfig) {
+	if t.library != nil {
+		t.library.SetAddresses(t.crls)
+	}
+	if k.library.Swap(t.library) == t.library {
+		return
+	}
+	select {
+	case k.other <- struct{}{}:
+	default:
+	}
 }
 
 // run fetches until ctx ends.
 func (k *keeper) run(ctx context.Context) {
-	if k.config.library != nil {
-		k.config.library.Run(ctx)
+	for ctx.Err() == nil {
+		running, stop := context.WithCancel(ctx)
+		done := make(chan struct{})
+		library := k.library.Load()
+		go func() {
+			defer close(done)
+			if library != nil {
+				library.Run(running)
+			}
+		}()
+		for ctx.Err() == nil && k.library.Load() == library {
+			select {
+			case <-ctx.Done():
+			case <-k.other:
+			}
+		}
+		stop()
+		<-done
 	}
 }
 
 // changed tells whether the directory is another one than when it was read.
-func (k *keeper) changed() bool {
-	return k.config.directory != nil && k.config.directory.Stamp() != k.config.stamp
-}
+func (t *trustConfig) changed() bool { return t.directory != nil && t.directory.Stamp() != t.stamp }
 
-// replace puts certificates of files in force, and those of the directory, which is read if it has changed or always is true. It
-// says whether the directory had changed. What cannot be read changes nothing.
-func (k *keeper) replace(next *trustConfig, always bool) (changed bool, err error) {
-	t := k.config
-	changed = k.changed()
-	if t.directory != nil && (changed || always) {
-		contents, err := t.read()
-		if err != nil {
-			t.stamp = t.directory.Stamp() // said once
-			return false, fmt.Errorf("the trust directory cannot be read: %w", err)
-		}
-		k.log.Info("the trust directory was read", "sources", len(contents.Manifest.Sources),
-			"anchors", len(contents.Certificates.Anchors), "intermediates", len(contents.Certificates.Intermediates))
-		if t.library != nil {
-			t.library.SetAddresses(t.crls)
-		}
+// revocations is the library of now; nil: none.
+func (d *Daemon) revocations() *revocation.Library {
+	if d.trust == nil {
+		return nil
 	}
-	t.fixed, t.smev = next.fixed, next.smev
-	if k.store != nil {
-		k.store.Replace(merge(t.fixed, t.listed))
-	}
-	if k.smev != nil {
-		k.smev.Replace(trust.Certificates{Anchors: t.smev, Intermediates: t.fixed.Intermediates})
-	}
-	return changed, nil
+	return d.trust.library.Load()
 }

@@ -59,16 +59,25 @@ func TestTrustDirectory(t *testing.T) {
 	}
 	put("roots", directory.Import{Kind: directory.Anchors, Data: testpki.PEM(first.Certificate)})
 	c := trusting(t, f, example, "  directory: "+path)
-	k, err := c.openTrust(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
+	renew := func() error {
+		next := *c
+		next.running = true
+		next.readTrust(c.root.sections()("trust"))
+		_, err := next.makeStores(&c.trusted)
+		if err == nil {
+			*c = next
+		}
+		return err
 	}
 	if broken(c.trust, one) != nil || broken(c.trust, two) == nil {
 		t.Fatal("the first source does not count, or the second does already")
 	}
 	s := put("tsl", directory.Import{Kind: directory.TSL, Unsigned: true, Data: testpki.NewTSL(time.Now(), testpki.Authority{
 		Name: "УЦ", Certificates: []*gost.Certificate{second.Certificate}})})
-	if _, err := k.replace(k.config, false); err != nil {
+	if !c.trusted.changed() {
+		t.Error("nobody notices")
+	}
+	if err := renew(); err != nil {
 		t.Fatal(err)
 	}
 	if broken(c.trust, one) != nil || broken(c.trust, two) != nil {
@@ -77,7 +86,7 @@ func TestTrustDirectory(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, s.Digest+".tsl"), []byte("damaged"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := k.replace(k.config, true); err == nil {
+	if err := renew(); err == nil {
 		t.Error("a damaged source is taken")
 	}
 	if broken(c.trust, one) != nil || broken(c.trust, two) != nil {

@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -36,14 +37,20 @@ func (m *Metrics) Handler(log *slog.Logger) http.Handler {
 	return mux
 }
 
-// Serve serves the metrics on a listener until ctx ends, over TLS if there is a configuration for it.
-func (m *Metrics) Serve(ctx context.Context, l net.Listener, config *tls.Config, log *slog.Logger) error {
+// Serve serves the metrics on a listener until ctx ends, over mutual TLS if there is a configuration for it: the one of the moment. A
+// connection that was made by an earlier one is asked at its next request whether its client would be let in now.
+func (m *Metrics) Serve(ctx context.Context, l net.Listener, config func() *tls.Config, log *slog.Logger) error {
 	l = &few{Listener: l, free: make(chan struct{}, scrapers)}
+	handler := m.Handler(log)
 	if config != nil {
-		l = tls.NewListener(l, config)
+		l = tls.NewListener(l, &tls.Config{
+			MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return config(), nil },
+		})
+		handler = vouched(config, handler)
 	}
 	server := &http.Server{
-		Handler: m.Handler(log), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: scrapeTotal, IdleTimeout: 3 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
@@ -53,6 +60,25 @@ func (m *Metrics) Serve(ctx context.Context, l net.Listener, config *tls.Config,
 		return err
 	}
 	return nil
+}
+
+// vouched serves those for whom one of the authorities of now vouches.
+func vouched(config func() *tls.Config, to http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		between := x509.NewCertPool()
+		for _, c := range r.TLS.PeerCertificates[1:] { // whoever has none was turned away
+			between.AddCert(c)
+		}
+		_, err := r.TLS.PeerCertificates[0].Verify(x509.VerifyOptions{
+			Roots: config().ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		if err != nil {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "the client certificate is not accepted any more", http.StatusForbidden)
+			return
+		}
+		to.ServeHTTP(w, r)
+	})
 }
 
 // few is a listener with a bounded number of connections; further ones are closed at once.

@@ -25,7 +25,7 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos reliability demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check proto proto-check clean
+.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos reliability demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check load load-check proto proto-check clean
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -147,6 +147,14 @@ bench-hsm: softhsm softhsm-stock $(BIN)/tokenloop ## what stands around a token:
 
 bench-service: softhsm build $(BIN)/tokenloop ## the daemon as users run it: beside an echo, a token and published figures; .build/service-report has charts
 	@set -o pipefail; go run ./internal/bench "$(BIN)" service | tee $(BUILD)/ratios-service.txt
+
+load: softhsm build $(BIN)/tokenloop ## the whole daemon on a token: docs/load.md with throughput, knee, stages, and a soak of SOAK (3m) that must stay flat
+	go run ./internal/bench/load measure $(if $(SOAK),-soak $(SOAK)) "$(BIN)" bench/load.json; measured=$$?; \
+	go run ./internal/bench/load write bench/load.json docs/load.md && exit $$measured
+
+load-check: softhsm build $(BIN)/tokenloop ## a short form of it, a minute and no page
+	@go run ./internal/bench/load measure -short "$(BIN)" $(BUILD)/load.json
+	@go run ./internal/bench/load write $(BUILD)/load.json $(BUILD)/load.md
 
 $(BIN)/tokenloop: internal/bench/peer/tokenloop.c softhsm/fault/pkcs11.h
 	@mkdir -p $(BIN)

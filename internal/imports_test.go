@@ -72,6 +72,7 @@ internal/chaos         : gost hsm internal/oracle internal/reliability/runs soft
 internal/plot          :
 internal/load          : api/client api/epovpb internal/plot
 internal/nodes         : api/client gost hsm internal/testpki softhsm
+internal/bench/load    : api/client api/epovpb hsm internal/load internal/nodes internal/oracle internal/plot softhsm
 internal/bench         : api/client internal/load internal/nodes canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm
 internal               :
 `

@@ -19,7 +19,7 @@ import (
 type benchCmd struct {
 	connection
 	Key         string        `placeholder:"NAME" help:"Key to sign with."`
-	Operation   string        `default:"sign-xml" enum:"sign-xml,verify-xml,sign-cms,digest,batch,batch-digest" help:"sign-xml, verify-xml, sign-cms, digest, or sign-xml and digest over one stream to a connection: batch, batch-digest."`
+	Operation   string        `default:"sign-xml" enum:"sign-xml,sign-smev2,sign-xades,sign-cms,digest,verify-xml,verify-smev2,verify-xades,verify-cms,batch,batch-digest" help:"sign-xml (SMEV 3), sign-smev2, sign-xades, sign-cms, digest; verify-xml, -smev2, -xades or -cms of what those gave; sign-xml and digest over one stream to a connection: batch, batch-digest."`
 	Size        int           `default:"10240" help:"Bytes of a message, about."`
 	Rate        float64       `default:"50" help:"Calls in a second; with --knee, where to begin."`
 	Duration    time.Duration `default:"10s" help:"How long to ask; with --knee, each step. At most 10m."`

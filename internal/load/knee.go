@@ -13,6 +13,7 @@ type Search struct {
 	P99     time.Duration // at most
 	Good    float64       // share of the calls that are answered well, at least; default 0.99
 	Highest float64       // rate that is tried; default 1e6
+	Tries   int           // steps that a rate has before it counts as not borne, for machines with neighbours; default 1
 }
 
 // Borne reports whether a step held.
@@ -35,14 +36,19 @@ func Knee(ctx context.Context, op Operation, s Search, progress, step func(Resul
 	}
 	var steps []Result
 	try := func(rate float64) bool {
-		c := s.Config
-		c.Rate, c.Seed = rate, s.Seed+uint64(len(steps))
-		r := Run(ctx, op, c, progress)
-		steps = append(steps, r)
-		if step != nil {
-			step(r)
+		for range max(s.Tries, 1) {
+			c := s.Config
+			c.Rate, c.Seed = rate, s.Seed+uint64(len(steps))
+			r := Run(ctx, op, c, progress)
+			steps = append(steps, r)
+			if step != nil {
+				step(r)
+			}
+			if s.Borne(r) {
+				return true
+			}
 		}
-		return s.Borne(r)
+		return false
 	}
 	low, high := 0.0, 0.0 // the highest rate that was borne, the lowest that was not
 	for rate := s.Rate; (low == 0 || high == 0) && ctx.Err() == nil; {

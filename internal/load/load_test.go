@@ -111,6 +111,17 @@ func TestKnee(t *testing.T) {
 		if err != nil || knee < 800 || knee > 1010 || len(steps) < 6 {
 			t.Errorf("knee %v after %d steps, %v", knee, len(steps), err)
 		}
+		disturbed := Search{Config: Config{Rate: 50, Duration: 4 * time.Second, Timeout: time.Second}, P99: 60 * time.Millisecond, Tries: 2}
+		n := 0
+		again, _, err := Knee(t.Context(), func(ctx context.Context) error {
+			if n++; n < 5 { // a neighbour, for a moment
+				time.Sleep(500 * time.Millisecond)
+			}
+			return op(ctx)
+		}, disturbed, nil, nil)
+		if err != nil || again < 800 || again > 1010 {
+			t.Errorf("knee %v beside a neighbour, %v", again, err)
+		}
 		none, _, err := Knee(t.Context(), func(context.Context) error { return errors.New("no") }, Search{
 			Config: Config{Rate: 10, Duration: time.Second}, P99: time.Second,
 		}, nil, nil)

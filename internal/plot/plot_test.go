@@ -16,20 +16,34 @@ func TestSVG(t *testing.T) {
 		"log":      {X: Axis{Log: true}, Y: Axis{Log: true}, Lines: []Line{{Points: []Point{{0, 1}, {1, 10}, {1000, 1e7}}, Marks: true}}},
 		"infinite": {Lines: []Line{{Points: []Point{{math.Inf(1), 1}, {math.NaN(), 2}, {2, 3}}, Dashed: true}}},
 	} {
+		wellFormed(t, name, string(c.SVG()))
+	}
+	for name, c := range map[string]Bars{
+		"no bars": {},
+		"bars":    {Title: "<&", Parts: []string{"a", "<b>"}, Rows: []Row{{"r & s", []float64{1, 2, 3}}, {"t", []float64{-1, math.NaN(), math.Inf(1), 0}}}},
+	} {
 		out := string(c.SVG())
-		d := xml.NewDecoder(strings.NewReader(out))
-		for {
-			_, err := d.Token()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+		wellFormed(t, name, out)
+		if n := strings.Count(out, `height="20"`); n != 3*len(c.Rows)/2 {
+			t.Errorf("%s: %d parts are drawn", name, n)
 		}
-		if strings.Contains(out, "NaN") || strings.Contains(out, "Inf") {
-			t.Errorf("%s: %s", name, out)
+	}
+}
+
+func wellFormed(t *testing.T, name, out string) {
+	t.Helper()
+	d := xml.NewDecoder(strings.NewReader(out))
+	for {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
 		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	if strings.Contains(out, "NaN") || strings.Contains(out, "Inf") {
+		t.Errorf("%s: %s", name, out)
 	}
 }
 

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sample is what a process and its children hold at a moment, as others see it.
+type sample struct {
+	At                float64 `json:"at"`               // seconds of the run
+	Resident          float64 `json:"resident_mib"`     // of the daemon
+	ModuleResident    float64 `json:"module_mib"`       // of its children
+	Proportional      float64 `json:"proportional_mib"` // of all; a page that they share counts once
+	Heap              float64 `json:"heap_mib"`
+	Descriptors       float64 `json:"descriptors"`
+	ModuleDescriptors float64 `json:"module_descriptors"`
+	Goroutines        float64 `json:"goroutines"`
+	Sessions          float64 `json:"sessions"`
+	Processes         float64 `json:"processes"` // children
+}
+
+// watcher looks at a process from outside: the system's tables, and the metrics that it serves.
+type watcher struct {
+	pid     int
+	metrics string // URL
+	begun   time.Time
+	client  http.Client
+}
+
+func newWatcher(pid int, metrics string) *watcher {
+	return &watcher{pid: pid, metrics: metrics, begun: time.Now(), client: http.Client{Timeout: 5 * time.Second}}
+}
+
+// look takes a sample. What cannot be read is an error, never a zero.
+func (w *watcher) look() (s sample, err error) {
+	s.At = time.Since(w.begun).Seconds()
+	children, err := childrenOf(w.pid)
+	if err != nil {
+		return s, err
+	}
+	s.Processes = float64(len(children))
+	for _, pid := range append([]int{w.pid}, children...) {
+		resident, err := kib(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+		if err != nil {
+			return s, err
+		}
+		proportional, err := kib(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
+		if err != nil {
+			return s, err
+		}
+		open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+		if err != nil {
+			return s, err
+		}
+		s.Proportional += proportional / 1024
+		if pid == w.pid {
+			s.Resident, s.Descriptors = resident/1024, float64(len(open))
+		} else {
+			s.ModuleResident, s.ModuleDescriptors = s.ModuleResident+resident/1024, s.ModuleDescriptors+float64(len(open))
+		}
+	}
+	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines, "epov_token_sessions": &s.Sessions}
+	if err := w.scrape(wanted); err != nil {
+		return s, err
+	}
+	s.Heap /= 1 << 20
+	return s, nil
+}
+
+// scrape reads metrics by name, the sum over their labels.
+func (w *watcher) scrape(wanted map[string]*float64) error {
+	answer, err := w.client.Get(w.metrics)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	seen := map[string]bool{}
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		name, value, ok := strings.Cut(lines.Text(), " ")
+		if i := strings.LastIndexByte(lines.Text(), ' '); ok && i > 0 { // labels may have blanks
+			value = lines.Text()[i+1:]
+		}
+		name, _, _ = strings.Cut(name, "{")
+		if sum := wanted[name]; sum != nil {
+			v, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				return fmt.Errorf("metric %s: %w", name, err)
+			}
+			*sum += v
+			seen[name] = true
+		}
+	}
+	for name := range wanted {
+		if !seen[name] {
+			return fmt.Errorf("%s: no metric %s", w.metrics, name)
+		}
+	}
+	return nil
+}
+
+func childrenOf(pid int) (list []int, err error) {
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
+		return nil, err
+	}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is right
+	for _, task := range tasks {
+		text, _ := os.ReadFile(task) // a thread may have ended
+		for _, field := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, child)
+		}
+	}
+	return list, nil
+}
+
+// kib reads a line such as "VmRSS:  123 kB".
+func kib(file, name string) (float64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == name && f[2] == "kB" {
+			return strconv.ParseFloat(f[1], 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no line %s", file, name)
+}

@@ -134,9 +134,8 @@ bench: $(BENCHES:%=bench-%) ## hot paths side by side with their peers, as ratio
 bench-go: softhsm softhsm-stock ## every benchmark of go test
 	go test -run '^$$' -bench . ./...
 
-bench-check: $(BIN)/peer $(BIN)/goxmldsig ## a short form of it; fails when a figure has fallen far below that of bench/ratios.txt
-	@set -o pipefail; go run ./internal/bench -rounds 3 "$(BIN)" gost canon signer | tee $(BUILD)/ratios.txt
-	@go run ./internal/bench/figures check $(BUILD)/ratios.txt bench/ratios.txt
+bench-check: softhsm build $(BIN)/peer $(BIN)/tokenloop ## a short form of it, half a minute; fails when a figure stays far below that of bench/ratios.txt
+	@.ci/ratios "$(BIN)" $(BUILD)/ratios.txt
 
 bench-gost bench-canon bench-signer: bench-%: $(BIN)/peer $(BIN)/goxmldsig
 	@set -o pipefail; { go run ./internal/bench "$(BIN)" $*; \

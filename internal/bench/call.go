@@ -8,21 +8,27 @@ import (
 	"strings"
 )
 
-// compareCall sets one call into the module, C_SignInit and C_Sign, beside that of miekg/pkcs11, and one into a module in a
-// process of its own beside one in this process, of both of which it takes the processor time. What makes the calls is
+// compareCrossing sets one call into the module, C_SignInit and C_Sign, beside that of miekg/pkcs11. What makes the call is
 // internal to hsm, so these are its own benchmarks, run in turns.
-func compareCall(rounds int) {
-	var direct, miekg, worker, many []float64
+func compareCrossing(rounds int) {
+	var direct, miekg []float64
 	for range rounds {
 		calls := benchmark("./hsm/internal/p11", "Sign", "ns/op")
 		direct, miekg = append(direct, calls["BenchmarkSign/direct"]), append(miekg, calls["BenchmarkSign/miekg"])
-		spent := benchmark("./hsm/internal/worker", "Sign/.*/sessions=[14]$", "cpu-µs/op")
-		worker = append(worker, spent["BenchmarkSign/worker/sessions=1"]-spent["BenchmarkSign/process/sessions=1"])
-		many = append(many, spent["BenchmarkSign/worker/sessions=4"]-spent["BenchmarkSign/process/sessions=4"])
 	}
 	a, b := median(direct), median(miekg)
 	fmt.Printf("ratio hsm/crossing %.2f (ours %s, peer %s)\n", b/a, perOperation(a), perOperation(b))
-	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, with 4 sessions; with one %.1f)\n", median(many), median(worker))
+}
+
+// compareWorker takes one call into a module in a process of its own from one in this process: the processor time of both.
+func compareWorker(rounds int) {
+	var one, many []float64
+	for range rounds {
+		spent := benchmark("./hsm/internal/worker", "Sign/.*/sessions=[14]$", "cpu-µs/op")
+		one = append(one, spent["BenchmarkSign/worker/sessions=1"]-spent["BenchmarkSign/process/sessions=1"])
+		many = append(many, spent["BenchmarkSign/worker/sessions=4"]-spent["BenchmarkSign/process/sessions=4"])
+	}
+	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, with 4 sessions; with one %.1f)\n", median(many), median(one))
 }
 
 // benchmark runs benchmarks of a package and gives one of their figures by name.

@@ -34,7 +34,14 @@ const hsmKey = "EXMP01/ov/1"
 func hsmGroup(peers string, rounds int) error {
 	tb := &oracle.Program{}
 	defer tb.End()
-	compareCall(rounds)
+	if len(only) > 0 {
+		if wants("hsm/crossing") {
+			compareCrossing(rounds)
+		}
+		return nil
+	}
+	compareCrossing(rounds)
+	compareWorker(rounds)
 	compareOverhead(tb, rounds)
 	compareThroughput(tb, peers, rounds)
 	measureOverload(tb, peers, rounds)

@@ -4,9 +4,10 @@
 //
 //	ratio NAME VALUE [LOW-HIGH] (ours .., peer ..)
 //
-// VALUE above 1 means that ours is faster; LOW and HIGH are the quartiles of the rounds, where a round has a ratio. Usage: bench [-rounds N] PEERS [GROUP ...], where PEERS is the folder of the
-// compiled peers (peer/peer.c as peer, peer/botan.cpp, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer, hsm or peers; all of them by
-// default. Lines of the group hsm say in their brackets what VALUE is.
+// VALUE above 1 means that ours is faster; LOW and HIGH are the quartiles of the rounds, where a round has a ratio. Usage:
+// bench [-rounds N] [-only NAMES] PEERS [GROUP ...], where NAMES are figures, all of them by default, PEERS is the folder of the
+// compiled peers (peer/peer.c as peer, peer/botan.cpp, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer, hsm, peers
+// or service; all of them by default. Lines of the groups hsm and service say in their brackets what VALUE is.
 package main
 
 import (
@@ -63,10 +64,22 @@ func compare(make func() ([]comparison, error)) func(peers string, rounds int) e
 	}
 }
 
+// only are the names of the figures wanted; all when empty.
+var only []string
+
+// wants reports whether one of these figures is wanted.
+func wants(figures ...string) bool {
+	return len(only) == 0 || slices.ContainsFunc(figures, func(name string) bool { return slices.Contains(only, name) })
+}
+
 func main() {
 	hsm.WorkerMain()
 	echoMain()
 	rounds := flag.Int("rounds", 7, "rounds of each side")
+	flag.Func("only", "names of figures, with commas between them", func(names string) error {
+		only = strings.Split(names, ",")
+		return nil
+	})
 	flag.Parse()
 	if flag.NArg() < 1 {
 		fmt.Fprintln(os.Stderr, "usage: bench [-rounds N] PEERS [GROUP ...]")
@@ -76,6 +89,9 @@ func main() {
 	daemon.SpareCollector() // as the service does
 	for _, g := range groups {
 		if len(wanted) > 0 && !slices.Contains(wanted, g.name) {
+			continue
+		}
+		if len(only) > 0 && !slices.ContainsFunc(only, func(name string) bool { return strings.HasPrefix(name, g.name+"/") }) {
 			continue
 		}
 		if err := g.run(flag.Arg(0), *rounds); err != nil {
@@ -92,6 +108,9 @@ func run(list []comparison, peers string, rounds int) error {
 	}
 	defer os.RemoveAll(dir)
 	for _, c := range list {
+		if !wants(c.name) {
+			continue
+		}
 		args := []string{strconv.Itoa(int(slice / time.Millisecond)), c.peer}
 		if c.input != nil {
 			file := filepath.Join(dir, "input")

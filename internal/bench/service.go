@@ -29,6 +29,12 @@ func serviceGroup(peers string, rounds int) error {
 	tb := &oracle.Program{}
 	defer tb.End()
 	b := &serviceBench{TB: tb, peers: peers, rounds: rounds, site: nodes.NewSite(tb, filepath.Join(peers, "epovd"))}
+	if len(only) > 0 {
+		if wants(softhsmFigure, softhsmFigure+"-cpu", softhsmFigure+"-digest") {
+			b.compareToken()
+		}
+		return nil
+	}
 	noop := b.site.Furnish(tb, softhsm.NewNoop(tb), softhsm.NoopKey)
 	node := b.site.Node(tb, noop, nodes.Options{})
 	b.measureRest(node)
@@ -154,6 +160,8 @@ func (b *serviceBench) measureVerify(n *nodes.Node) {
 		median(rates)/published, median(rates), published)
 }
 
+const softhsmFigure = "service/softhsm"
+
 // compareToken has messages signed with SoftHSM as fast as the service does, in turns with a bare loop in C that signs as
 // fast as the token does. Only one of them runs at a time, on all processors.
 func (b *serviceBench) compareToken() {
@@ -173,21 +181,29 @@ func (b *serviceBench) compareToken() {
 	defer peer.end()
 	floor, endFloor := b.tokenEcho(soft, load.Message(serviceSize))
 	defer endFloor()
-	none := func() time.Duration { return 0 }
-	var ours, small, theirs, least []float64
+	all := func() time.Duration { // whatever a message costs on whichever side
+		daemon, module := n.Spent()
+		return daemon + module + spent()
+	}
+	var ours, small, theirs, cost, theirCost, least []float64
 	for range b.rounds {
-		rate, _ := closed(messages, 2*serviceCallers, none)
-		ours = append(ours, rate)
-		theirs = append(theirs, peer.throughput(turn).perSecond)
-		rate, _ = closed(digests, 4*serviceCallers, none)
+		rate, spent := closed(messages, 2*serviceCallers, all)
+		ours, cost = append(ours, rate), append(cost, spent)
+		bare := peer.throughput(turn)
+		theirs, theirCost = append(theirs, bare.perSecond), append(theirCost, 1e9/bare.perSpent)
+		rate, _ = closed(digests, 4*serviceCallers, all)
 		small, least = append(small, rate), append(least, floor())
 	}
 	bare := slices.Clone(theirs) // in the order of the rounds
 	again := slices.Clone(theirs)
-	share(2, "service/softhsm", ours, theirs, func(ours, theirs float64) string {
+	share(2, softhsmFigure, ours, theirs, func(ours, theirs float64) string {
 		return fmt.Sprintf("%.0f messages of 10 KB in a second, the token alone %.0f signatures", ours, theirs)
 	})
-	share(2, "service/softhsm-digest", small, bare, func(ours, theirs float64) string {
+	share(3, softhsmFigure+"-cpu", theirCost, cost, func(theirs, ours float64) string {
+		return fmt.Sprintf("processor time of the token's loop for a signature, %s, over that of daemon, module and client for a message, %s",
+			perOperation(theirs), perOperation(ours))
+	})
+	share(2, softhsmFigure+"-digest", small, bare, func(ours, theirs float64) string {
 		return fmt.Sprintf("%.0f digests in a second, the token alone %.0f signatures", ours, theirs)
 	})
 	share(2, "service/softhsm-floor", least, again, func(ours, theirs float64) string {

@@ -2,9 +2,10 @@
 //
 //	figures write RATIOS docs/performance.md   the table between its marks, and a chart of each group in docs/performance/
 //	figures check RATIOS COMMITTED             fails when a steady figure fell far below the committed one
+//	figures fallen RATIOS COMMITTED            prints the names of those, with commas, to be measured again
 //
 // RATIOS has lines "ratio NAME VALUE [LOW-HIGH] (DETAIL)"; the range, quartiles of the rounds, may be absent. Other lines are
-// passed over. What is asked of a figure is in figures.go.
+// passed over. Of a name that comes more than once, the best line counts: it is what the machine can do when nobody disturbs it. What is asked of a figure is in figures.go.
 package main
 
 import (
@@ -37,7 +38,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 3 {
-		return errors.New("usage: figures write RATIOS PAGE, or figures check RATIOS COMMITTED")
+		return errors.New("usage: figures write RATIOS PAGE, figures check RATIOS COMMITTED, or figures fallen RATIOS COMMITTED")
 	}
 	measured, err := read(args[1])
 	if err != nil {
@@ -46,19 +47,36 @@ func run(args []string) error {
 	switch args[0] {
 	case "write":
 		return write(measured, args[2])
-	case "check":
+	case "check", "fallen":
 		committed, err := read(args[2])
 		if err != nil {
 			return err
 		}
-		return compare(measured, committed)
+		n, fallen := compare(measured, committed)
+		if args[0] == "fallen" {
+			var names []string
+			for _, l := range fallen {
+				names = append(names, l.name)
+			}
+			fmt.Println(strings.Join(names, ","))
+			return nil
+		}
+		if n == 0 {
+			return errors.New("nothing to compare")
+		}
+		fmt.Printf("%d figures compared with the committed ones\n", n)
+		var list []error
+		for _, l := range fallen {
+			list = append(list, fmt.Errorf("%s is %.2f, and was %.2f", l.name, l.value, committed[l.name].value))
+		}
+		return errors.Join(list...)
 	}
 	return fmt.Errorf("no command %q", args[0])
 }
 
 var ratio = regexp.MustCompile(`^ratio (\S+) ([0-9.]+)(?: \[([0-9.]+)-([0-9.]+)\])?(?: \((.*)\))?$`)
 
-// read reads the lines of a file. Of a name that comes twice, the last line counts.
+// read reads the lines of a file.
 func read(name string) (map[string]line, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -91,7 +109,9 @@ func read(name string) (map[string]line, error) {
 			}
 			l.low, l.high = low, high
 		}
-		lines[l.name] = l
+		if before, twice := lines[l.name]; !twice || l.lower == (l.value < before.value) {
+			lines[l.name] = l
+		}
 	}
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("%s: no figures", name)
@@ -99,10 +119,9 @@ func read(name string) (map[string]line, error) {
 	return lines, scan.Err()
 }
 
-// compare holds what was measured now against what was committed; only steady figures that were measured.
-func compare(measured, committed map[string]line) error {
-	var fallen []error
-	n := 0
+// compare holds what was measured now against what was committed; only steady figures that were measured. It returns how many
+// these are, and those that have fallen far below.
+func compare(measured, committed map[string]line) (n int, fallen []line) {
 	for _, g := range groups {
 		for _, f := range g.figures {
 			now, ok := measured[f.name]
@@ -112,15 +131,11 @@ func compare(measured, committed map[string]line) error {
 			}
 			n++
 			if f.lower && now.value > before.value/margin || !f.lower && now.value < before.value*margin {
-				fallen = append(fallen, fmt.Errorf("%s is %.2f, and was %.2f", f.name, now.value, before.value))
+				fallen = append(fallen, now)
 			}
 		}
 	}
-	if n == 0 {
-		return errors.New("nothing to compare")
-	}
-	fmt.Printf("%d figures compared with the committed ones\n", n)
-	return errors.Join(fallen...)
+	return n, fallen
 }
 
 // The marks between which the page is written.

@@ -71,6 +71,9 @@ func TestCheck(t *testing.T) {
 		{"somewhat less", strings.Replace(sample, " 4.50 ", " 2.30 ", 1), ""},
 		{"far less", strings.Replace(sample, " 4.50 ", " 2.20 ", 1), "gost/streebog-one is 2.20, and was 4.50"},
 		{"far less, of one that varies", strings.Replace(sample, "13.5", "99", 1), ""},
+		{"disturbed once", strings.Replace(sample, " 4.50 ", " 2.20 ", 1) + "ratio gost/streebog-one 4.1\n", ""},
+		{"undisturbed once", sample + "ratio gost/streebog-one 2.2\n", ""},
+		{"disturbed twice", strings.Replace(sample, " 4.50 ", " 2.20 ", 1) + "ratio gost/streebog-one 2.1\n", "gost/streebog-one is 2.20, and was 4.50"},
 		{"nothing in common", "ratio gost/sign256 3\n", "nothing to compare"},
 		{"unknown", "ratio other/sign256 3\n", "is of no group"},
 		{"unreadable", "ratio gost/sign256 fast\n", "cannot read"},
@@ -80,6 +83,22 @@ func TestCheck(t *testing.T) {
 		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
 		}
+	}
+}
+
+func TestFallen(t *testing.T) {
+	measured := map[string]line{}
+	committed := map[string]line{}
+	for name, v := range map[string][2]float64{"gost/streebog-one": {1, 3}, "gost/sign256": {1, 1.9}, "canon/libxml2-2k": {2, 8}, "hsm/worker-cost-us": {90, 9}} {
+		f, _ := find(name)
+		measured[name], committed[name] = line{figure: f, value: v[0]}, line{figure: f, value: v[1]}
+	}
+	n, fallen := compare(measured, committed)
+	if n != 3 || len(fallen) != 2 || fallen[0].name != "gost/streebog-one" || fallen[1].name != "canon/libxml2-2k" {
+		t.Errorf("%d, %v", n, fallen)
+	}
+	if err := run([]string{"fallen", file(t, "measured", sample), file(t, "committed", sample)}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -80,7 +80,7 @@ internal               :
 // fences says which packages outside the module are confined, and why.
 var fences = []struct{ path, inside, why string }{
 	{"github.com/miekg/pkcs11", "hsm internal/bench", "PKCS#11 stays behind hsm"},
-	{"github.com/ThalesGroup/crypto11", "hsm", "PKCS#11 stays behind hsm"},
+	{"github.com/ThalesGroup/crypto11", "hsm internal/bench", "PKCS#11 stays behind hsm"},
 	{"github.com/google/go-tpm", "hsm internal/swtpm", "TPMs stay behind hsm"},
 	{"github.com/transparency-dev/tessera", "signer/audit/tlog", "records and receipts are read without the log"},
 	{"github.com/nats-io", "signer/audit/tlog/follow", "a sink among others"},

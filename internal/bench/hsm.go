@@ -38,12 +38,16 @@ func hsmGroup(peers string, rounds int) error {
 		if wants("hsm/crossing") {
 			compareCrossing(rounds)
 		}
+		if wants("hsm/crypto11-throughput", "hsm/crypto11-slow", "hsm/crypto11-overload", "hsm/crypto11-after-loss") {
+			comparePools(tb, rounds)
+		}
 		return nil
 	}
 	compareCrossing(rounds)
 	compareWorker(rounds)
 	compareOverhead(tb, rounds)
 	compareThroughput(tb, peers, rounds)
+	comparePools(tb, rounds)
 	measureOverload(tb, peers, rounds)
 	measureRecoveries(tb)
 	return nil
@@ -223,14 +227,17 @@ func compareThroughput(tb *oracle.Program, peers string, rounds int) {
 // pace is signatures in a second: of processor time, and on the clock, of which neighbours take their share.
 type pace struct{ perSpent, perSecond float64 }
 
-func (p *plant) throughput(callers int, d time.Duration) pace {
+func (p *plant) throughput(callers int, d time.Duration) pace { return busy(p.sign, callers, d) }
+
+// busy keeps callers at work for a time.
+func busy(sign signing, callers int, d time.Duration) pace {
 	var n atomic.Int64
 	var group sync.WaitGroup
 	begun, before := time.Now(), spent()
 	for range callers {
 		group.Go(func() {
 			for time.Since(begun) < d {
-				_, err := p.sign(context.Background())
+				_, err := sign(context.Background())
 				must(err)
 				n.Add(1)
 			}

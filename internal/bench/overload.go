@@ -62,8 +62,12 @@ func measureOverload(tb *oracle.Program, peers string, rounds int) {
 		over.refused.Round(time.Microsecond))
 }
 
-// load asks at a rate for a time, whatever becomes of it. Each signature has a deadline.
 func (p *plant) load(rate float64, d, patience time.Duration) outcome {
+	return offer(p.sign, rate, d, patience)
+}
+
+// offer asks at a rate for a time, whatever becomes of it. Each signature has a deadline.
+func offer(sign signing, rate float64, d, patience time.Duration) outcome {
 	var mutex sync.Mutex
 	var took, refused []time.Duration
 	var group sync.WaitGroup
@@ -74,7 +78,7 @@ func (p *plant) load(rate float64, d, patience time.Duration) outcome {
 				start := time.Now()
 				ctx, cancel := context.WithDeadline(context.Background(), start.Add(patience))
 				defer cancel()
-				_, err := p.sign(ctx)
+				_, err := sign(ctx)
 				mutex.Lock()
 				defer mutex.Unlock()
 				if one := time.Since(start); err == nil && one <= patience {

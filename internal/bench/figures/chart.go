@@ -5,9 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"math"
-	"os"
-	"runtime"
-	"strings"
 )
 
 // Sizes of a chart, in pixels.
@@ -89,18 +86,4 @@ func escape(s string) string {
 	var b bytes.Buffer
 	_ = xml.EscapeText(&b, []byte(s)) // a buffer takes everything
 	return b.String()
-}
-
-// machine says where the figures are from, as far as it matters: never its name.
-func machine() string {
-	processor := "unknown processor"
-	info, _ := os.ReadFile("/proc/cpuinfo") // without it the processor stays unknown
-	for l := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(name) == "model name" {
-			processor = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("Measured by `make bench` on %s, %d processors, %s, %s/%s. Ratios are medians of rounds in which both sides take turns; beside\nthem the quartiles. Bold: less than what is asked.",
-		processor, runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -180,14 +180,30 @@ func write(measured map[string]line, page string) error {
 		if err := os.WriteFile(picture, chart(g.title, lines), 0o644); err != nil {
 			return err
 		}
+		fmt.Fprintf(&b, "\n### %s: `make bench-%s`\n", g.title, g.title)
 		fmt.Fprintf(&b, "\n![%s](%s/%s.svg)\n\n", g.title, filepath.Base(dir), g.title)
 		b.WriteString("| figure | what | value | of the rounds | asked | goal | measured |\n| --- | --- | ---: | --- | ---: | ---: | --- |\n")
 		for _, l := range lines {
 			b.WriteString(l.row())
 		}
+		b.WriteString(limits(lines))
 	}
 	b.WriteString(end + tail)
 	return os.WriteFile(page, []byte(b.String()), 0o644)
+}
+
+// limits says of those that fall short what they are held by, and of how many it is not known.
+func limits(lines []line) string {
+	var b strings.Builder
+	for _, l := range lines {
+		if l.short() && reasons[l.name] != "" {
+			fmt.Fprintf(&b, "- `%s`: %s\n", l.name, reasons[l.name])
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\nLimits reached, of figures below what is asked or below the goal, and why:\n\n" + b.String()
 }
 
 func (l line) row() string {

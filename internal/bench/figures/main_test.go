@@ -86,6 +86,52 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestReasons: whatever has a line or a goal has a reason for when it falls short of it, and each reason is of a figure.
+func TestReasons(t *testing.T) {
+	asked := map[string]bool{}
+	for _, g := range groups {
+		for _, f := range g.figures {
+			asked[f.name] = true
+		}
+	}
+	for name, why := range reasons {
+		if !asked[name] || !strings.HasSuffix(why, ".") {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+	committed, err := read("../../../bench/ratios.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range committed {
+		if l.short() && reasons[name] == "" {
+			t.Errorf("%s is %.2f, below %v or %v, and nobody says why", name, l.value, l.solid, l.moonshot)
+		}
+	}
+	var lines []line
+	for name, value := range map[string]float64{"gost/sign256": 2.5, "canon/smev-fused": 3, "hsm/worker-cost-us": 9, "hsm/overload-p99": 1} {
+		f, _ := find(name)
+		lines = append(lines, line{figure: f, value: value})
+	}
+	text := limits(lines)
+	if !strings.Contains(text, "sign256`: Constant time") || !strings.Contains(text, "worker-cost") || strings.Contains(text, "fused") || strings.Contains(text, "p99") {
+		t.Error(text)
+	}
+	if limits(nil) != "" {
+		t.Error("limits without figures")
+	}
+}
+
+func TestMachine(t *testing.T) {
+	text := machine()
+	if !strings.Contains(text, "processors (") || strings.Contains(text, "%!") {
+		t.Error(text)
+	}
+	if version("../../../go.mod", "github.com/miekg/pkcs11") == "" || version("absent", "x") != "" || version("", "no-such-package-anywhere") != "" {
+		t.Error("versions")
+	}
+}
+
 func TestFallen(t *testing.T) {
 	measured := map[string]line{}
 	committed := map[string]line{}

@@ -12,19 +12,21 @@ type quantity struct {
 	share             float64 // of its level
 	floor             float64 // at least so much
 	sawtooth          bool    // rises until garbage is collected: its low points count
+	// Of what comes and goes by itself: what it never exceeds. nil: it must not grow.
+	limit func(sample) float64
 }
 
 // quantities are what a sample holds.
 var quantities = []quantity{
-	{"memory of the daemon (resident)", "daemon", "MiB", func(s sample) float64 { return s.Resident }, 0.08, 6, false},
-	{"memory of the module's processes (resident)", "module's processes", "MiB", func(s sample) float64 { return s.ModuleResident }, 0.05, 2, false},
-	{"memory of all (proportional)", "all, shared once", "MiB", func(s sample) float64 { return s.Proportional }, 0.08, 6, false},
-	{"Go heap in use", "Go heap", "MiB", func(s sample) float64 { return s.Heap }, 0.15, 6, true},
-	{"descriptors of the daemon", "descriptors", "", func(s sample) float64 { return s.Descriptors }, 0.05, 3, false},
-	{"descriptors of the module's processes", "module's descriptors", "", func(s sample) float64 { return s.ModuleDescriptors }, 0.05, 2, false},
-	{"goroutines", "goroutines", "", func(s sample) float64 { return s.Goroutines }, 0.08, 6, false},
-	{"sessions on the token", "sessions", "", func(s sample) float64 { return s.Sessions }, 0, 0.5, false},
-	{"processes of modules", "module's processes", "", func(s sample) float64 { return s.Processes }, 0, 0.5, false},
+	{"memory of the daemon (resident)", "daemon", "MiB", func(s sample) float64 { return s.Resident }, 0.08, 6, false, nil},
+	{"memory of the module's processes (resident)", "module's processes", "MiB", func(s sample) float64 { return s.ModuleResident }, 0.05, 2, false, nil},
+	{"memory of all (proportional)", "all, shared once", "MiB", func(s sample) float64 { return s.Proportional }, 0.08, 6, false, nil},
+	{"Go heap in use", "Go heap", "MiB", func(s sample) float64 { return s.Heap }, 0.15, 6, true, nil},
+	{"descriptors of the daemon", "descriptors", "", func(s sample) float64 { return s.Descriptors }, 0.05, 3, false, nil},
+	{"descriptors of the module's processes", "module's descriptors", "", func(s sample) float64 { return s.ModuleDescriptors }, 0.05, 2, false, nil},
+	{"goroutines", "goroutines", "", func(s sample) float64 { return s.Goroutines }, 0.08, 6, false, nil},
+	{"sessions on the token", "sessions", "", func(s sample) float64 { return s.Sessions }, 0, 0, false, func(s sample) float64 { return s.SessionsLimit }},
+	{"processes of modules", "module's processes", "", func(s sample) float64 { return s.Processes }, 0, 0.5, false, nil},
 }
 
 // verdict is what the slope of a quantity says.
@@ -66,6 +68,14 @@ func judge(samples []sample) (list []verdict) {
 		v.Growth = max(slope(x, y)*(x[len(x)-1]-x[0]), middle(y[len(y)-third:])-middle(y[:third]))
 		v.Margin = max(q.floor, q.share*v.Level)
 		v.Flat = v.Growth <= v.Margin
+		if q.limit != nil {
+			v.Growth, v.Flat = 0, true
+			for i, s := range kept {
+				v.Margin = q.limit(s)
+				v.Growth = max(v.Growth, y[i]-y[0])
+				v.Flat = v.Flat && y[i] <= v.Margin
+			}
+		}
 		list = append(list, v)
 	}
 	return list

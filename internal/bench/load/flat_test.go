@@ -36,7 +36,7 @@ func serveLeak(leak string) {
 			runtime.GC()
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			fmt.Fprintf(w, "# HELP go_goroutines x\ngo_goroutines %d\ngo_memstats_heap_inuse_bytes %g\nepov_token_sessions{token=\"a b\"} 2\n",
+			fmt.Fprintf(w, "# HELP go_goroutines x\ngo_goroutines %d\ngo_memstats_heap_inuse_bytes %g\nepov_token_sessions{token=\"a b\"} 2\nepov_token_sessions_limit 4\n",
 				runtime.NumGoroutine(), float64(m.HeapInuse))
 		}))
 	}()
@@ -137,9 +137,12 @@ func TestJudge(t *testing.T) {
 		"noise": {func(float64) sample {
 			return sample{Resident: 60 + 8*chance.Float64(), Descriptors: 40 + float64(chance.IntN(6))}
 		}, nil},
-		"sawtooth": {func(at float64) sample { return sample{Heap: 20 + 7*float64(int(at)%4), Sessions: 4} }, nil},
-		"warm-up":  {func(at float64) sample { return sample{Resident: 30 + min(at, 60), Processes: 2} }, nil},
-		"falling":  {func(at float64) sample { return sample{Goroutines: 500 - at} }, nil},
+		"sawtooth":             {func(at float64) sample { return sample{Heap: 20 + 7*float64(int(at)%4), Sessions: 4, SessionsLimit: 4} }, nil},
+		"warm-up":              {func(at float64) sample { return sample{Resident: 30 + min(at, 60), Processes: 2} }, nil},
+		"sessions come and go": {func(at float64) sample { return sample{Sessions: float64(int(at) / 60), SessionsLimit: 2} }, nil},
+		"more sessions than allowed": {func(at float64) sample { return sample{Sessions: float64(int(at) / 60), SessionsLimit: 1} },
+			[]string{"sessions on the token"}},
+		"falling": {func(at float64) sample { return sample{Goroutines: 500 - at} }, nil},
 		"a descriptor in ten seconds": {func(at float64) sample { return sample{Descriptors: 40 + float64(int(at)/10)} },
 			[]string{"descriptors of the daemon"}},
 		"a restart of the module's process that leaves one": {func(at float64) sample {

@@ -179,8 +179,10 @@ For %s the daemon was asked %s times in a second, 70 %% of the knee of this mixt
 connection each: %d were wrong.
 
 Memory, descriptors, goroutines, sessions and processes are looked at from outside, in /proc and in the daemon's metrics, %d times. The first
-%.0f %% of the run do not count: caches fill, and the heap finds its size. After that nothing may grow by more than the margin: by the slope
-through all samples (Theil and Sen), or from the first third to the last.`, lasted(k.Seconds), number(k.Rate), number(k.Knee), strings.Join(k.Mixture, ", "),
+%.0f %% of the run do not count: caches fill, and the heap finds its size; answers are remembered for 5 s instead of five minutes, so that
+these are full by then. After that nothing may grow by more than the margin: by the slope
+through all samples (Theil and Sen), or from the first third to the last. Sessions come and go, and may
+never be more than are allowed.`, lasted(k.Seconds), number(k.Rate), number(k.Knee), strings.Join(k.Mixture, ", "),
 		octets(k.Octets), k.Calls, k.Good, not(k.Errors), number(k.P50), number(k.P99), number(k.P999), k.Checked, k.Wrong, len(k.Samples), 100*warmup)
 	w.table(":what", "level", "grew by", "borne", ":verdict")
 	for _, v := range k.Verdicts {

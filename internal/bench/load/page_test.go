@@ -31,7 +31,7 @@ func sampleResults() *results {
 	}, Runs: []step{{Share: 0.5, Rate: 320, Asked: 1000, Good: 1000}, {Share: 1.2, Rate: 768, Asked: 1000, Good: 900, P999: 499, Errors: map[string]int64{"OVER|LOAD": 100}}}}
 	r.Stages = []stage{{Operation: load.SignXML, Setting: "one caller", Total: 100, Parts: map[string]float64{"prepare": 40, "rpc": 60}}}
 	for i := range 50 {
-		r.Soak.Samples = append(r.Soak.Samples, sample{At: float64(i), Resident: 60, Heap: 20, Descriptors: 30, Goroutines: 50, Sessions: 4, Processes: 2})
+		r.Soak.Samples = append(r.Soak.Samples, sample{At: float64(i), Resident: 60, Heap: 20, Descriptors: 30, Goroutines: 50, Sessions: 4, SessionsLimit: 4, Processes: 2})
 	}
 	r.Soak.Mixture, r.Soak.Calls, r.Soak.Good, r.Soak.Seconds = []string{"smev3", "digest"}, 1000, 999, 180
 	r.Soak.Verdicts = judge(r.Soak.Samples)

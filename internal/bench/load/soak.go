@@ -15,12 +15,14 @@ var mixture = append(append([]string{}, signing...), load.VerifyXML, load.Verify
 
 const (
 	soakShare = 0.7 // of the knee
-	mostLooks = 150 // at most
+	// Answers are remembered for five minutes by default; the soak shall have as many of them from its warm-up on as at its end.
+	remembered = "request_ids: {seconds: 5}"
+	mostLooks  = 150 // at most
 )
 
 // soakRun signs and verifies for a long time and watches the daemon from outside.
 func soakRun(w *world, p plan, r *results) error {
-	s := w.start(setting{sessions: usualSessions()})
+	s := w.start(setting{sessions: usualSessions(), extra: remembered})
 	defer s.Stop()
 	var all []load.Operation
 	for _, name := range mixture {

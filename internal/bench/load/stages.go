@@ -30,9 +30,11 @@ type spans struct {
 }
 
 type span struct {
-	name  string // "server" is the whole call
-	begun time.Time
-	took  time.Duration
+	trace  string // what belongs to one call
+	failed bool   // of "server": the call
+	name   string // "server" is the whole call
+	begun  time.Time
+	took   time.Duration
 }
 
 func (s *spans) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
@@ -49,20 +51,32 @@ func (s *spans) Export(_ context.Context, r *collector.ExportTraceServiceRequest
 					name = "server"
 				}
 				begun, ended := int64(one.GetStartTimeUnixNano()), int64(one.GetEndTimeUnixNano())
-				s.list = append(s.list, span{name, time.Unix(0, begun), time.Duration(ended - begun)})
+				s.list = append(s.list, span{
+					trace: string(one.GetTraceId()), failed: one.GetStatus().GetCode() == otlp.Status_STATUS_CODE_ERROR, name: name,
+					begun: time.Unix(0, begun), took: time.Duration(ended - begun),
+				})
 			}
 		}
 	}
 	return &collector.ExportTraceServiceResponse{}, nil
 }
 
-// means are those of the spans that began in a time, by name, in microseconds, and how many calls they are of. The spans of a call
-// may come apart, or some of them not at all, so each name has its own count.
+// means are those of the spans that began in a time, by name, in microseconds, and how many calls they are of: good ones, whose
+// latency is what is told. The spans of a call may come apart, or some of them not at all, so each name has its own count.
 func (s *spans) means(from, to time.Time) (map[string]float64, int64) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	sum, count := map[string]time.Duration{}, map[string]int64{}
+	good := map[string]bool{}
 	for _, one := range s.list {
+		if one.name == "server" && !one.failed {
+			good[one.trace] = true
+		}
+	}
+	for _, one := range s.list {
+		if !good[one.trace] {
+			continue
+		}
 		if one.begun.After(from) && one.begun.Before(to) {
 			sum[one.name] += one.took
 			count[one.name]++

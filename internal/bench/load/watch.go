@@ -22,6 +22,7 @@ type sample struct {
 	ModuleDescriptors float64 `json:"module_descriptors"`
 	Goroutines        float64 `json:"goroutines"`
 	Sessions          float64 `json:"sessions"`
+	SessionsLimit     float64 `json:"sessions_limit"`
 	Processes         float64 `json:"processes"` // children
 }
 
@@ -65,7 +66,8 @@ func (w *watcher) look() (s sample, err error) {
 			s.ModuleResident, s.ModuleDescriptors = s.ModuleResident+resident/1024, s.ModuleDescriptors+float64(len(open))
 		}
 	}
-	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines, "epov_token_sessions": &s.Sessions}
+	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines, "epov_token_sessions": &s.Sessions,
+		"epov_token_sessions_limit": &s.SessionsLimit}
 	if err := w.scrape(wanted); err != nil {
 		return s, err
 	}

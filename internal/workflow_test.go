@@ -19,10 +19,22 @@ func TestWorkflows(t *testing.T) {
 		if err := yaml.Unmarshal(data, &tree); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
-		for _, want := range []string{"bash .ci/run", "make bench", ".build/ratios*.txt", "bench/ratios.txt"} {
+		for _, want := range []string{
+			"bash .ci/run", "make ", "bench", "load", "reliability", ".build/ratios*.txt", "bench/ratios.txt", "bench/load.json",
+			"docs/performance.md", "docs/performance/", "docs/load.md", "docs/load/", "docs/reliability.md",
+		} {
 			if !strings.Contains(string(data), want) {
 				t.Errorf("%s lacks %q", file, want)
 			}
+		}
+	}
+	makefile, err := os.ReadFile("../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{"bench", "load", "reliability", "bench-check"} { // what the files and .ci/run make
+		if !strings.Contains(string(makefile), "\n"+target+": ") {
+			t.Errorf("there is no target %s", target)
 		}
 	}
 }

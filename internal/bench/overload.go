@@ -63,7 +63,7 @@ func measureOverload(tb *oracle.Program, peers string, rounds int) {
 }
 
 func (p *plant) load(rate float64, d, patience time.Duration) outcome {
-	return offer(p.sign, rate, d, patience)
+	return offer(p.submit, rate, d, patience)
 }
 
 // offer asks at a rate for a time, whatever becomes of it. Each signature has a deadline.
@@ -78,7 +78,7 @@ func offer(sign signing, rate float64, d, patience time.Duration) outcome {
 				start := time.Now()
 				ctx, cancel := context.WithDeadline(context.Background(), start.Add(patience))
 				defer cancel()
-				_, err := sign(ctx)
+				err := sign(ctx)
 				mutex.Lock()
 				defer mutex.Unlock()
 				if one := time.Since(start); err == nil && one <= patience {

@@ -21,7 +21,7 @@ import (
 )
 
 // signing makes one signature.
-type signing func(context.Context) ([]byte, error)
+type signing func(context.Context) error
 
 // pool is crypto11 with its pool of sessions on a token of its own. It knows no GOST: its key is of ECDSA on P-256.
 type pool struct {
@@ -43,7 +43,10 @@ func openPool(tb *oracle.Program, sessions int, wait time.Duration) *pool {
 	must(err)
 	digest := make([]byte, 32)
 	rand.Read(digest)
-	p.sign = func(context.Context) ([]byte, error) { return key.Sign(rand.Reader, digest, crypto.SHA256) }
+	p.sign = func(context.Context) error {
+		_, err := key.Sign(rand.Reader, digest, crypto.SHA256)
+		return err
+	}
 	return p
 }
 
@@ -60,7 +63,7 @@ func comparePools(tb *oracle.Program, rounds int) {
 	bareECDSA, endECDSA := bareLoops(theirs.token.Token, sessions, pkcs11.CKM_ECDSA, pkcs11.CKK_ECDSA)
 	var a, b, bareA, bareB []float64
 	for range 2 * rounds {
-		a, bareA = append(a, busy(ours.sign, 2*sessions, 2*slice).perSpent), append(bareA, busy(bareGOST, sessions, 2*slice).perSpent)
+		a, bareA = append(a, busy(ours.submit, 2*sessions, 2*slice).perSpent), append(bareA, busy(bareGOST, sessions, 2*slice).perSpent)
 		b, bareB = append(b, busy(theirs.sign, 2*sessions, 2*slice).perSpent), append(bareB, busy(bareECDSA, sessions, 2*slice).perSpent)
 	}
 	share := func(v, bare []float64) float64 { return median(slices.Clone(v)) / median(slices.Clone(bare)) }
@@ -86,7 +89,7 @@ func compareLoss(ours *plant, mine *softhsm.Faulty, theirs *pool) {
 			group.Go(func() {
 				for range asked / callers {
 					ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-					if _, err := sign(ctx); err == nil {
+					if sign(ctx) == nil {
 						good.Add(1)
 					}
 					cancel()
@@ -97,7 +100,7 @@ func compareLoss(ours *plant, mine *softhsm.Faulty, theirs *pool) {
 		return good.Load()
 	}
 	mine.KillSessions()
-	a := signed(ours.sign)
+	a := signed(ours.submit)
 	theirs.token.KillSessions()
 	b := signed(theirs.sign)
 	fmt.Printf("ratio hsm/crypto11-after-loss %.2f (the share that ours signs of %d asked for after all sessions died: %d; crypto11 signs %d, "+
@@ -117,7 +120,7 @@ func compareSlowPools(tb *oracle.Program, rounds int) {
 	theirs.token.Set(delay)
 	var a, b []float64
 	for range rounds {
-		a, b = append(a, busy(ours.sign, 2*tokenWidth, time.Second).perSecond), append(b, busy(theirs.sign, 2*tokenWidth, time.Second).perSecond)
+		a, b = append(a, busy(ours.submit, 2*tokenWidth, time.Second).perSecond), append(b, busy(theirs.sign, 2*tokenWidth, time.Second).perSecond)
 	}
 	most := median(slices.Clone(b))
 	fmt.Printf("ratio hsm/crypto11-slow %.3f (ours %.0f/s, crypto11 %.0f/s; a token of %v, %d sessions, twice as many callers)\n",
@@ -125,7 +128,7 @@ func compareSlowPools(tb *oracle.Program, rounds int) {
 	must(theirs.Close())
 	theirs = openPool(tb, tokenWidth, callerTime-tokenTime)
 	theirs.token.Set(delay)
-	x, y := offer(ours.sign, 2*most, 4*time.Second, callerTime), offer(theirs.sign, 2*most, 4*time.Second, callerTime)
+	x, y := offer(ours.submit, 2*most, 4*time.Second, callerTime), offer(theirs.sign, 2*most, 4*time.Second, callerTime)
 	fmt.Printf("ratio hsm/crypto11-overload %.2f (twice what the token can, callers that wait %v: in time ours %.0f/s, p99 %v, refused after %v; "+
 		"crypto11 %.0f/s, p99 %v, refused after %v)\n", x.good/y.good, callerTime, x.good, x.p99.Round(time.Millisecond), x.refused.Round(10*time.Microsecond),
 		y.good, y.p99.Round(time.Millisecond), y.refused.Round(time.Millisecond))
@@ -158,11 +161,12 @@ func bareLoops(t *softhsm.Token, sessions int, mechanism, keyType uint) (sign si
 	must(ctx.FindObjectsFinal(list[0]))
 	digest, how := make([]byte, 32), []*pkcs11.Mechanism{pkcs11.NewMechanism(mechanism, nil)}
 	rand.Read(digest)
-	return func(context.Context) ([]byte, error) {
+	return func(context.Context) error {
 			session := <-free // never waited for
 			defer func() { free <- session }()
 			must(ctx.SignInit(session, how, found[0]))
-			return ctx.Sign(session, digest)
+			_, err := ctx.Sign(session, digest)
+			return err
 		}, func() {
 			for _, session := range list {
 				must(ctx.CloseSession(session))

@@ -67,8 +67,7 @@ func dying(how string) func(*softhsm.Faulty, *plant, <-chan struct{}) {
 func (p *plant) once() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	_, err := p.sign(ctx)
-	return err
+	return p.submit(ctx)
 }
 
 // recoverOnce uses a scheduler of its own: a module that was restarted a moment ago is not restarted at once.

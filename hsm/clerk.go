@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -87,12 +88,16 @@ type job struct {
 	vendor    *Vendor
 	replica   *replica
 	mechanism uint
+	confirmed bool   // by a PIN
+	serial    string // of the token
+	patience  time.Duration
 	object    p11.Object // 0: to be found
 }
 
 // brief is called with the mutex held.
 func (w *clerk) brief(l *lane, r *replica) {
-	w.job = job{at: l.at, epoch: l.epoch, vendor: l.vendor, replica: r, mechanism: r.mechanism}
+	w.job = job{at: l.at, epoch: l.epoch, vendor: l.vendor, replica: r, mechanism: r.mechanism, confirmed: r.confirmed, serial: l.info.Serial,
+		patience: l.callTime()}
 	if r.epoch == l.epoch {
 		w.object = r.object
 	}
@@ -189,13 +194,39 @@ func (w *clerk) try() result {
 		}
 	}
 	start := clock.now()
-	out, err := w.at.sign(w.signature[:0], w.s.handle, w.mechanism, w.object, w.digest[:w.size])
+	var out []byte
+	var err error
+	if w.confirmed {
+		out, err = w.confirm()
+	} else {
+		out, err = w.at.sign(w.signature[:0], w.s.handle, w.mechanism, w.object, w.digest[:w.size])
+	}
 	end := clock.now()
 	if err != nil {
 		return result{err: err, took: end - start, end: end}
 	}
 	// In place, but for a module that gives more than there is room for.
 	return result{n: copy(w.signature[:], out), took: end - start, end: end}
+}
+
+// confirm signs with a PIN for this signature. A PIN that is of no use takes the key out of service here until the keeper has found it
+// to be of use again; that costs no try of the same one.
+func (w *clerk) confirm() ([]byte, error) {
+	l := w.lane
+	ctx, cancel := context.WithTimeout(context.Background(), w.patience/2) // of which others may wait for the record
+	defer cancel()
+	login := l.cfg.keyLogin(w.serial)
+	login.FlagsTrusted = w.vendor.PINFlagsTrusted && l.cfg.KeyPIN == l.cfg.PIN // they speak of the user's PIN
+	out, err := w.at.signConfirmed(ctx, w.signature[:0], w.s.handle, w.at.slot, w.mechanism, w.object, w.digest[:w.size], login)
+	if e, ok := errors.AsType[*Error](err); ok && (e.Kind == PINRefused || e.Kind == Config) {
+		named := *e
+		named.Token = l.name
+		if w.replica.lost.CompareAndSwap(nil, &named) {
+			l.log.Error("key needs an operator: the PIN that confirms its signatures is of no use", "key", w.replica.key.name, "error", e)
+			l.kick()
+		}
+	}
+	return out, err
 }
 
 var errOldSession = errors.New("from before the last login")

@@ -24,6 +24,10 @@ type TokenConfig struct {
 
 	PIN PINSource // read when the token is opened, and kept for as long as it is open
 
+	// KeyPIN confirms each signature of keys with CKA_ALWAYS_AUTHENTICATE; often it is that of PIN. Without it such keys are refused,
+	// for whoever made them wanted to be asked.
+	KeyPIN PINSource
+
 	Vendor    *Vendor       // how it differs from others; nil: found by what the token says of itself
 	Isolation Isolation     // where the module runs
 	Sandbox   Sandbox       // what its own process may reach besides what the vendor's profile says
@@ -89,6 +93,22 @@ func (c TokenConfig) login(serial string) pin.Login {
 	return pin.Login{Serial: serial, Source: c.PIN, StateDir: c.StateDir, AllowFinalTry: c.AllowFinalTry}
 }
 
+// keyLogin is with what a signature is confirmed.
+func (c TokenConfig) keyLogin(serial string) pin.Login {
+	l := c.login(serial)
+	l.Source = c.KeyPIN
+	return l
+}
+
+// logins are those that the token's process is to be able to make.
+func (c TokenConfig) logins() []pin.Login {
+	list := []pin.Login{c.login(c.Serial)}
+	if !c.KeyPIN.IsZero() && c.KeyPIN != c.PIN {
+		list = append(list, c.keyLogin(c.Serial))
+	}
+	return list
+}
+
 // DefaultCallTime is used while the vendor is not known.
 const DefaultCallTime = 10 * time.Second
 
@@ -99,7 +119,7 @@ const callsBeside = 8
 func optionsOf(tokens []TokenConfig, log *slog.Logger) hostOptions {
 	o := hostOptions{Log: log}
 	for _, t := range tokens {
-		o.Logins = append(o.Logins, t.login(t.Serial))
+		o.Logins = append(o.Logins, t.logins()...)
 		o.Calls += t.Sessions + callsBeside
 		o.Sandbox = o.Sandbox.join(sandboxOf(t.Vendor, t.Sandbox))
 		o.Serial = o.Serial || t.Vendor != nil && t.Vendor.Serialise

@@ -171,7 +171,7 @@ func (d *doctor) module(ctx context.Context, subject, path string) {
 	o := hostOptions{Log: d.log, CallTime: d.Patience}
 	for _, t := range configured {
 		if d.LogIn && !t.PIN.IsZero() {
-			o.Logins = append(o.Logins, pin.Login{Source: t.PIN, StateDir: t.StateDir, AllowFinalTry: t.AllowFinalTry})
+			o.Logins = append(o.Logins, t.logins()...)
 		}
 	}
 	h, err := d.load(ctx, path, o)
@@ -279,8 +279,10 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 	if t.StateDir != "" && (!d.pinRecord(subject, t, i.Serial, tries) || CheckStateDir(t.StateDir) != nil) {
 		ready = false
 	}
-	if !t.PIN.IsZero() && !d.pinSource(subject, i.Serial, t.PIN) {
-		ready = false
+	for _, source := range []PINSource{t.PIN, t.KeyPIN} {
+		if !source.IsZero() && !d.pinSource(subject, i.Serial, source) {
+			ready = false
+		}
 	}
 	s, err := h.OpenSession(i.Slot, false)
 	if err != nil {
@@ -309,7 +311,7 @@ func (d *doctor) token(ctx context.Context, h host, found foundToken, t TokenCon
 			d.say("pin.factory", subject, "it is the one that every token of %s leaves the factory with", i.Vendor.Title)
 		}
 	}
-	d.keys(subject, reader{h, s, i.Vendor}, t.Name, in)
+	d.keys(subject, reader{h, s, i.Vendor, t.confirmer(ctx, h, i.Slot, i.Serial)}, t.Name, in)
 }
 
 // mechanisms compares what the token can with what its keys need.

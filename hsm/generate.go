@@ -27,7 +27,7 @@ func (t *Token) GenerateKey(ctx context.Context, id string, a *gost.Algorithm, p
 	}
 	var public *gost.PublicKey
 	err := t.withReadWrite(ctx, op, func(s p11.Session) error {
-		made, err := t.generate(s, id, a, p)
+		made, err := t.generate(ctx, s, id, a, p)
 		if err == nil {
 			public = made
 		}
@@ -40,8 +40,8 @@ func (t *Token) GenerateKey(ctx context.Context, id string, a *gost.Algorithm, p
 	return public, nil
 }
 
-func (t *Token) generate(s p11.Session, id string, a *gost.Algorithm, p *gost.ParamSet) (*gost.PublicKey, error) {
-	r := t.reader(s)
+func (t *Token) generate(ctx context.Context, s p11.Session, id string, a *gost.Algorithm, p *gost.ParamSet) (*gost.PublicKey, error) {
+	r := t.reader(ctx, s)
 	if err := r.vacant(id); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (t *Token) prove(r reader, id string, priv p11.Object, a *gost.Algorithm, p
 	if !public.Params.SameCurve(p) {
 		return nil, unusable(id, "the token made a key on %s instead of %s", public.Params.Name, p.Name)
 	}
-	return public, r.selfTest(pair{private: priv, mechanism: made.mechanism, public: public}, id)
+	return public, r.selfTest(pair{private: priv, mechanism: made.mechanism, confirmed: made.confirmed, public: public}, id)
 }
 
 // vacant refuses an id that anything on the token has.

@@ -18,6 +18,9 @@ type host interface {
 	// LogIn makes at most one try at the user's PIN of the token in the slot, under the rules of the PIN: flags first, no PIN
 	// that was refused before, one process at a time. Its errors are *Error.
 	LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error
+	// SignConfirmed signs as Sign does, with a key that wants its PIN for each signature: of that one try is made at most, under the
+	// same rules. Errors of it are *Error, unless another session or login may help.
+	SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte, l pin.Login) ([]byte, error)
 	// Lost is closed when the module is gone: its worker died, or it was killed. Every handle of it is void.
 	Lost() <-chan struct{}
 	// Kill gives the module up, with whatever calls are under way. Those calls return p11.ErrLost where that can be done.
@@ -40,7 +43,7 @@ type hostMaker func(ctx context.Context, module string, o hostOptions) (host, er
 
 // inProcess is a module in this process. Its calls cannot be ended, and a crash of it is a crash of all.
 type inProcess struct {
-	p11.Module
+	p11.Library
 	release func() error
 	lost    chan struct{}
 	once    sync.Once
@@ -55,16 +58,22 @@ func loadInProcess(_ context.Context, module string, _ hostOptions) (host, error
 	return newInProcess(m, release), nil
 }
 
-func newInProcess(m p11.Module, release func() error) *inProcess {
-	return &inProcess{Module: m, release: release, lost: make(chan struct{})}
+func newInProcess(m p11.Library, release func() error) *inProcess {
+	return &inProcess{Library: m, release: release, lost: make(chan struct{})}
 }
 
 func (h *inProcess) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error {
-	err := h.pins.LogIn(ctx, h.Module, s, slot, l)
+	err := h.pins.LogIn(ctx, h.Library, s, slot, l)
 	if e, ok := errors.AsType[*pin.Error](err); ok {
 		return pinError(e)
 	}
 	return err
+}
+
+func (h *inProcess) SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte,
+	l pin.Login) ([]byte, error) {
+	signature, err := h.pins.Sign(ctx, dst, h.Library, s, slot, mechanism, key, digest, l)
+	return signature, confirmError(err)
 }
 
 func (h *inProcess) Lost() <-chan struct{} { return h.lost }

@@ -89,6 +89,12 @@ func (h workerHost) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.L
 	return err
 }
 
+func (h workerHost) SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte,
+	l pin.Login) ([]byte, error) {
+	signature, err := h.Worker.SignConfirmed(ctx, dst, s, slot, mechanism, key, digest, l)
+	return signature, confirmError(err)
+}
+
 // grants is what a worker may reach for this sandbox.
 func (s Sandbox) grants() worker.Sandbox {
 	g := worker.Sandbox{

@@ -23,7 +23,7 @@ func (t *Token) ImportKey(ctx context.Context, id string, private *gost.PrivateK
 	if public.Algorithm == gost.GOST2001 {
 		return nil, t.fail(op, errors.New("gost2001 keys are for verification only, nothing new is signed with them"), Invalid)
 	}
-	err := t.withReadWrite(ctx, op, func(s p11.Session) error { return t.importKey(s, id, private, public) })
+	err := t.withReadWrite(ctx, op, func(s p11.Session) error { return t.importKey(ctx, s, id, private, public) })
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +31,8 @@ func (t *Token) ImportKey(ctx context.Context, id string, private *gost.PrivateK
 	return public, nil
 }
 
-func (t *Token) importKey(s p11.Session, id string, private *gost.PrivateKey, public *gost.PublicKey) error {
-	r := t.reader(s)
+func (t *Token) importKey(ctx context.Context, s p11.Session, id string, private *gost.PrivateKey, public *gost.PublicKey) error {
+	r := t.reader(ctx, s)
 	form := r.profile().PrivateValue
 	if form == NoImport {
 		return &Error{Kind: Config, Op: "import", Err: fmt.Errorf("%s takes no private keys: generate the key on the token",

@@ -43,6 +43,7 @@ type replica struct {
 
 	// Guarded by the lane's mutex.
 	mechanism uint
+	confirmed bool       // each signature, by a PIN
 	object    p11.Object // valid in epoch
 	epoch     uint64
 	asked     time.Time // when the keeper last looked for it
@@ -211,7 +212,7 @@ func (r *replica) tell(before error) {
 
 func (r *replica) proveNow(ctx context.Context, at place, s p11.Session, epoch uint64) error {
 	p, err := do(ctx, at.instance, func() (pair, error) {
-		read := reader{at.instance, s, r.lane.vendor}
+		read := reader{at.instance, s, r.lane.vendor, r.lane.cfg.confirmer(ctx, at.instance, at.slot, r.lane.info.Serial)}
 		p, err := read.pair(r.id)
 		if KindOf(err) == KeyNotFound {
 			// Without a login nothing private is seen, and the search says nothing of that.
@@ -250,7 +251,7 @@ func (r *replica) proveNow(ctx context.Context, at place, s p11.Session, epoch u
 		return e
 	}
 	r.lane.mutex.Lock()
-	r.mechanism, r.object, r.epoch = p.mechanism, p.private, epoch
+	r.mechanism, r.confirmed, r.object, r.epoch = p.mechanism, p.confirmed, p.private, epoch
 	r.lane.mutex.Unlock()
 	r.lost.Store(nil)
 	if !r.proved.Swap(true) {

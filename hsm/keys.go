@@ -82,7 +82,7 @@ func (r reader) attributes(o p11.Object) (a Attributes, err error) {
 func (t *Token) Keys(ctx context.Context) ([]KeyInfo, error) {
 	var list []KeyInfo
 	err := t.withSession(ctx, "list keys", func(s session) (err error) {
-		list, err = t.reader(s.handle).keys()
+		list, err = t.reader(ctx, s.handle).keys()
 		return err
 	})
 	if err != nil {

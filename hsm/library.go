@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/hsm/internal/pin"
 )
 
 // library is one module as the lanes of its tokens share it: it is started when first needed and started anew when it is
@@ -263,6 +264,16 @@ func (i *instance) sign(dst []byte, s p11.Session, mechanism uint, key p11.Objec
 		defer i.serial.Unlock()
 	}
 	return i.Sign(dst, s, mechanism, key, digest)
+}
+
+// signConfirmed is SignConfirmed within call.
+func (i *instance) signConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte,
+	l pin.Login) (signature []byte, err error) {
+	err = i.call(func() error {
+		signature, err = i.SignConfirmed(ctx, dst, s, slot, mechanism, key, digest, l)
+		return err
+	})
+	return signature, err
 }
 
 // do makes calls in a goroutine of their own and waits no longer than ctx; a module's call cannot be ended.

@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"bytes"
+	"context"
 	"encoding/asn1"
 	"errors"
 	"fmt"
@@ -26,12 +27,36 @@ func checkID(id string) error {
 
 // reader reads objects through one session, as the token's vendor has them; without a vendor by the standard.
 type reader struct {
-	m      p11.Module
-	s      p11.Session
-	vendor *Vendor
+	m       p11.Module
+	s       p11.Session
+	vendor  *Vendor
+	confirm confirmer
 }
 
-func (t *Token) reader(s p11.Session) reader { return reader{t.module, s, t.info.Vendor} }
+// confirmer signs with keys that want their PIN each time; nil where none is configured for them.
+type confirmer func(dst []byte, s p11.Session, p pair, digest []byte) ([]byte, error)
+
+// confirmer gives what signs on a token in a slot.
+func (c TokenConfig) confirmer(ctx context.Context, h host, slot uint, serial string) confirmer {
+	if c.KeyPIN.IsZero() {
+		return nil
+	}
+	return func(dst []byte, s p11.Session, p pair, digest []byte) ([]byte, error) {
+		return h.SignConfirmed(ctx, dst, s, slot, p.mechanism, p.private, digest, c.keyLogin(serial))
+	}
+}
+
+func (t *Token) reader(ctx context.Context, s p11.Session) reader {
+	return reader{t.module, s, t.info.Vendor, t.cfg.confirmer(ctx, t.module, t.slot, t.info.Serial)}
+}
+
+// sign makes a signature by a key that was read.
+func (r reader) sign(p pair, digest []byte) ([]byte, error) {
+	if p.confirmed {
+		return r.confirm(nil, r.s, p, digest)
+	}
+	return r.m.Sign(nil, r.s, p.mechanism, p.private, digest)
+}
 
 func (r reader) profile() *Vendor {
 	if r.vendor == nil {
@@ -73,6 +98,7 @@ func (r reader) flag(o p11.Object, kind uint) (bool, error) {
 type pair struct {
 	private     p11.Object
 	mechanism   uint
+	confirmed   bool // by a PIN for each signature
 	public      *gost.PublicKey
 	certificate *gost.Certificate // nil when there is none
 }
@@ -133,7 +159,7 @@ func (r reader) pair(id string) (pair, error) {
 	return p, nil
 }
 
-// suitable checks that a private key can serve unattended, and sets its mechanism.
+// suitable checks that a private key can serve unattended, and sets its mechanism and how it signs.
 func (r reader) suitable(id string, p *pair) (*gost.Algorithm, error) {
 	kind, err := r.number(p.private, p11.AttrKeyType)
 	if err != nil {
@@ -158,7 +184,13 @@ func (r reader) suitable(id string, p *pair) (*gost.Algorithm, error) {
 	if len(sign) == 1 && sign[0] == 0 {
 		return nil, unusable(id, "the token does not let it sign: CKA_SIGN is false")
 	}
-	attended, err := r.attended(p.private)
+	if p.confirmed, err = r.always(p.private); err != nil {
+		return nil, err
+	}
+	if p.confirmed && r.confirm == nil {
+		return nil, unusable(id, "the key %s, and no PIN is configured for that", asksForPIN)
+	}
+	attended, err := r.waits(p.private)
 	if err != nil {
 		return nil, err
 	}
@@ -168,19 +200,30 @@ func (r reader) suitable(id string, p *pair) (*gost.Algorithm, error) {
 	return algorithm, nil
 }
 
+const asksForPIN = "asks for its PIN at each signature"
+
+// always tells whether a key wants its PIN for each signature.
+func (r reader) always(private p11.Object) (bool, error) {
+	switch r.profile().AlwaysAuthenticate {
+	case Forced:
+		return true, nil
+	case ByAttribute:
+		return r.flag(private, p11.AttrAlwaysAuth)
+	}
+	return false, nil
+}
+
 // attended says which person a key waits for; empty when for none.
 func (r reader) attended(private p11.Object) (string, error) {
-	v := r.profile()
-	const always = "asks for its PIN at each signature"
-	switch v.AlwaysAuthenticate {
-	case Forced:
-		return always, nil
-	case ByAttribute:
-		if set, err := r.flag(private, p11.AttrAlwaysAuth); err != nil || set {
-			return always, err
-		}
+	if always, err := r.always(private); err != nil || always {
+		return asksForPIN, err
 	}
-	for _, a := range v.Attended {
+	return r.waits(private)
+}
+
+// waits says which person a key waits for that no program can stand for.
+func (r reader) waits(private p11.Object) (string, error) {
+	for _, a := range r.profile().Attended {
 		if set, err := r.flag(private, a.Attribute); err != nil || set {
 			return a.What, err
 		}

@@ -54,6 +54,21 @@ func pinError(err *pin.Error) *Error {
 	return &Error{Kind: kinds[err.Kind], Op: err.Op, Err: err.Err}
 }
 
+// confirmError is the error of a signature that was to be confirmed: what says nothing of the PIN is the module's own.
+func confirmError(err error) error {
+	e, ok := errors.AsType[*pin.Error](err)
+	if !ok {
+		return err
+	}
+	if code, ok := errors.AsType[p11.Error](e.Err); ok && e.Kind == pin.Answered && classify(code).kind != PINRefused {
+		return code
+	}
+	if errors.Is(e.Err, p11.ErrLost) {
+		return p11.ErrLost
+	}
+	return pinError(e)
+}
+
 // PINSealed is a PIN that SealPIN sealed: in the file, for the TPM of that device or emulator's socket; with an empty device
 // the kernel's resource manager, /dev/tpmrm0. A TPM that refuses is never gone around: the error says why, and what to do.
 func PINSealed(file, device string) PINSource { return PINSource{TPM: file, Device: device} }

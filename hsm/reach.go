@@ -20,11 +20,13 @@ func (c TokenConfig) Reach() Sandbox {
 	for _, pattern := range slices.Concat(whole.Devices, whole.Sockets) {
 		r.Devices = append(r.Devices, fixedFolder(pattern))
 	}
-	for _, path := range c.PIN.Paths() {
-		r.Read = append(r.Read, filepath.Dir(path))
-	}
-	if device := c.PIN.TPMDevice(); device != "" {
-		r.Devices = append(r.Devices, device)
+	for _, source := range []PINSource{c.PIN, c.KeyPIN} {
+		for _, path := range source.Paths() {
+			r.Read = append(r.Read, filepath.Dir(path))
+		}
+		if device := source.TPMDevice(); device != "" {
+			r.Devices = append(r.Devices, device)
+		}
 	}
 	return r
 }

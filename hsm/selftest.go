@@ -14,7 +14,7 @@ import (
 func (r reader) selfTest(p pair, id string) error {
 	digest := make([]byte, p.public.Algorithm.Digest.Size)
 	_, _ = rand.Read(digest) // never fails
-	signature, err := r.m.Sign(nil, r.s, p.mechanism, p.private, digest)
+	signature, err := r.sign(p, digest)
 	if err != nil {
 		return fmt.Errorf("self-test: %w", err)
 	}

@@ -29,7 +29,7 @@ func (t *Token) ImportCertificate(ctx context.Context, id string, der []byte, re
 		return t.fail(op, fmt.Errorf("its public key: %w", cert.PublicKeyErr), Invalid)
 	}
 	return t.withReadWrite(ctx, op, func(s p11.Session) error {
-		r := t.reader(s)
+		r := t.reader(ctx, s)
 		var p pair
 		private, err := r.find(p11.ClassPrivateKey, id)
 		if err != nil {
@@ -52,7 +52,7 @@ func (t *Token) ImportCertificate(ctx context.Context, id string, der []byte, re
 			return refuse(Invalid, "the certificate is for a key of another size")
 		}
 		// The proof that needs no public object on the token: what the key signs must verify under the certificate.
-		if err := r.selfTest(pair{private: p.private, mechanism: p.mechanism, public: cert.PublicKey}, id); err != nil {
+		if err := r.selfTest(pair{private: p.private, mechanism: p.mechanism, confirmed: p.confirmed, public: cert.PublicKey}, id); err != nil {
 			return err
 		}
 		old, err := r.find(p11.ClassCertificate, id)

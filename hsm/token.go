@@ -63,7 +63,7 @@ func open(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker
 func openNow(ctx context.Context, cfg TokenConfig, log *slog.Logger, load hostMaker) (_ *Token, err error) {
 	t := &Token{cfg: cfg, log: log.With("token", cfg.Name), turn: make(chan struct{}, 1)}
 	t.turn <- struct{}{}
-	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: []pin.Login{t.credentials()}})
+	t.module, err = load(ctx, cfg.Module, hostOptions{Log: t.log, Logins: t.cfg.logins()})
 	if err != nil {
 		return nil, t.fail("load the module", err, Config)
 	}

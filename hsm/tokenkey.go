@@ -26,7 +26,7 @@ func (t *Token) Key(ctx context.Context, id string) (*TokenKey, error) {
 	}
 	var k *TokenKey
 	err := t.withSession(ctx, fmt.Sprintf("find key %q", id), func(s session) error {
-		r := t.reader(s.handle)
+		r := t.reader(ctx, s.handle)
 		p, err := r.pair(id)
 		if err != nil {
 			return err
@@ -62,12 +62,12 @@ func (k *TokenKey) SignDigest(ctx context.Context, digest []byte) ([]byte, error
 	digest = append([]byte(nil), digest...) // the call may outlive this one
 	var signature []byte
 	err := k.token.withSession(ctx, "sign", func(s session) error {
-		r := k.token.reader(s.handle)
+		r := k.token.reader(ctx, s.handle)
 		p, err := r.pair(k.id)
 		if err != nil {
 			return err
 		}
-		out, err := r.m.Sign(nil, r.s, p.mechanism, p.private, digest)
+		out, err := r.sign(p, digest)
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,7 @@ func TestFindings(t *testing.T) {
 			`listn:: : unknown setting "listn" (known here: listen, *`,
 			`listn:: listen: is missing`}},
 		{"unknown deep setting", "    sessions: 4 ", "    session: 4 ", []string{
-			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, state_dir, vendor, isolation, sandbox, call_seconds, sessions, queue, client_queue)`}},
+			`session:: tokens[0]: unknown setting "session" (known here: name, module, label, serial, pin, key_pin, state_dir, vendor, isolation, sandbox, call_seconds, sessions, queue, client_queue)`}},
 		{"wrong type", "sessions: 4", "sessions: four", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"out of range", "sessions: 4", "sessions: 0", []string{`sessions:: tokens[0].sessions: must be a number from 1 to 1024`}},
 		{"number for text", "label: EPOV", "label: 1234", []string{`label:: tokens[0].label: must be a text; put it in quotes`}},
@@ -83,6 +83,8 @@ func TestFindings(t *testing.T) {
 			`digest:: timestamps.digest: must be one of streebog256, streebog512, sha256, sha384, sha512`}},
 		{"PIN itself", "pin: {credential: pin-main}", "pin: 98765432", []string{
 			`pin: 9: tokens[0].pin: a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file`}},
+		{"PIN for keys itself", "pin: {credential: pin-main}", "pin: {credential: pin-main}\n    key_pin: 98765432", []string{
+			`key_pin: 9: tokens[0].key_pin: a PIN does not belong into the configuration; name a file, credential, descriptor or sealed file`}},
 		{"PIN as a setting", "pin: {credential: pin-main}", "pin: {98765432: }", []string{
 			`pin: {9: tokens[0].pin: unknown setting (known here: file, credential, descriptor, tpm, tpm_device)`,
 			`pin: {9: tokens[0].pin: exactly one of file, credential, descriptor and tpm is needed`}},

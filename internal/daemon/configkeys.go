@@ -33,7 +33,7 @@ func (c *Config) readTokens(root, v value) {
 	}
 	c.tokens = nil
 	for _, item := range v.list() {
-		at := item.mapping("name", "module", "label", "serial", "pin", "state_dir", "vendor", "isolation", "sandbox",
+		at := item.mapping("name", "module", "label", "serial", "pin", "key_pin", "state_dir", "vendor", "isolation", "sandbox",
 			"call_seconds", "sessions", "queue", "client_queue")
 		t := hsm.TokenConfig{
 			Name: at("name").required(item), Module: c.path(at("module").required(item)),
@@ -60,9 +60,14 @@ func (c *Config) readTokens(root, v value) {
 		}
 		source, place := c.readPIN(item, at("pin"))
 		t.PIN = source
+		var keyPlace value
+		if at("key_pin").present() {
+			t.KeyPIN, keyPlace = c.readPIN(item, at("key_pin"))
+		}
 		if !slices.ContainsFunc(c.opened, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) }) {
 			checkModule(at("module"), t.Module)
 			checkPIN(place, source)
+			checkPIN(keyPlace, t.KeyPIN)
 		}
 		c.tokens = append(c.tokens, t)
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/sandbox"
 )
 
@@ -172,8 +173,10 @@ func (c *Config) unconfinedModule() string {
 func (c *Config) descriptors() []int {
 	var out []int
 	for _, t := range c.tokens {
-		if t.PIN.Descriptor != 0 {
-			out = append(out, t.PIN.Descriptor)
+		for _, source := range []hsm.PINSource{t.PIN, t.KeyPIN} {
+			if source.Descriptor != 0 {
+				out = append(out, source.Descriptor)
+			}
 		}
 	}
 	if pid, err := strconv.Atoi(os.Getenv("LISTEN_PID")); err == nil && pid == os.Getpid() { // sd_listen_fds(3)

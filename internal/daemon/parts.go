@@ -309,7 +309,7 @@ func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
 		inside, passed := false, false
 		for _, t := range differ[name] {
 			inside = inside || t.Isolation == hsm.InProcess
-			passed = passed || t.PIN.Descriptor != 0 && slices.ContainsFunc(next, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+			passed = passed || t.PIN.Descriptor+t.KeyPIN.Descriptor != 0 && slices.ContainsFunc(next, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
 		}
 		if inside {
 			reasons = append(reasons, "token "+name+": a module within the daemon's own process (isolation: none) stays as it is")

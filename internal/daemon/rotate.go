@@ -321,6 +321,9 @@ func (r *Rotation) onToken(ctx context.Context, t hsm.TokenConfig, id string) (_
 			return nil, nil, err
 		}
 		defer done()
+		if t.KeyPIN == t.PIN {
+			t.KeyPIN = source
+		}
 		t.PIN = source
 	}
 	token, err := hsm.Open(ctx, t, r.log)

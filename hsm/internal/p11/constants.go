@@ -70,6 +70,7 @@ const (
 	FlagSOPINLocked      uint = pkcs11.CKF_SO_PIN_LOCKED
 	User                 uint = pkcs11.CKU_USER
 	SecurityOfficer      uint = pkcs11.CKU_SO
+	ContextSpecific      uint = pkcs11.CKU_CONTEXT_SPECIFIC // for the operation that was begun, see Library
 	ClassCertificate     uint = pkcs11.CKO_CERTIFICATE
 	ClassPublicKey       uint = pkcs11.CKO_PUBLIC_KEY
 	ClassPrivateKey      uint = pkcs11.CKO_PRIVATE_KEY

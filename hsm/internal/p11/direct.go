@@ -44,18 +44,33 @@ static word log_in(const struct functions *f, word session, word user, const uns
 
 struct signed_length { word code, length; };
 
+static word sign_init(const struct functions *f, word session, word mechanism, word key)
+{
+	struct mechanism m = { mechanism, NULL, 0 };
+	return f->sign_init(session, &m, key);
+}
+
+static struct signed_length sign_final(const struct functions *f, word session, const unsigned char *data, word length,
+	unsigned char *signature, word room)
+{
+	struct signed_length r = { 0, room };
+	r.code = f->sign(session, data, length, signature, &r.length);
+	return r;
+}
+
 static struct signed_length sign(const struct functions *f, word session, word mechanism, word key,
 	const unsigned char *data, word length, unsigned char *signature, word room)
 {
-	struct mechanism m = { mechanism, NULL, 0 };
-	struct signed_length r = { f->sign_init(session, &m, key), room };
-	if (r.code == 0) r.code = f->sign(session, data, length, signature, &r.length);
-	return r;
+	struct signed_length r = { sign_init(f, session, mechanism, key), 0 };
+	return r.code == 0 ? sign_final(f, session, data, length, signature, room) : r;
 }
 
 // A module never calls back into Go: no C_OpenSession here passes a notification.
 #cgo noescape sign
 #cgo nocallback sign
+#cgo nocallback sign_init
+#cgo noescape sign_final
+#cgo nocallback sign_final
 #cgo noescape log_in
 #cgo nocallback log_in
 */
@@ -112,6 +127,11 @@ func (d direct) sign(dst []byte, s Session, mechanism uint, key Object, data []b
 	room := dst[len(dst) : len(dst)+MaxSignature]
 	r := C.sign(d.functions, C.word(s), C.word(mechanism), C.word(key), (*C.uchar)(unsafe.SliceData(data)), C.word(len(data)),
 		(*C.uchar)(unsafe.SliceData(room)), MaxSignature)
+	return signed(dst, r)
+}
+
+// signed is dst with what was written behind it.
+func signed(dst []byte, r C.struct_signed_length) ([]byte, error) {
 	switch {
 	case r.code != 0:
 		return nil, Error(r.code)
@@ -119,4 +139,19 @@ func (d direct) sign(dst []byte, s Session, mechanism uint, key Object, data []b
 		return nil, GeneralError // it says that it wrote more than it was let
 	}
 	return dst[:len(dst)+int(r.length)], nil
+}
+
+func (d direct) signInit(s Session, mechanism uint, key Object) error {
+	if rv := C.sign_init(d.functions, C.word(s), C.word(mechanism), C.word(key)); rv != 0 {
+		return Error(rv)
+	}
+	return nil
+}
+
+func (d direct) signFinal(dst []byte, s Session, data []byte) ([]byte, error) {
+	dst = slices.Grow(dst, MaxSignature)
+	room := dst[len(dst) : len(dst)+MaxSignature]
+	r := C.sign_final(d.functions, C.word(s), (*C.uchar)(unsafe.SliceData(data)), C.word(len(data)),
+		(*C.uchar)(unsafe.SliceData(room)), MaxSignature)
+	return signed(dst, r)
 }

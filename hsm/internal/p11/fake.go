@@ -2,6 +2,7 @@ package p11
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,10 +17,13 @@ type Fake struct {
 	Generate func(public, private []*Attribute) (pub, priv []*Attribute, err error)
 	// Fault is asked before each call, by its name without C_; an error is returned in the call's place. It may block.
 	Fault func(call string) error
+	// KeyPIN confirms signatures of keys with CKA_ALWAYS_AUTHENTICATE; empty: the token's PIN does.
+	KeyPIN string
 
 	mutex    sync.Mutex
 	info     TokenInfo
 	pin      string
+	begun    map[Session]fakeOperation
 	objects  []fakeObject
 	sessions map[Session]bool
 	next     Session
@@ -31,10 +35,16 @@ type Fake struct {
 
 type fakeObject []*Attribute
 
+// fakeOperation is a signature that was begun.
+type fakeOperation struct {
+	key       Object
+	confirmed bool
+}
+
 // NewFake makes a token with one slot.
 func NewFake(info TokenInfo, pin string) *Fake {
 	info.Flags |= FlagTokenInitialised | FlagLoginRequired
-	return &Fake{info: info, pin: pin, sessions: map[Session]bool{}, calls: map[string]int{}}
+	return &Fake{info: info, pin: pin, sessions: map[Session]bool{}, calls: map[string]int{}, begun: map[Session]fakeOperation{}}
 }
 
 // Add puts an object on the token.
@@ -95,6 +105,7 @@ func (f *Fake) CloseAll() {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	clear(f.sessions)
+	clear(f.begun)
 	f.in = false
 }
 
@@ -237,6 +248,7 @@ func (f *Fake) CloseSession(s Session) error {
 		return SessionHandleInvalid
 	}
 	delete(f.sessions, s)
+	delete(f.begun, s)
 	if len(f.sessions) == 0 {
 		f.in = false
 	}
@@ -257,9 +269,12 @@ func (f *Fake) LoggedIn(s Session) (bool, error) {
 	return f.in, f.check(s, err)
 }
 
-func (f *Fake) Login(s Session, _ uint, pin string) error {
+func (f *Fake) Login(s Session, user uint, pin string) error {
 	leave, err := f.enter("Login")
 	defer leave()
+	if user == ContextSpecific {
+		return f.confirm(s, pin, f.check(s, err))
+	}
 	switch err := f.check(s, err); {
 	case err != nil:
 		return err
@@ -361,16 +376,58 @@ func (f *Fake) CreateObject(s Session, template []*Attribute) (Object, error) {
 }
 
 func (f *Fake) Sign(dst []byte, s Session, mechanism uint, key Object, data []byte) ([]byte, error) {
+	if err := f.SignInit(s, mechanism, key); err != nil {
+		return nil, err
+	}
+	return f.SignFinal(dst, s, data)
+}
+
+// confirm is a login for the operation that was begun.
+func (f *Fake) confirm(s Session, pin string, err error) error {
+	o, begun := f.begun[s]
+	switch {
+	case err != nil:
+		return err
+	case !f.in || !begun:
+		return OperationNotInitialized
+	case pin != cmp.Or(f.KeyPIN, f.pin):
+		return PINIncorrect
+	}
+	f.begun[s] = fakeOperation{o.key, true}
+	return nil
+}
+
+func (f *Fake) SignInit(s Session, mechanism uint, key Object) error {
+	leave, err := f.enter("SignInit")
+	defer leave()
+	if err := f.check(s, err); err != nil {
+		return err
+	}
+	if _, ok := f.object(key); !ok {
+		return KeyHandleInvalid
+	}
+	if mechanism != MechGOST {
+		return MechanismInvalid
+	}
+	f.begun[s] = fakeOperation{key: key}
+	return nil
+}
+
+func (f *Fake) SignFinal(dst []byte, s Session, data []byte) ([]byte, error) {
 	leave, err := f.enter("Sign")
 	defer leave()
 	if err := f.check(s, err); err != nil {
 		return nil, err
 	}
-	if _, ok := f.object(key); !ok {
+	o, begun := f.begun[s]
+	delete(f.begun, s)
+	switch object, ok := f.object(o.key); {
+	case !begun:
+		return nil, OperationNotInitialized
+	case !ok:
 		return nil, KeyHandleInvalid
-	}
-	if mechanism != MechGOST {
-		return nil, MechanismInvalid
+	case object.always() && !o.confirmed:
+		return nil, UserNotLoggedIn
 	}
 	signature, err := f.Signer(data)
 	if err != nil {
@@ -378,3 +435,5 @@ func (f *Fake) Sign(dst []byte, s Session, mechanism uint, key Object, data []by
 	}
 	return append(dst, signature...), nil
 }
+
+func (o fakeObject) always() bool { return bytes.Equal(o.value(AttrAlwaysAuth), []byte{1}) }

@@ -49,11 +49,11 @@ type Options struct {
 }
 
 // Load is LoadWith without options.
-func Load(path string) (m Module, release func() error, err error) { return LoadWith(path, Options{}) }
+func Load(path string) (m Library, release func() error, err error) { return LoadWith(path, Options{}) }
 
 // LoadWith opens a library and initialises it unless this was done before. release must be called once, when no call of the
 // module is under way.
-func LoadWith(path string, o Options) (m Module, release func() error, err error) {
+func LoadWith(path string, o Options) (m Library, release func() error, err error) {
 	path, err = Path(path)
 	if err != nil {
 		return nil, nil, err

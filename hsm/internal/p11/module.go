@@ -146,3 +146,11 @@ func (m module) GenerateKeyPair(s Session, kind uint, public, private []*Attribu
 func (m module) Sign(dst []byte, s Session, kind uint, key Object, data []byte) ([]byte, error) {
 	return m.direct.sign(dst, s, kind, key, data)
 }
+
+func (m module) SignInit(s Session, kind uint, key Object) error {
+	return m.direct.signInit(s, kind, key)
+}
+
+func (m module) SignFinal(dst []byte, s Session, data []byte) ([]byte, error) {
+	return m.direct.signFinal(dst, s, data)
+}

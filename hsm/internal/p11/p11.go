@@ -67,6 +67,15 @@ type Module interface {
 	Sign(dst []byte, s Session, mechanism uint, key Object, data []byte) ([]byte, error)
 }
 
+// Library is a Module in this process. It makes a signature in two steps as well: a key with CKA_ALWAYS_AUTHENTICATE wants a login
+// as ContextSpecific between them (PKCS#11 2.40, section 5.6, C_Login).
+type Library interface {
+	Module
+	SignInit(s Session, mechanism uint, key Object) error
+	// SignFinal is C_Sign. What it gives is as from Sign.
+	SignFinal(dst []byte, s Session, data []byte) ([]byte, error)
+}
+
 // Error is a CK_RV other than CKR_OK.
 type Error uint
 

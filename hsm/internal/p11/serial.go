@@ -5,7 +5,7 @@ import "sync"
 // serial lets one call at a time into a module that was initialised without locks of its own: CK_C_INITIALIZE_ARGS without
 // CKF_OS_LOCKING_OK says that no two threads call at once. The users of a library share the lock.
 type serial struct {
-	m    Module
+	m    Library
 	turn *sync.Mutex
 }
 
@@ -87,4 +87,12 @@ func (x *serial) Sign(dst []byte, s Session, mechanism uint, key Object, data []
 	x.turn.Lock()
 	defer x.turn.Unlock()
 	return x.m.Sign(dst, s, mechanism, key, data)
+}
+
+func (x *serial) SignInit(s Session, mechanism uint, key Object) error {
+	return x.do(func() error { return x.m.SignInit(s, mechanism, key) })
+}
+
+func (x *serial) SignFinal(dst []byte, s Session, data []byte) ([]byte, error) {
+	return one(x, func() ([]byte, error) { return x.m.SignFinal(dst, s, data) })
 }

@@ -133,6 +133,24 @@ func (k *Keeper) LogIn(ctx context.Context, m p11.Module, s p11.Session, slot ui
 	return err
 }
 
+// Sign signs with a key that wants its PIN for each signature (CKA_ALWAYS_AUTHENTICATE): the PIN of l is tried by the rules of
+// [Keeper.LogIn], with a record of its own, for it may be another than the one of the login. A PIN that was refused there stays so
+// until an operator removes the record, for the keys of a token may have several. It appends the signature to dst. Errors are *Error
+// for the PIN's part, else those of the module; the session is to be closed after any.
+func (k *Keeper) Sign(ctx context.Context, dst []byte, m p11.Library, s p11.Session, slot uint, mechanism uint, key p11.Object,
+	digest []byte, l Login) ([]byte, error) {
+	if err := m.SignInit(s, mechanism, key); err != nil {
+		return nil, err
+	}
+	err := k.use(ctx, attempt{module: m, slot: slot, Login: l, why: confirm, try: func(secret string) error {
+		return m.Login(s, p11.ContextSpecific, secret)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return m.SignFinal(dst, s, digest)
+}
+
 // Change sets a new PIN by the old one, whose try is made by the rules of [Keeper.LogIn]; a token that wants its PIN changed
 // is obeyed. The session must be a read-write one. The caller has checked the new PIN by [Fits].
 func (k *Keeper) Change(ctx context.Context, m p11.Module, s p11.Session, slot uint, l Login, next PIN) error {
@@ -195,10 +213,11 @@ func forgetRefused(ctx context.Context, l Login) error {
 type purpose int
 
 const (
-	logIn  purpose = iota
-	change         // C_SetPIN: what the token wants changed may be, and some codes are about the new PIN
-	reset          // of the user's PIN, by the security officer's
-	erase          // by the security officer's PIN
+	logIn   purpose = iota
+	change          // C_SetPIN: what the token wants changed may be, and some codes are about the new PIN
+	reset           // of the user's PIN, by the security officer's
+	erase           // by the security officer's PIN
+	confirm         // a signature
 )
 
 func (p purpose) byOfficer() bool { return p == reset || p == erase }
@@ -277,8 +296,11 @@ func (a attempt) once(info p11.TokenInfo, p PIN, secret string) error {
 	op := a.why.String()
 	refuse := func(format string, args ...any) error { return &Error{Refused, op, fmt.Errorf(format, args...)} }
 	path := recordPath(a.StateDir, a.Serial)
-	if a.why.byOfficer() {
+	switch {
+	case a.why.byOfficer():
 		path = officerPath(a.StateDir, a.Serial)
+	case a.why == confirm:
+		path = confirmPath(a.StateDir, a.Serial)
 	}
 	rec, err := readRecord(path, a.Serial)
 	if err != nil {
@@ -311,7 +333,11 @@ func (a attempt) once(info p11.TokenInfo, p PIN, secret string) error {
 	var kept error
 	switch out {
 	case right:
-		kept = removeRecord(path)
+		if rec.Attempt, rec.Interrupted = nil, 0; a.why == confirm && len(rec.Refused) > 0 {
+			kept = rec.write(path)
+		} else {
+			kept = removeRecord(path)
+		}
 	case wrong:
 		rec.refuse(tag)
 		rec.Attempt, rec.Interrupted = nil, 0
@@ -352,6 +378,7 @@ var untriedCodes = map[p11.Error]bool{
 	p11.SlotIDInvalid: true, p11.TokenNotPresent: true, p11.TokenNotRecognized: true, p11.ArgumentsBad: true,
 	p11.OperationActive: true, p11.FunctionNotSupported: true, p11.SessionReadOnly: true, p11.SessionReadOnlyExists: true,
 	p11.SessionSOExists: true, p11.TokenWriteProtected: true, p11.UserTypeInvalid: true, p11.UserAnotherLoggedIn: true,
+	p11.OperationNotInitialized: true, p11.UserNotLoggedIn: true,
 }
 
 func outcomeOf(err error, why purpose) outcome {
@@ -376,7 +403,7 @@ func outcomeOf(err error, why purpose) outcome {
 }
 
 func (p purpose) String() string {
-	return [...]string{"log in", "change the PIN", "reset the PIN", "initialise the token"}[p]
+	return [...]string{"log in", "change the PIN", "reset the PIN", "initialise the token", "confirm a signature"}[p]
 }
 
 // flags are those of the PIN that is tried, as the user PIN has them: the security officer's lie four bits higher.
@@ -434,7 +461,7 @@ func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
 	if err != nil {
 		return fail(errors.Join(err, f.Close()))
 	}
-	for {
+	for wait := time.Millisecond; ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
@@ -447,7 +474,8 @@ func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
 		case <-ctx.Done():
 			f.Close()
 			return nil, &Error{Expired, "wait for another login on the token", ctx.Err()}
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(wait):
+			wait = min(2*wait, 20*time.Millisecond)
 		}
 	}
 }

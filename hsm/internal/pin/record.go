@@ -52,6 +52,11 @@ func officerPath(dir, serial string) string {
 	return filepath.Join(dir, "pin-so-"+hex.EncodeToString([]byte(serial))+".json")
 }
 
+// confirmPath is the record of PINs that confirm signatures.
+func confirmPath(dir, serial string) string {
+	return filepath.Join(dir, "pin-key-"+hex.EncodeToString([]byte(serial))+".json")
+}
+
 // lockPath is a file that stays: who removes a lock that others wait for lets two in.
 func lockPath(dir, serial string) string {
 	return filepath.Join(dir, "pin-"+hex.EncodeToString([]byte(serial))+".lock")

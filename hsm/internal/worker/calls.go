@@ -233,7 +233,37 @@ const loginTime = 30 * time.Second
 // LogIn makes a login as pin.Keeper.LogIn does, in the child: the PIN is read and used there alone. A PIN that is not in a
 // file must have been among the logins of [Options].
 func (w *Worker) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error {
-	refuse := func(kind pin.Kind, err error) error { return &pin.Error{Kind: kind, Op: "log in", Err: err} }
+	err := w.withPIN(ctx, "log in", opLogInGuarded, l, func(q *writer) { q.word(uint64(s)); q.word(uint64(slot)) }, nil)
+	if _, ok := errors.AsType[*pin.Error](err); err == nil || ok {
+		return err
+	}
+	return &pin.Error{Kind: pin.Answered, Op: "log in", Err: err} // the worker is gone
+}
+
+// SignConfirmed signs as pin.Keeper.Sign does, in the child, under the same rules as LogIn.
+func (w *Worker) SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot uint, mechanism uint, key p11.Object,
+	digest []byte, l pin.Login) ([]byte, error) {
+	var signature []byte
+	err := w.withPIN(ctx, "confirm a signature", opSignConfirmed, l, func(q *writer) {
+		q.word(uint64(s))
+		q.word(uint64(slot))
+		q.word(uint64(mechanism))
+		q.word(uint64(key))
+		q.octets(digest)
+	}, func(r *reader) {
+		signature = r.octets()
+		r.bad = r.bad || len(signature) > p11.MaxSignature
+	})
+	if err != nil {
+		return nil, err
+	}
+	return append(dst, signature...), nil
+}
+
+// withPIN makes a call that uses a PIN: the request is what it begins with, then the time and the login.
+func (w *Worker) withPIN(ctx context.Context, what string, op operation, l pin.Login, request func(*writer), results func(*reader)) error {
+	refuse := func(kind pin.Kind, err error) error { return &pin.Error{Kind: kind, Op: what, Err: err} }
+	source := l.Source
 	if l.Source.Paths() == nil {
 		number := 0
 		for i, shared := range w.shared {
@@ -257,16 +287,12 @@ func (w *Worker) LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Logi
 	if err != nil {
 		return refuse(pin.Failed, err)
 	}
-	err = w.call(opLogInGuarded, w.boundedTicks(wait), func(q *writer) {
-		q.word(uint64(s))
-		q.word(uint64(slot))
+	err = w.call(op, w.boundedTicks(wait), func(q *writer) {
+		request(q)
 		q.word(uint64(wait))
 		q.octets(body)
-	}, nil)
-	if _, ok := errors.AsType[*pin.Error](err); err == nil || ok {
-		return w.replaced(l.Source, err)
-	}
-	return refuse(pin.Answered, err) // the worker is gone
+	}, results)
+	return w.replaced(source, err)
 }
 
 func writePINError(q *writer, e *pin.Error) {

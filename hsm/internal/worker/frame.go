@@ -29,6 +29,7 @@ const (
 	opDestroyObject
 	opGenerateKeyPair
 	opLogInGuarded
+	opSignConfirmed
 )
 
 // Outcomes.

@@ -41,6 +41,11 @@ var calls = []func(w *Worker) error{
 	func(w *Worker) error {
 		return w.LogIn(context.Background(), 1, 7, pin.Login{Source: pin.Source{File: "/nonexistent"}})
 	},
+	func(w *Worker) error {
+		_, err := w.SignConfirmed(context.Background(), nil, 1, 7, p11.MechGOST, 2, make([]byte, 32),
+			pin.Login{Source: pin.Source{File: "/nonexistent"}})
+		return err
+	},
 }
 
 // FuzzAnswers is a hostile child: whatever it answers, a call returns, and what cannot be read ends the child.
@@ -97,14 +102,14 @@ func FuzzAnswers(f *testing.F) {
 
 // FuzzRequests gives a child any request: it answers, within its place, with something that can be read.
 func FuzzRequests(f *testing.F) {
-	for op := opSign; op <= opLogInGuarded; op++ {
+	for op := opSign; op <= opSignConfirmed; op++ {
 		for _, n := range []int{0, 8, 24, 64} {
 			f.Add(append([]byte{byte(op), 0, 0, 0, 0, 0, 0, 0}, make([]byte, n)...))
 			f.Add(append([]byte{byte(op), 0, 0, 0, 0, 0, 0, 0}, bytes.Repeat([]byte{1, 0, 0, 0, 0, 0, 0, 0}, n/8)...))
 		}
 	}
 	f.Fuzz(func(t *testing.T, request []byte) {
-		if len(request) > placeSize || len(request) > 0 && request[0] == byte(opLogInGuarded) && bytes.IndexByte(request, '{') >= 0 {
+		if len(request) > placeSize || len(request) > 0 && request[0] >= byte(opLogInGuarded) && bytes.IndexByte(request, '{') >= 0 {
 			return // a login that can be read would touch files
 		}
 		fake := p11.NewFake(p11.TokenInfo{Label: "fake", Serial: "0f", Flags: p11.FlagUserPINSet}, "1234")

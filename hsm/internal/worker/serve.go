@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,7 @@ type child struct {
 	area    *area
 	path    string
 	options p11.Options
-	module  p11.Module // nil before C_Initialize
+	module  p11.Library // nil before C_Initialize
 	release func() error
 	pins    pin.Keeper
 }
@@ -366,7 +367,19 @@ func (c *child) dispatch(op operation, r *reader, q *writer) error {
 		err := finish(func() (err error) { pub, priv, err = m.GenerateKeyPair(s, mechanism, public, private); return err })
 		return writeWord(q, uint64(priv), writeWord(q, uint64(pub), err))
 	case opLogInGuarded:
-		return c.logIn(r, finish)
+		s, slot := session(), uint(r.word())
+		return c.withPIN(r, finish, func(ctx context.Context, l pin.Login) error { return c.pins.LogIn(ctx, m, s, slot, l) })
+	case opSignConfirmed:
+		s, slot, mechanism, key := session(), uint(r.word()), uint(r.word()), p11.Object(r.word())
+		digest, signature := bytes.Clone(r.octets()), []byte(nil)
+		err := c.withPIN(r, finish, func(ctx context.Context, l pin.Login) (err error) {
+			signature, err = c.pins.Sign(ctx, nil, m, s, slot, mechanism, key, digest, l)
+			return err
+		})
+		if err == nil {
+			q.octets(signature)
+		}
+		return err
 	}
 	return errUnreadable
 }
@@ -389,8 +402,9 @@ func writeWords[T ~uint](q *writer, list []T, err error) error {
 	return nil
 }
 
-func (c *child) logIn(r *reader, finish func(func() error) error) error {
-	s, slot, wait := p11.Session(r.word()), uint(r.word()), time.Duration(r.word())
+// withPIN reads the time and the login that a call is made with.
+func (c *child) withPIN(r *reader, finish func(func() error) error, call func(context.Context, pin.Login) error) error {
+	wait := time.Duration(r.word())
 	var l pin.Login
 	if json.Unmarshal(r.octets(), &l) != nil {
 		return errUnreadable
@@ -398,6 +412,6 @@ func (c *child) logIn(r *reader, finish func(func() error) error) error {
 	return finish(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		defer cancel()
-		return c.pins.LogIn(ctx, c.module, s, slot, l)
+		return call(ctx, l)
 	})
 }

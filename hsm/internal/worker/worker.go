@@ -26,7 +26,7 @@ import (
 )
 
 // version is of everything that the two sides say to each other. They are one program, and yet it is compared.
-const version = 1
+const version = 2
 
 // Options says what a worker is for.
 type Options struct {

@@ -16,7 +16,7 @@ import (
 
 // refused are keys of attributes whose values are never written.
 var refused = map[string]bool{
-	"pin": true, "so_pin": true, "puk": true, "password": true, "passphrase": true, "secret": true, "credential": true,
+	"pin": true, "key_pin": true, "so_pin": true, "puk": true, "password": true, "passphrase": true, "secret": true, "credential": true,
 	"private_key": true, "authorization": true, "document": true, "content": true, "payload": true, "body": true,
 }
 

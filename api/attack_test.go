@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"runtime"
 	"strings"
@@ -12,7 +14,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/epov-signer/epov/api/epovpb"
 )
@@ -48,6 +55,17 @@ func (w *world) serves(t *testing.T) {
 	other.conn.Close()
 }
 
+// deaf connects as a client whose windows stay small, so that what it does not read stays at the server.
+func (w *world) deaf(t *testing.T) *client {
+	conn, err := grpc.NewClient(w.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		RootCAs: w.tls.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")},
+	})), grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &client{SignServiceClient: epovpb.NewSignServiceClient(conn), conn: conn}
+}
+
 // A client that asks for large answers and takes none of them has room for as many as it may have calls, and loses its connection.
 func TestAnswersNobodyTakes(t *testing.T) {
 	w := newWorld(t, Limits{Calls: 8, StallTime: 300 * time.Millisecond})
@@ -55,7 +73,7 @@ func TestAnswersNobodyTakes(t *testing.T) {
 	req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
 	w.settled(t, func() {
 		before := heap()
-		c := w.dial(t, "admin.example.ru")
+		c := w.deaf(t)
 		defer c.conn.Close()
 		for range 40 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -82,7 +100,7 @@ func TestBatchAnswersNobodyTakes(t *testing.T) {
 	w.serves(t)
 	w.settled(t, func() {
 		before := heap()
-		c := w.dial(t, "admin.example.ru")
+		c := w.deaf(t)
 		defer c.conn.Close()
 		var group sync.WaitGroup
 		for range 6 {
@@ -274,4 +292,81 @@ func TestContentThatGoesNowhere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message of very many fields takes no more memory than one of few, over any kind of call.
+func TestVeryManyFields(t *testing.T) {
+	w := newWorld(t, Limits{})
+	c := w.dial(t, "spiffe://example.ru/gateway")
+	items := bytes.Repeat([]byte{0x0a, 0x00}, 8<<20)                                       // items of a batch
+	nested := protowire.AppendBytes([]byte{0x0a}, bytes.Repeat([]byte{0x08, 0x01}, 1<<20)) // one number, again and again
+	packed := protowire.AppendBytes([]byte{6<<3 | 2}, make([]byte, 1<<20))                 // SignCmsRequest.countersigned
+	unknown := bytes.Repeat([]byte{0x98, 0x06, 0x00}, 1<<20)                               // field 99
+	for name, try := range map[string]struct {
+		method string
+		octets []byte
+	}{
+		"items":   {epovpb.SignService_SignBatch_FullMethodName, items},
+		"nested":  {epovpb.SignService_SignBatch_FullMethodName, nested},
+		"packed":  {epovpb.SignService_SignCms_FullMethodName, packed},
+		"unknown": {epovpb.SignService_SignXml_FullMethodName, unknown},
+		"strings": {epovpb.VerifyService_VerifyXml_FullMethodName, bytes.Repeat([]byte{0x32, 0x00}, 1<<20)},
+		"health":  {healthpb.Health_Check_FullMethodName, bytes.Repeat([]byte{0x0a, 0x00}, 1<<20)},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		err := c.raw(t.Context(), try.method, [][]byte{try.octets})
+		runtime.ReadMemStats(&after)
+		told(t, name, err, codes.InvalidArgument, "REQUEST_LIMIT", "16384 fields and elements")
+		if spent := after.TotalAlloc - before.TotalAlloc; spent > uint64(len(try.octets))*8+4<<20 { // gRPC's buffers of both sides
+			t.Errorf("%s: %d MiB for %d", name, spent>>20, len(try.octets)>>20)
+		}
+	}
+}
+
+// FuzzCountFields: what may pass has no more fields than it may, as the decoder sees it.
+func FuzzCountFields(f *testing.F) {
+	for _, m := range []proto.Message{
+		&epovpb.SignBatchRequest{Items: []*epovpb.SignItem{signItem(1, "keys/EXMP01/ov"), signItem(2, "keys/EXMP01/ov")}},
+		&epovpb.SignBatchRequest{Items: []*epovpb.SignItem{{Request: &epovpb.SignItem_Cms{Cms: &epovpb.SignCmsRequest{Countersigned: []uint32{1, 2, 3}}}}}},
+	} {
+		octets, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(octets, 20)
+	}
+	f.Fuzz(func(t *testing.T, octets []byte, most int) {
+		if most < 0 {
+			return
+		}
+		left, m := most, new(epovpb.SignBatchRequest)
+		if within := countFields(octets, m.ProtoReflect().Descriptor(), &left, 0); !within || proto.Unmarshal(octets, m) != nil {
+			return
+		}
+		if n := elements(m.ProtoReflect()); n > most {
+			t.Errorf("%d fields, %d were allowed", n, most)
+		}
+	})
+}
+
+// elements are the known fields that a message has, and the elements of its lists.
+func elements(m protoreflect.Message) (n int) {
+	m.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		switch {
+		case field.IsList():
+			n += value.List().Len()
+			for i := range value.List().Len() {
+				if field.Message() != nil {
+					n += elements(value.List().Get(i).Message())
+				}
+			}
+		case field.Message() != nil:
+			n += 1 + elements(value.Message())
+		default:
+			n++
+		}
+		return true
+	})
+	return n
 }

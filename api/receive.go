@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -80,7 +81,18 @@ func (s *Server) unpack(from arrival, header []byte, message any) error {
 		return err
 	}
 	defer octets.Free()
-	if err := (codec{}).Unmarshal(octets, message); err != nil {
+	m, ok := message.(proto.Message)
+	if !ok {
+		return fmt.Errorf("%T is no message", message)
+	}
+	buffer := octets.MaterializeToBuffer(buffers)
+	defer buffer.Free()
+	left := maxFields
+	if within := countFields(buffer.ReadOnlyData(), m.ProtoReflect().Descriptor(), &left, 0); !within {
+		return report.Errorf(report.RequestLimit, report.Place{Path: "request"},
+			"it has more than the %d fields and elements that one message may have; send more messages", maxFields)
+	}
+	if err := proto.Unmarshal(buffer.ReadOnlyData(), m); err != nil { // copies what it keeps
 		// The text names a field at most. Its spaces may be of another kind each time.
 		return unfit(message, strings.TrimPrefix(strings.ReplaceAll(err.Error(), "\u00a0", " "), "proto: "))
 	}

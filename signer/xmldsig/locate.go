@@ -28,10 +28,9 @@ type outline struct {
 
 	// While reading.
 	tok     xmltext.Tokenizer
-	frames  []frame      // the open elements
-	classes []vocabulary // of the namespace declarations in scope
-	attrs   []attribute  // backs those of the nodes
-	spaces  map[string]vocabulary
+	frames  []frame           // the open elements
+	classes []vocabulary      // of the namespace declarations in scope
+	attrs   []attribute       // backs those of the nodes
 	names   map[string]string // outlives the document: the same names come again
 	ahead   ahead
 }
@@ -94,7 +93,7 @@ const (
 var outlines = sync.Pool{New: func() any {
 	return &outline{
 		bearers: map[string]id{}, twice: map[string]clash{}, places: map[int]report.Place{},
-		names: map[string]string{}, spaces: map[string]vocabulary{},
+		names: map[string]string{},
 	}
 }}
 
@@ -112,7 +111,6 @@ func (o *outline) release() {
 	clear(o.bearers)
 	clear(o.twice)
 	clear(o.places)
-	clear(o.spaces)
 	if len(o.names) >= maxNames {
 		clear(o.names)
 	}
@@ -181,29 +179,34 @@ const blanks = " \t\r\n"
 
 // start opens an element, and keeps it if it matters.
 func (o *outline) start(t *xmltext.Tokenizer) (keep bool) {
-	f := frame{tag: t.Span(), qname: t.QName(), binding: t.NameBinding(), from: t.FirstDeclared(), to: t.Bindings(), node: -1}
-	o.classes = o.classes[:f.from]
-	for i := f.from; i < f.to; i++ {
-		o.classes = append(o.classes, o.vocabulary(t.Binding(i).URI))
+	binding, from, to := t.NameBinding(), t.FirstDeclared(), t.Bindings()
+	o.classes = o.classes[:from]
+	for i := from; i < to; i++ {
+		class, _ := vocabularyOf(t.Binding(i).URI, o.intern)
+		o.classes = append(o.classes, class)
 	}
-	keep = len(o.frames) == 0 || f.binding >= 0 && o.classes[f.binding].symbol != ""
-	if !keep {
-		p := &o.frames[len(o.frames)-1]
-		// A second child is refused by its number.
-		keep = p.node >= 0 && o.nodes[p.node].children == 0 && o.nodes[p.node].sym == "b:MessagePrimaryContent"
-	}
-	attrs := t.Attrs()
-	for i := range attrs {
-		keep = keep || isID(attrs[i].Space, attrs[i].Local)
-	}
+	keep = len(o.frames) == 0 || binding >= 0 && o.classes[binding].symbol != ""
 	if len(o.frames) > 0 {
-		if p := &o.frames[len(o.frames)-1]; p.node >= 0 {
-			o.nodes[p.node].children++
-		} else {
-			p.children++
+		p := &o.frames[len(o.frames)-1]
+		children := &p.children
+		if p.node >= 0 {
+			n := &o.nodes[p.node]
+			children = &n.children
+			// A second child is refused by its number.
+			keep = keep || n.children == 0 && n.sym == "b:MessagePrimaryContent"
+		}
+		*children++
+	}
+	if attrs := t.Attrs(); !keep {
+		for i := range attrs {
+			keep = keep || isID(attrs[i].Space, attrs[i].Local)
 		}
 	}
-	o.frames = append(o.frames, f)
+	if len(o.frames) == cap(o.frames) {
+		o.frames = slices.Grow(o.frames, 1)
+	}
+	o.frames = o.frames[:len(o.frames)+1]
+	o.frames[len(o.frames)-1] = frame{tag: t.Span(), qname: t.QName(), binding: binding, from: from, to: to, node: -1}
 	if keep {
 		o.keep(t)
 	}
@@ -312,18 +315,6 @@ func (o *outline) intern(b []byte) string {
 		o.names[s] = s
 	}
 	return s
-}
-
-func (o *outline) vocabulary(space []byte) vocabulary {
-	v, ok := o.spaces[string(space)]
-	if !ok {
-		s := o.intern(space)
-		v, _ = vocabularyOf(s)
-		if len(o.spaces) < maxNames {
-			o.spaces[s] = v
-		}
-	}
-	return v
 }
 
 func (n *node) attr(space, local string) (string, bool) {

@@ -1,6 +1,6 @@
 package xmldsig
 
-import "strings"
+import "bytes"
 
 // Namespaces that signatures and their messages are made of.
 const (
@@ -41,9 +41,9 @@ const (
 // version throughout a message; its symbols have a question mark in a version that is not understood.
 type vocabulary struct{ symbol, version string }
 
-// vocabularyOf classifies a namespace; ok is false for a foreign one.
-func vocabularyOf(space string) (v vocabulary, ok bool) {
-	switch space {
+// vocabularyOf classifies a namespace; ok is false for a foreign one. intern makes the version's text.
+func vocabularyOf(space []byte, intern func([]byte) string) (v vocabulary, ok bool) {
+	switch string(space) {
 	case nsSOAP:
 		return vocabulary{symbol: "soap"}, true
 	case nsDS:
@@ -59,26 +59,34 @@ func vocabularyOf(space string) (v vocabulary, ok bool) {
 	case nsXOP:
 		return vocabulary{symbol: "xop"}, true
 	}
-	if strings.HasPrefix(space, nsETSI) {
-		return vocabulary{symbol: "etsi"}, true
-	}
-	if rest, ok := strings.CutPrefix(space, nsSMEV3); ok {
-		symbol := "t"
-		if basic, ok := strings.CutPrefix(rest, "basic/"); ok {
-			symbol, rest = "b", basic
+	if rest, ok := cutPrefix(space, nsSMEV3); ok {
+		symbol, unknown := "t", "t?"
+		if basic, ok := cutPrefix(rest, "basic/"); ok {
+			symbol, unknown, rest = "b", "b?", basic
 		}
 		switch {
-		case rest == "1.1", rest == "1.2", rest == "1.3":
-			return vocabulary{symbol, rest}, true
-		case !strings.Contains(rest, "/"):
-			return vocabulary{symbol + "?", rest}, true
+		case string(rest) == "1.1", string(rest) == "1.2", string(rest) == "1.3":
+			return vocabulary{symbol, intern(rest)}, true
+		case bytes.IndexByte(rest, '/') < 0:
+			return vocabulary{unknown, intern(rest)}, true
 		}
 		return vocabulary{}, false
 	}
-	if revision, ok := strings.CutPrefix(space, nsSMEV2); ok && revision != "" && strings.Trim(revision, "0123456789") == "" {
-		return vocabulary{"smev", revision}, true
+	if _, ok := cutPrefix(space, nsETSI); ok {
+		return vocabulary{symbol: "etsi"}, true
+	}
+	if revision, ok := cutPrefix(space, nsSMEV2); ok && len(revision) > 0 && len(bytes.Trim(revision, "0123456789")) == 0 {
+		return vocabulary{"smev", intern(revision)}, true
 	}
 	return vocabulary{}, false
+}
+
+// cutPrefix is bytes.CutPrefix with a string.
+func cutPrefix(s []byte, prefix string) (rest []byte, ok bool) {
+	if len(s) < len(prefix) || string(s[:len(prefix)]) != prefix {
+		return s, false
+	}
+	return s[len(prefix):], true
 }
 
 // isID tells the attributes that give an element its Id: Id, ID and id without a namespace, wsu:Id, xml:id.

@@ -85,7 +85,7 @@ func (c *KeyCache) ParseCertificate(der []byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed.texts = &certificateTexts{parsed.Fingerprint(), parsed.Subject.String(), parsed.Issuer.String()}
+	parsed.texts = newCertificateTexts(parsed)
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if len(c.certificates) >= 8*c.max {

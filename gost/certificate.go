@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"encoding/asn1"
+	"encoding/hex"
 	"fmt"
 	"math/big"
 	"time"
@@ -59,8 +60,12 @@ type Certificate struct {
 
 // certificateTexts are what a cached certificate is shown as.
 type certificateTexts struct {
-	fingerprint     [32]byte
-	subject, issuer string
+	fingerprint                             [32]byte
+	subject, issuer, serial, hexFingerprint string
+}
+
+func newCertificateTexts(c *Certificate) *certificateTexts {
+	return &certificateTexts{c.Fingerprint(), c.SubjectString(), c.IssuerString(), c.SerialString(), c.FingerprintString()}
 }
 
 // SubjectString is Subject.String().
@@ -77,6 +82,23 @@ func (c *Certificate) IssuerString() string {
 		return c.texts.issuer
 	}
 	return c.Issuer.String()
+}
+
+// SerialString is the serial number in hexadecimal, in upper case and without leading zeros.
+func (c *Certificate) SerialString() string {
+	if c.texts != nil {
+		return c.texts.serial
+	}
+	return fmt.Sprintf("%X", c.Serial)
+}
+
+// FingerprintString is the fingerprint in hexadecimal, in lower case.
+func (c *Certificate) FingerprintString() string {
+	if c.texts != nil {
+		return c.texts.hexFingerprint
+	}
+	fingerprint := c.Fingerprint()
+	return hex.EncodeToString(fingerprint[:])
 }
 
 // ParseCertificate reads one DER certificate with nothing after it, of at most 64 KiB.

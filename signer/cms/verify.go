@@ -370,10 +370,9 @@ func anyEqual(got []byte, acceptable [][]byte) bool {
 }
 
 func describe(c *gost.Certificate) *report.Signer {
-	fingerprint := c.Fingerprint()
 	return &report.Signer{
-		Subject: c.Subject.String(), Issuer: c.Issuer.String(), Serial: fmt.Sprintf("%X", c.Serial),
+		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: c.SerialString(),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-		Fingerprint: hex.EncodeToString(fingerprint[:]), Certificate: c.Raw,
+		Fingerprint: c.FingerprintString(), Certificate: c.Raw,
 	}
 }

@@ -15,8 +15,6 @@ package trust
 
 import (
 	"encoding/asn1"
-	"encoding/hex"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -232,8 +230,5 @@ func (s *Store) evidence(leaf *gost.Certificate, path []*gost.Certificate, at ti
 }
 
 func show(c *gost.Certificate) report.PathCertificate {
-	fingerprint := c.Fingerprint()
-	return report.PathCertificate{
-		Subject: c.SubjectString(), Serial: fmt.Sprintf("%X", c.Serial), Fingerprint: hex.EncodeToString(fingerprint[:]),
-	}
+	return report.PathCertificate{Subject: c.SubjectString(), Serial: c.SerialString(), Fingerprint: c.FingerprintString()}
 }

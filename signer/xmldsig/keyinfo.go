@@ -3,7 +3,6 @@ package xmldsig
 import (
 	"bytes"
 	"crypto/sha1"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -221,8 +220,8 @@ func (e *examiner) binaryToken(n int) ([]*gost.Certificate, *report.Error) {
 // describe says whose a certificate is.
 func describe(c *gost.Certificate) *report.Signer {
 	return &report.Signer{
-		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: fmt.Sprintf("%X", c.Serial),
+		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: c.SerialString(),
 		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-		Fingerprint: fmt.Sprintf("%x", c.Fingerprint()), Certificate: c.Raw,
+		Fingerprint: c.FingerprintString(), Certificate: c.Raw,
 	}
 }

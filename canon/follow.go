@@ -37,10 +37,18 @@ func Follow(tok *xmltext.Tokenizer, job Job, limits xmltext.Limits) (*Follower, 
 // Step takes the current token, beginning with the start tag. When done, what has been written is what Apply writes. Apply
 // refuses what Step refuses, perhaps for another reason.
 func (f *Follower) Step(kind xmltext.Kind) (done bool, err error) {
-	if done, err = f.p.c14n.step(kind); done && err == nil && !f.p.fuses() {
-		err = f.p.following(f.w, f.limits)
+	if done, err = f.p.c14n.step(kind); done {
+		err = f.finish(err)
 	}
 	return done, err
+}
+
+// finish runs what follows on the canonicalization that has ended with err.
+func (f *Follower) finish(err error) error {
+	if err != nil || f.p.fuses() {
+		return err
+	}
+	return f.p.following(f.w, f.limits)
 }
 
 // Close ends the following, wherever it stands.

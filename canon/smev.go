@@ -30,7 +30,7 @@ type smevTransform struct {
 type numbered struct {
 	binding int    // a declaration of it in the document
 	hash    uint64 // of its name
-	prefix  [23]byte
+	prefix  [24]byte
 	length  uint8 // of prefix, which is nsK and a colon
 	k       int
 }
@@ -112,8 +112,7 @@ func (s *smevTransform) startTag() error {
 		}
 	}
 	o := s.out
-	o.octet('<')
-	s.name(at, tok.Local())
+	s.name("<", at, tok.Local())
 	for i := frame; i < len(s.namespaces); i++ {
 		n := &s.namespaces[i]
 		o.string(" xmlns:")
@@ -123,11 +122,10 @@ func (s *smevTransform) startTag() error {
 	}
 	if len(attrs) > 0 {
 		for _, a := range s.sorted {
-			o.octet(' ')
 			if a.Binding >= 0 {
-				s.name(s.number(a.Binding), a.Local)
+				s.name(" ", s.number(a.Binding), a.Local)
 			} else {
-				o.octets(a.Local)
+				o.after(' ', a.Local)
 			}
 			o.value(a.Value, a.Plain, &smevValueEscapes)
 		}
@@ -139,8 +137,7 @@ func (s *smevTransform) startTag() error {
 func (s *smevTransform) endTag() {
 	s.endBlock()
 	last := s.open[len(s.open)-1]
-	s.out.string("</")
-	s.name(last.at, s.tok.Local())
+	s.name("</", last.at, s.tok.Local())
 	s.out.octet('>')
 	s.open, s.namespaces = s.open[:len(s.open)-1], s.namespaces[:last.frame]
 }
@@ -173,15 +170,20 @@ func (s *smevTransform) number(binding int) int {
 	return known.at
 }
 
-// name writes a name in the namespace with an index.
-func (s *smevTransform) name(at int, local []byte) {
+// name writes a name in the namespace with an index, after one or two octets.
+func (s *smevTransform) name(before string, at int, local []byte) {
 	n, o := &s.namespaces[at], s.out
-	if room := o.buf[o.n:]; len(room) >= len(n.prefix)+len(local) {
-		copy(room, n.prefix[:]) // all of it, which is quicker
+	if room := o.buf[o.n:]; len(room) >= len(before)+len(n.prefix)+len(local) {
+		for i := range len(before) {
+			room[i] = before[i]
+		}
+		room = room[len(before):]
+		*(*[len(n.prefix)]byte)(room) = n.prefix // all of it, which is quicker
 		copy(room[n.length:], local)
-		o.n += int(n.length) + len(local)
+		o.n += len(before) + int(n.length) + len(local)
 		return
 	}
+	o.string(before)
 	o.octets(n.prefix[:n.length])
 	o.octets(local)
 }

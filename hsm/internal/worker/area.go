@@ -1,11 +1,11 @@
 package worker
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -34,10 +34,18 @@ type sharedPlace struct {
 	turn   *atomic.Uint32
 	length *atomic.Uint32
 	data   []byte // placeSize octets
+	bell   int    // the child's descriptor
+
+	waiting atomic.Bool   // in the parent: somebody is to be told when the turn is another
+	told    chan struct{} // of room 1
 }
 
+// The child's threads sleep until they are woken through the memory itself. The parent's goroutines do not: each would hold a
+// thread, which the Go runtime has to notice and to replace. The child rings a bell, an eventfd, which goes the way of all
+// descriptors, and whoever hears it tells those whose turns have changed.
 type area struct {
-	file   *os.File // the child's descriptor is made from it
+	file   *os.File // the child's descriptors are made from these two
+	bell   int
 	memory []byte
 	places []*sharedPlace
 
@@ -57,7 +65,13 @@ func newArea(places int) (*area, error) {
 	}
 	var a *area
 	if err == nil {
-		a, err = mapArea(fd, places)
+		a, err = mapArea(fd, 0, places)
+	}
+	if err == nil {
+		a.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+		if err != nil {
+			a.close()
+		}
 	}
 	if err != nil {
 		f.Close()
@@ -67,7 +81,7 @@ func newArea(places int) (*area, error) {
 	return a, nil
 }
 
-func mapArea(fd, places int) (*area, error) {
+func mapArea(fd, bell, places int) (*area, error) {
 	memory, err := unix.Mmap(fd, 0, places*wholeSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
@@ -79,9 +93,24 @@ func mapArea(fd, places int) (*area, error) {
 			turn:   (*atomic.Uint32)(unsafe.Pointer(&whole[0])),
 			length: (*atomic.Uint32)(unsafe.Pointer(&whole[4])),
 			data:   whole[headSize:],
+			bell:   bell,
+			told:   make(chan struct{}, 1),
 		})
 	}
 	return a, nil
+}
+
+// bells makes the parent's end of the bell, once the child has been started with its own.
+func (a *area) bells() (ours func() *os.File, theirs *os.File, err error) {
+	fd, err := unix.FcntlInt(uintptr(a.bell), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(a.bell)
+		return nil, nil, fmt.Errorf("worker: bell: %w", err)
+	}
+	return func() *os.File {
+		_ = unix.SetNonblock(a.bell, true) // starting a process has both ends block
+		return os.NewFile(uintptr(a.bell), "bell")
+	}, os.NewFile(uintptr(fd), "bell"), nil
 }
 
 // giveUp ends every wait of the parent.
@@ -92,7 +121,9 @@ func (a *area) giveUp() {
 		return
 	}
 	for _, p := range a.places {
-		p.hand(abandoned)
+		p.turn.Store(abandoned)
+		p.wake()
+		p.tell()
 	}
 }
 
@@ -112,15 +143,49 @@ func (p *sharedPlace) ask(length int, dead *atomic.Bool) (n int, ok bool) {
 	p.length.Store(uint32(length))
 	p.turn.Store(asked)
 	p.wake()
-	for p.turn.Load() == asked && !dead.Load() { // giveUp may have come before the turn was taken
-		p.sleep(asked, &nap)
+	for {
+		p.waiting.Store(true)
+		// The answer, or giveUp, may have come before.
+		if (p.turn.Load() != asked || dead.Load()) && p.waiting.CompareAndSwap(true, false) {
+			break
+		}
+		<-p.told
+		if p.turn.Load() != asked || dead.Load() {
+			break
+		}
 	}
 	return int(p.length.Load()), p.turn.Load() == answered
 }
 
-// nap is how long the parent sleeps without a look at whether the worker is dead. A child can move who sleeps to another futex
-// (FUTEX_REQUEUE), where no wake-up arrives, and a process that it has left behind can take the turn back.
-var nap = unix.NsecToTimespec(time.Second.Nanoseconds())
+// tell wakes who waits for the answer, if anybody does.
+func (p *sharedPlace) tell() {
+	if p.waiting.CompareAndSwap(true, false) {
+		p.told <- struct{}{}
+	}
+}
+
+// hear tells those whose turns have changed, each time that the bell rings, until it is closed or rings more often than it was
+// asked to, by the count of requests. It gives true in the second case.
+func (a *area) hear(bell *os.File, requests *atomic.Int64) (talks bool) {
+	var count [8]byte
+	for rung := int64(0); ; {
+		if n, err := bell.Read(count[:]); err != nil || n != len(count) {
+			return false
+		}
+		times := binary.NativeEndian.Uint64(count[:])
+		if times > 1<<32 {
+			return true
+		}
+		if rung += int64(times); rung > requests.Load() {
+			return true
+		}
+		for _, p := range a.places {
+			if p.waiting.Load() && p.turn.Load() != asked {
+				p.tell()
+			}
+		}
+	}
+}
 
 // next waits for a request, in the child, and gives its length.
 func (p *sharedPlace) next() int {
@@ -129,7 +194,7 @@ func (p *sharedPlace) next() int {
 		if turn == asked {
 			return int(p.length.Load())
 		}
-		p.sleep(turn, nil)
+		p.sleep(turn)
 	}
 }
 
@@ -139,19 +204,22 @@ func (p *sharedPlace) reply(length int) {
 	p.hand(answered)
 }
 
+// hand gives the turn back, in the child.
 func (p *sharedPlace) hand(turn uint32) {
 	p.turn.Store(turn)
-	p.wake()
+	one := [8]byte{}
+	binary.NativeEndian.PutUint64(one[:], 1)
+	// It does not block, so the Go scheduler need not know.
+	_, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(p.bell), uintptr(unsafe.Pointer(&one)), uintptr(len(one)))
 }
 
-// sleep returns when the turn may be another, and after the time, nil for any. The thread sleeps in the kernel; it is no futex of
-// one process alone.
-func (p *sharedPlace) sleep(turn uint32, most *unix.Timespec) {
+// sleep returns when the turn may be another. The thread sleeps in the kernel; it is no futex of one process alone.
+func (p *sharedPlace) sleep(turn uint32) {
 	const futexWait = 0
-	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(p.turn)), futexWait, uintptr(turn),
-		uintptr(unsafe.Pointer(most)), 0, 0)
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(p.turn)), futexWait, uintptr(turn), 0, 0, 0)
 }
 
+// wake wakes the child's thread.
 func (p *sharedPlace) wake() {
 	const futexWake = 1
 	// It does not block, so the Go scheduler need not know.

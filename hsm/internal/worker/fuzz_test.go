@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -75,7 +76,10 @@ func FuzzAnswers(f *testing.F) {
 		w.vacant.L = &w.mutex
 		w.places = []*place{{shared: a.places[0], opened: true}}
 		w.free = w.places
-		childs, err := mapArea(int(a.file.Fd()), 1)
+		w.bell = os.NewFile(uintptr(a.bell), "bell")
+		defer w.bell.Close()
+		go w.attend()
+		childs, err := mapArea(int(a.file.Fd()), a.bell, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -130,11 +130,38 @@ var attacks = map[string]func(a *attacker, p *sharedPlace){
 		_ = unix.Fallocate(areaDescriptor, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, wholeSize)
 		_ = unix.Madvise(a.memory[:wholeSize], unix.MADV_REMOVE)
 		a.answer(p, 'S')
+		p.next() // that one was read
 		_ = unix.Madvise(a.memory[:wholeSize], unix.MADV_REMOVE)
 	},
 	"unasked": func(a *attacker, _ *sharedPlace) {
 		for {
 			_ = a.send(sayInitialise, []byte("{}"))
+		}
+	},
+	// It rings though nothing was asked.
+	"ringing": func(a *attacker, p *sharedPlace) {
+		p.next()
+		for {
+			one := [8]byte{1}
+			_, _ = unix.Write(bellDescriptor, one[:])
+		}
+	},
+	"pealing": func(a *attacker, p *sharedPlace) {
+		p.next()
+		all := binary.NativeEndian.AppendUint64(nil, 1<<64-2)
+		_, _ = unix.Write(bellDescriptor, all)
+	},
+	// It takes the bell's sound away before the parent hears it.
+	"muffled": func(a *attacker, p *sharedPlace) {
+		go func() {
+			var count [8]byte
+			for {
+				_, _ = unix.Read(bellDescriptor, count[:])
+			}
+		}()
+		for {
+			p.next()
+			a.answer(p, 'M')
 		}
 	},
 	"chatty": func(a *attacker, _ *sharedPlace) {
@@ -184,7 +211,7 @@ func hostile() {
 			if mode == "dumb" {
 				continue
 			}
-			if a.area, err = mapArea(areaDescriptor, h.Places); err != nil {
+			if a.area, err = mapArea(areaDescriptor, bellDescriptor, h.Places); err != nil {
 				os.Exit(3)
 			}
 			reply(m.kind, welcome{version, Report{Filter: strings.Repeat("\n", 5000)}})
@@ -235,6 +262,7 @@ func TestHostileChild(t *testing.T) {
 		{"idle", 0, "without an answer"}, {"abandoned", 0, "without an answer"}, {"giant", 0, "octets"},
 		{"turning", 0, ""}, {"changing", 0, ""},
 		{"cut", 'S', ""},
+		{"ringing", 0, "more than it was asked"}, {"pealing", 0, "more than it was asked"}, {"muffled", 0, ""},
 		{"unasked", 0, "more than it was asked"}, {"chatty", 0, "more than it was asked"},
 		{"empty", 0, "socket has ended"}, {"closed", 0, "socket has ended"},
 		{"descriptors", 0, "more than it was asked"},

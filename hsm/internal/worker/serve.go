@@ -131,7 +131,7 @@ func (c *child) hello(m message, hidden bool) bool {
 	if c.area != nil || json.Unmarshal(m.body, &h) != nil || h.Version != version || h.Places < 1 || h.Places > MaxCalls {
 		return false
 	}
-	a, err := mapArea(areaDescriptor, h.Places)
+	a, err := mapArea(areaDescriptor, bellDescriptor, h.Places)
 	if err != nil {
 		return c.answer(m.kind, err, nil)
 	}

@@ -21,7 +21,8 @@ const marker = "epov: worker of a PKCS#11 module"
 const (
 	controlDescriptor = 3
 	areaDescriptor    = 4
-	firstPIN          = 5
+	bellDescriptor    = 5
+	firstPIN          = 6
 )
 
 type process struct {
@@ -60,7 +61,7 @@ func spawn(o Options, files []*os.File) (*process, error) {
 			if p.landlock, err = confineThread(o); err != nil {
 				return err
 			}
-			self, err = os.StartProcess("/proc/self/exe", []string{marker, strconv.Itoa(len(files) - 2)}, &os.ProcAttr{
+			self, err = os.StartProcess("/proc/self/exe", []string{marker, strconv.Itoa(len(files) - 3)}, &os.ProcAttr{
 				Env:   environment(),
 				Files: append([]*os.File{null, in, in}, files...),
 				Sys:   &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true},

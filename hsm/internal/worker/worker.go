@@ -81,6 +81,8 @@ type Worker struct {
 	process *process
 	control *control
 	area    *area
+	bell    *os.File
+	passed  atomic.Int64 // requests so far
 	report  Report
 	shared  []sharedPIN
 	files   map[string]file // with PINs, that the child may read
@@ -137,19 +139,31 @@ func start(ctx context.Context, o Options, shared []sharedPIN) (_ *Worker, err e
 		return nil, err
 	}
 	w.control = ours
-	files := []*os.File{theirs, a.file}
+	bell, theirBell, err := a.bells()
+	if err != nil {
+		ours.close()
+		theirs.Close()
+		a.file.Close()
+		a.close()
+		return nil, err
+	}
+	files := []*os.File{theirs, a.file, theirBell}
 	for _, s := range shared {
 		files = append(files, s.file)
 	}
 	w.process, err = spawn(o, files)
 	theirs.Close()
 	a.file.Close()
+	theirBell.Close()
+	w.bell = bell()
 	if err != nil {
 		ours.close()
+		w.bell.Close()
 		a.close()
 		return nil, err
 	}
 	go w.reap()
+	go w.attend()
 	go w.listen()
 	go w.watch()
 	hello := hello{Version: version, Module: o.Module, Serial: o.Serial, Places: o.Calls, Sandbox: o.Sandbox}
@@ -229,6 +243,13 @@ func (w *Worker) cause(err error) error {
 		return fmt.Errorf("%w: %w", err, *r)
 	}
 	return err
+}
+
+// attend hears the child's answers, until the bell is closed.
+func (w *Worker) attend() {
+	if w.area.hear(w.bell, &w.passed) {
+		w.Kill(errTalks)
+	}
 }
 
 var errTalks = errors.New("it says more than it was asked")
@@ -313,6 +334,7 @@ func (w *Worker) reap() {
 	w.drain()
 	w.control.close()
 	w.area.giveUp() // once more: until now the child could write there
+	_ = w.bell.Close()
 	close(w.gone)
 }
 
@@ -419,6 +441,7 @@ func (w *Worker) pass(p *place, length int, limit int64) (int, bool) {
 		p.opened = true
 		_ = w.control.send(sayOpen, []byte{byte(p.number), byte(p.number >> 8)}) // if not, the worker is about to be lost
 	}
+	w.passed.Add(1)
 	n, answered := p.shared.ask(length, &w.dead)
 	p.since.Store(0)
 	switch {

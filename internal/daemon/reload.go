@@ -192,17 +192,18 @@ func (d *Daemon) renew(ctx context.Context, parts []*part, root value, forced bo
 		files[i] = map[string]fileStamp{}
 		next.files, next.sandbox = files[i], sandboxConfig{}
 		p.read(next, root.in(doc))
-		if beyond := d.beyond(next); beyond != nil {
+		if beyond := d.beyond(p, next); beyond != nil {
 			changes[i] = &change{restart: "the process was confined at its start to what the configuration named then: " + strings.Join(beyond, ", ")}
 		} else if len(doc.findings) > 0 {
 			errs[i], failed = next.errors(doc), true
 		}
 	}
 	for i, p := range parts {
-		if failed {
-			break
-		}
-		if changes[i] == nil {
+		switch {
+		case errs[i] != nil || changes[i] != nil:
+		case failed && p.edited(r.root, root, files[i]):
+			changes[i] = &change{}
+		case !failed:
 			changes[i], errs[i] = p.prepare(ctx, r.now, next, forced)
 			failed = errs[i] != nil
 		}
@@ -232,6 +233,22 @@ func (d *Daemon) renew(ctx context.Context, parts []*part, root value, forced bo
 		list[i] = d.outcome(ctx, p, next, files[i], changes[i], errs[i], failed)
 	}
 	return list
+}
+
+// edited tells whether the part, or a file that it names, looks as if it had changed.
+func (p *part) edited(before, now value, files map[string]fileStamp) bool {
+	a, b := settings(before), settings(now)
+	differs := func(name string) bool {
+		for _, all := range []map[string]*yaml.Node{a, b} {
+			for setting := range all {
+				if section, _, _ := strings.Cut(setting, "."); (setting == name || section == name) && !sameNode(a[setting], b[setting]) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	return slices.ContainsFunc(p.settings, differs) || !sameStamps(files, p.watched)
 }
 
 // outcome is what became of a part, for whoever asked, the log, and the next look at its files.
@@ -275,14 +292,14 @@ func (d *Daemon) outcome(ctx context.Context, p *part, next *Config, files map[s
 	return out
 }
 
-// beyond names what was read that the process cannot reach, because it was confined before anybody named it.
-func (d *Daemon) beyond(next *Config) []string {
+// beyond names what a part has read of that the process cannot reach, because it was confined before anybody named it.
+func (d *Daemon) beyond(p *part, next *Config) []string {
 	if d.config.confined.Lacks([]string{sandbox.Landlock}) != nil {
 		return nil
 	}
 	wanted := *next
 	wanted.tokens = slices.DeleteFunc(slices.Clone(next.tokens), func(t hsm.TokenConfig) bool { // devices come and go
-		return slices.ContainsFunc(d.config.tokens, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+		return !slices.Contains(p.settings, "tokens") || slices.ContainsFunc(d.config.tokens, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
 	})
 	return d.config.domain().Beyond(wanted.domain())
 }

@@ -7,12 +7,14 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/epov-signer/epov/gost"
@@ -189,6 +191,107 @@ func TestReceipt(t *testing.T) {
 		}
 		if err == nil {
 			t.Errorf("%s instead of %s is not missed", change, name)
+		}
+	}
+}
+
+// TestReceiptsAreReadOneWay refuses what our own reader and others would read differently.
+func TestReceiptsAreReadOneWay(t *testing.T) {
+	k := newKey(t, gost.GOST2012_256, "CryptoPro-A")
+	r := full()
+	receipt := Receipt{Log: origin, Record: r, Checkpoint: one(t, origin, k, r.Append(nil))}
+	data := string(receipt.Marshal())
+	for _, change := range [][2]string{
+		{`"index": 0`, `"index": 7, "index": 0`}, {`"index": 0`, `"Index": 0`}, {`"index": 0`, `"index": 7, "INDEX": 0`},
+		{`"caller":`, `"caller": "somebody else", "caller":`}, {`"caller":`, `"caller": "somebody else", "Caller":`},
+		{`"kind":`, `"kind": "refusal", "\u212And":`}, {`"of":`, `"of": "content", "of":`}, {`"receipt": 1`, `"receipt": 1, "receipt": 1`},
+		{`"proof": []`, `"proof": [], "": 1`}, {`"index": 0`, `"index": 0.0`}, {`"index": 0`, `"index": -1`}, {`"index": 0`, `"index": 18446744073709551616`},
+		{`"index": 0`, `"index": null`}, {`"log": "`, `"log": null, "x": "`}, {"}\n", "}\n{}"}, {"{", "[{"},
+	} {
+		changed := strings.Replace(data, change[0], change[1], 1)
+		if changed == data {
+			t.Fatalf("%s is not in the receipt:\n%s", change[0], data)
+		}
+		forged, err := ParseReceipt([]byte(changed))
+		if err == nil && change[1] == `"index": null` { // no number is the number 0, which it has
+			continue
+		}
+		if err == nil {
+			t.Errorf("%s is read as %+v", change[1], forged)
+		}
+	}
+	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
+	for _, data := range []string{deep, `{"receipt":` + deep + `}`, strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000), strings.Repeat(" ", MaxReceiptBytes+1)} {
+		if _, err := ParseReceipt([]byte(data)); err == nil {
+			t.Error("a receipt out of brackets")
+		}
+	}
+}
+
+// TestReceiptForgeries takes what is right from other places: another record's proof, another log's checkpoint, the checkpoint
+// of a log that was rolled back and went on differently, signatures of others, more than one key's, lines that look like some.
+func TestReceiptForgeries(t *testing.T) {
+	k, other := newKey(t, gost.GOST2012_256, "CryptoPro-A"), newKey(t, gost.GOST2012_256, "CryptoPro-A")
+	key := parsed(t, VerifierKey(origin, k.Public()))
+	a, b := full(), full()
+	b.Caller = "somebody else"
+	hashA, hashB := LeafHash(a.Append(nil)), LeafHash(b.Append(nil))
+	root := rfc6962.DefaultHasher.HashChildren(hashA[:], hashB[:])
+	sign := func(name string, size int, root []byte, keys ...softKey) []byte {
+		var signers []note.Signer
+		for _, k := range keys {
+			signers = append(signers, NoteSigner(name, k, time.Second))
+		}
+		text := fmt.Sprintf("%s\n%d\n%s\n", name, size, base64.StdEncoding.EncodeToString(root))
+		signed, err := note.Sign(&note.Note{Text: text}, signers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	two := sign(origin, 2, root, k)
+	good := Receipt{Log: origin, Index: 1, Record: b, Proof: [][]byte{hashA[:]}, Checkpoint: two}
+	if _, err := good.Verify(key); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (&Receipt{Log: origin, Index: 1, Record: b, Proof: good.Proof, Checkpoint: sign(origin, 2, root, k, other)}).Verify(key); err != nil {
+		t.Error("with a signature of somebody else besides:", err)
+	}
+	_, signature, _ := strings.Cut(string(two), "\n\n")
+	text := strings.TrimSuffix(string(two), "\n"+signature)
+	stranger := strings.Replace(string(sign(origin, 2, root, other)), text, "", 1)
+	for what, change := range map[string]func(*Receipt){
+		"another number":              func(r *Receipt) { r.Index = 0 },
+		"a number beyond the log":     func(r *Receipt) { r.Index = 2 },
+		"the greatest number":         func(r *Receipt) { r.Index = 1<<64 - 1 },
+		"another record":              func(r *Receipt) { r.Record = a },
+		"the proof of another":        func(r *Receipt) { r.Proof = [][]byte{hashB[:]} },
+		"no proof":                    func(r *Receipt) { r.Proof = nil },
+		"a longer proof":              func(r *Receipt) { r.Proof = [][]byte{hashA[:], hashA[:]} },
+		"a short hash":                func(r *Receipt) { r.Proof = [][]byte{hashA[:31]} },
+		"an inner node as record":     func(r *Receipt) { r.Proof, r.Checkpoint = nil, sign(origin, 1, root, k) },
+		"another log's checkpoint":    func(r *Receipt) { r.Log, r.Checkpoint = "other.example.ru", sign("other.example.ru", 2, root, k) },
+		"another log's, by this name": func(r *Receipt) { r.Checkpoint = sign("other.example.ru", 2, root, k) },
+		"this log under another name": func(r *Receipt) { r.Log = "other.example.ru" },
+		"a stranger's signature":      func(r *Receipt) { r.Checkpoint = sign(origin, 2, root, other) },
+		"before it was in the log":    func(r *Receipt) { r.Checkpoint = sign(origin, 1, hashA[:], k) },
+		"after the log was rolled back": func(r *Receipt) {
+			r.Checkpoint = sign(origin, 2, rfc6962.DefaultHasher.HashChildren(hashA[:], hashA[:]), k)
+		},
+		"an empty log":                   func(r *Receipt) { r.Index, r.Checkpoint = 0, sign(origin, 0, rfc6962.DefaultHasher.EmptyRoot(), k) },
+		"no signature":                   func(r *Receipt) { r.Checkpoint = []byte(text) },
+		"signature in the text":          func(r *Receipt) { r.Checkpoint = []byte(string(two) + "\n" + stranger[1:]) },
+		"a signature of this key's name": func(r *Receipt) { r.Checkpoint = []byte(text + strings.Replace(stranger, "\n\n", "\n", 1)) },
+		"text after the signatures":      func(r *Receipt) { r.Checkpoint = append(bytes.Clone(two), "x\n"...) },
+		"a text with more":               func(r *Receipt) { r.Checkpoint = []byte(text + "extension\n\n" + signature) },
+		"carriage returns":               func(r *Receipt) { r.Checkpoint = bytes.ReplaceAll(two, []byte("\n"), []byte("\r\n")) },
+		"a thousand signatures":          func(r *Receipt) { r.Checkpoint = []byte(text + "\n" + strings.Repeat(stranger[1:], 100) + signature) },
+		"too large":                      func(r *Receipt) { r.Checkpoint = append(bytes.Repeat([]byte("x\n"), MaxCheckpointBytes), two...) },
+	} {
+		r := good
+		change(&r)
+		if c, err := r.Verify(key); err == nil {
+			t.Errorf("%s: %+v", what, c)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -59,6 +61,9 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	if !json.Valid(data) {
 		return nil, errors.New("audit: the receipt is not JSON")
 	}
+	if !plainMembers(data) {
+		return nil, errors.New("audit: the receipt has a member twice, or one that no receipt has: programs would read it differently")
+	}
 	var w receiptWire
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -76,6 +81,45 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 		return nil, err
 	}
 	return &Receipt{Log: w.Log, Index: w.Index, Record: *record, Proof: w.Proof, Checkpoint: []byte(w.Checkpoint)}, nil
+}
+
+// plainMembers reports whether no object has a member twice and all names are of small letters, digits and "_": encoding/json
+// takes the last of several, and names in other letters for the same, where other programs show the first or none. The data is JSON.
+func plainMembers(data []byte) bool {
+	type level struct {
+		names map[string]bool // nil: an array
+		name  bool            // a name comes next
+	}
+	var stack []level
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		top := len(stack) - 1
+		switch {
+		case t == json.Delim('}') || t == json.Delim(']'):
+			stack = stack[:top]
+			continue
+		case top >= 0 && stack[top].name:
+			name, _ := t.(string)
+			if stack[top].names[name] || strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
+				return false
+			}
+			stack[top].names[name], stack[top].name = true, false
+			continue
+		}
+		if top >= 0 && stack[top].names != nil {
+			stack[top].name = true // after this value
+		}
+		switch t {
+		case json.Delim('{'):
+			stack = append(stack, level{map[string]bool{}, true})
+		case json.Delim('['):
+			stack = append(stack, level{})
+		}
+	}
 }
 
 // Verify checks all of the receipt with the log's key and returns the checkpoint that covers the record.

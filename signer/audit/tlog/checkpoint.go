@@ -165,7 +165,7 @@ func (l *Log) receipt(ctx context.Context, p *published, index uint64) (*audit.R
 }
 
 // readRecord reads a record of a tree of size records.
-func readRecord(ctx context.Context, from client.FileFetcher, index, size uint64) (*audit.Record, error) {
+func readRecord(ctx context.Context, from files, index, size uint64) (*audit.Record, error) {
 	records, err := readBundle(ctx, from, index, size)
 	if err != nil {
 		return nil, err
@@ -174,7 +174,7 @@ func readRecord(ctx context.Context, from client.FileFetcher, index, size uint64
 }
 
 // readBundle reads the record of an index, and those that follow it in the same file.
-func readBundle(ctx context.Context, from client.FileFetcher, index, size uint64) ([][]byte, error) {
+func readBundle(ctx context.Context, from files, index, size uint64) ([][]byte, error) {
 	number := index / layout.EntryBundleWidth
 	data, err := from.ReadEntryBundle(ctx, number, layout.PartialTileSize(0, number, size))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 // it held at some moment.
 type Dir struct {
 	root  string
-	files client.FileFetcher
+	files files
 }
 
 // OpenDir opens the directory of a log for reading.
@@ -28,7 +28,7 @@ func OpenDir(root string) (*Dir, error) {
 	if _, err := os.Stat(filepath.Join(root, ".state", "treeState")); err != nil {
 		return nil, fmt.Errorf("%s does not hold an audit log: %w", root, err)
 	}
-	return &Dir{root: root, files: client.FileFetcher{Root: root}}, nil
+	return &Dir{root: root, files: files{root}}, nil
 }
 
 // Checkpoint reads the newest checkpoint, and what it says without anybody having checked it.
@@ -43,7 +43,7 @@ func (d *Dir) Checkpoint() ([]byte, *audit.Checkpoint, error) {
 
 // Key reads the verifier key that the log has left in its directory.
 func (d *Dir) Key() (*audit.Key, error) {
-	data, err := os.ReadFile(filepath.Join(d.root, KeyFile))
+	data, err := readRegular(filepath.Join(d.root, KeyFile), audit.MaxCheckpointBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ type treeState struct {
 }
 
 func (d *Dir) state() (s treeState, err error) {
-	data, err := os.ReadFile(filepath.Join(d.root, ".state", "treeState"))
+	data, err := readRegular(filepath.Join(d.root, ".state", "treeState"), maxStateBytes)
 	if err != nil {
 		return s, err
 	}

@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/signer/audit"
 )
@@ -63,7 +63,7 @@ type Log struct {
 	lock      *os.File
 	journal   *journal
 	flusher   *flusher
-	reader    client.FileFetcher
+	reader    files
 	sizer     tessera.LogReader
 	appender  *tessera.Appender
 	shutdown  func(context.Context) error
@@ -120,7 +120,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
 	l := &Log{
-		cfg: c, log: c.Logger, flusher: flusher, reader: client.FileFetcher{Root: c.Dir}, journal: &journal{dir: dir, create: c.create},
+		cfg: c, log: c.Logger, flusher: flusher, reader: files{c.Dir}, journal: &journal{dir: dir, create: c.create},
 		signed: make(chan string, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
 		written: make(chan struct{}), grows: make(chan struct{}),
 	}
@@ -150,6 +150,9 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	if torn > 0 {
 		l.log.Warn("the audit log's journal ends in a write that was cut short; nothing that waited for it was released", "bytes", torn)
 	}
+	if records == nil && l.tree > 0 && lacksJournal(dir) {
+		l.log.Warn("the audit log's journal has been removed; records that were not in the tree yet are lost", "records", l.tree)
+	}
 	for _, r := range records {
 		l.backlog, l.backBytes = append(l.backlog, r), l.backBytes+len(r)
 	}
@@ -163,7 +166,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 // lock makes this process the only one that writes to the directory.
 func lock(dir string) (*os.File, error) {
 	name := filepath.Join(dir, "lock")
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}

@@ -83,6 +83,9 @@ func (d *Dir) Verify(ctx context.Context, key *audit.Key, older ...Older) (*Veri
 	if err == nil && v.Tree == state.Size && len(state.Root) > 0 && !bytes.Equal(v.root(), state.Root) {
 		v.find(filepath.Join(".state", "treeState"), "its root is not that of the tree")
 	}
+	if journal == nil && state.Size > 0 && lacksJournal(filepath.Join(d.root, "journal")) {
+		v.find("journal", "has been removed: records that were not in the tree yet are lost")
+	}
 	if journal != nil {
 		v.find("journal", "%s", journal)
 	}
@@ -245,9 +248,9 @@ func (v *verifying) tile(level uint64) {
 
 // part reads a file that may have been overtaken by its full state.
 func (v *verifying) part(file, whole string) (string, []byte, error) {
-	data, err := os.ReadFile(filepath.Join(v.Dir.root, file))
+	data, err := readRegular(filepath.Join(v.Dir.root, file), maxBundleBytes)
 	if errors.Is(err, os.ErrNotExist) && file != whole {
-		if data, err := os.ReadFile(filepath.Join(v.Dir.root, whole)); err == nil {
+		if data, err := readRegular(filepath.Join(v.Dir.root, whole), maxBundleBytes); err == nil {
 			return whole, data, nil
 		}
 	}
@@ -266,7 +269,7 @@ func (v *verifying) outdated(dir string, whole []byte) {
 			continue // of a write that a crash cut short
 		}
 		file := filepath.Join(dir, e.Name())
-		data, err := os.ReadFile(filepath.Join(v.Dir.root, file))
+		data, err := readRegular(filepath.Join(v.Dir.root, file), maxBundleBytes)
 		if err != nil {
 			continue // removed meanwhile
 		}

@@ -72,7 +72,11 @@ func TestFindings(t *testing.T) {
 		{"follower of two kinds", `syslog: "tcp://siem.example.ru:601"`, `syslog: "udp://a:1", nats: "nats://b:2"`, []string{
 			`- {name: siem: audit.followers[0]: exactly one of syslog and nats is needed`}},
 		{"follower's address", `"tcp://siem.example.ru:601"`, `"siem.example.ru"`, []string{
-			`- {name: siem: audit.followers[0].syslog: not tcp://host:port, udp://host:port or unix:///path`}},
+			`- {name: siem: audit.followers[0].syslog: not tls://host:port, tcp://host:port, udp://host:port or unix:///path`}},
+		{"follower's key without its certificate", `syslog: "tcp://siem.example.ru:601"`, `syslog: "tls://siem.example.ru:6514", key: siem.key`, []string{
+			`- {name: siem: audit.followers[0].syslog: a certificate needs its key, and a key its certificate`}},
+		{"follower's certificate without TLS", `syslog: "tcp://siem.example.ru:601"`, `syslog: "tcp://siem.example.ru:601", ca: ca.pem`, []string{
+			`- {name: siem: audit.followers[0].syslog: certificates are for tls://host:port`}},
 		{"follower without a subject", `syslog: "tcp://siem.example.ru:601"`, `nats: "nats://b:4222"`, []string{
 			`- {name: siem: audit.followers[0].subject: is missing`}},
 		{"follower twice", `- {name: siem,`, "- {name: siem, syslog: \"udp://a:1\"}\n    - {name: siem,", []string{

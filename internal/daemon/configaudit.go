@@ -114,7 +114,7 @@ type followConfig struct {
 
 func (c *Config) readFollowers(v value) {
 	for _, item := range v.list() {
-		at := item.mapping("name", "syslog", "nats", "subject", "credentials", "ca")
+		at := item.mapping("name", "syslog", "nats", "subject", "credentials", "ca", "certificate", "key")
 		f := followConfig{name: at("name").required(item)}
 		switch {
 		case f.name == "":
@@ -128,13 +128,10 @@ func (c *Config) readFollowers(v value) {
 		case syslog.present() == nats.present():
 			item.fail("exactly one of syslog and nats is needed")
 		case syslog.present():
-			for _, other := range []string{"subject", "credentials", "ca"} {
-				if at(other).present() {
-					at(other).fail("is for nats")
-				}
-			}
-			f.open = c.readSyslog(syslog)
+			foreign(at, "is for nats", "subject", "credentials")
+			f.open = c.readSyslog(at)
 		default:
+			foreign(at, "is for syslog", "certificate", "key")
 			f.open = c.readNATS(item, at)
 		}
 		c.audit.follow = append(c.audit.follow, f)
@@ -144,15 +141,38 @@ func (c *Config) readFollowers(v value) {
 	}
 }
 
-func (c *Config) readSyslog(v value) func(context.Context) (follow.Sink, error) {
-	address := v.text()
-	open, err := follow.Syslog(address)
-	if err != nil {
-		v.fail("%s", err)
+func foreign(at func(string) value, why string, names ...string) {
+	for _, name := range names {
+		if at(name).present() {
+			at(name).fail("%s", why)
+		}
+	}
+}
+
+func (c *Config) readSyslog(at func(string) value) func(context.Context) (follow.Sink, error) {
+	s := follow.Syslog{
+		URL: at("syslog").text(), CA: c.path(at("ca").text()), Certificate: c.path(at("certificate").text()), Key: c.path(at("key").text()),
+	}
+	if err := s.Check(); err != nil {
+		at("syslog").fail("%s", err)
 		return nil
 	}
-	c.sandbox.connects(address)
-	return open
+	c.followerFiles(at, map[string]string{"ca": s.CA, "certificate": s.Certificate, "key": s.Key})
+	c.sandbox.connects(s.URL)
+	return s.Open
+}
+
+// followerFiles have to be there, and stay readable.
+func (c *Config) followerFiles(at func(string) value, files map[string]string) {
+	for name, file := range files {
+		if file == "" {
+			continue
+		}
+		if _, err := readFile(file); err != nil {
+			at(name).fail("%s", err)
+		}
+		c.sandbox.read = append(c.sandbox.read, file)
+	}
 }
 
 func (c *Config) readNATS(owner value, at func(string) value) func(context.Context) (follow.Sink, error) {
@@ -164,15 +184,7 @@ func (c *Config) readNATS(owner value, at func(string) value) func(context.Conte
 		at("nats").fail("%s", err)
 		return nil
 	}
-	for name, file := range map[string]string{"credentials": n.Credentials, "ca": n.CA} {
-		if file == "" {
-			continue
-		}
-		if _, err := readFile(file); err != nil {
-			at(name).fail("%s", err)
-		}
-		c.sandbox.read = append(c.sandbox.read, file)
-	}
+	c.followerFiles(at, map[string]string{"credentials": n.Credentials, "ca": n.CA})
 	c.sandbox.connects(n.URL)
 	return n.Open
 }

@@ -236,18 +236,18 @@ func TestSyslog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address, receive := start()
-			open, err := Syslog(address)
-			if err != nil {
+			to := Syslog{URL: address}
+			if err := to.Check(); err != nil {
 				t.Fatal(err)
 			}
 			l := &list{}
 			l.add(count)
-			run(t, Config{Name: name, Dir: t.TempDir(), Source: l, Open: open})
+			run(t, Config{Name: name, Dir: t.TempDir(), Source: l, Open: to.Open})
 			receive(l)
 		})
 	}
-	for _, address := range []string{"", "host:514", "tcp://host", "tcp://host:1/x", "http://host:1", "unix://host/path", "unix:path"} {
-		if _, err := Syslog(address); err == nil {
+	for _, address := range []string{"", "host:514", "tcp://host", "tcp://host:1/x", "http://host:1", "unix://host/path", "unix:path", "tls://host", "tls://:1", "tls://u@host:1"} {
+		if err := (Syslog{URL: address}).Check(); err == nil {
 			t.Errorf("%q is an address", address)
 		}
 	}
@@ -267,11 +267,7 @@ func TestDeadSink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := Syslog("tcp://" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := run(t, Config{Name: "dead", Dir: t.TempDir(), Source: l, Open: open})
+	f := run(t, Config{Name: "dead", Dir: t.TempDir(), Source: l, Open: Syslog{URL: "tcp://" + address}.Open})
 	t.Cleanup(func() {
 		if err := l.Close(context.Background()); err != nil {
 			t.Error(err)

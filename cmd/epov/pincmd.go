@@ -56,7 +56,9 @@ type pinResetCmd struct {
 }
 
 func (c *pinResetCmd) Run(ctx context.Context, con *console) error {
-	flags := tokenFlags{c.Module, c.Token, c.Serial, c.SOPINFile, c.StateDir, c.FinalTry}
+	flags := tokenFlags{
+		Module: c.Module, Token: c.Token, Serial: c.Serial, PINFile: c.SOPINFile, StateDir: c.StateDir, FinalTry: c.FinalTry,
+	}
 	cfg, info, done, err := flags.config("Security officer's PIN")
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ type tokenFlags struct {
 	PINFile  string `name:"pin-file" placeholder:"FILE" help:"File with the user PIN, mode 0600; default: ask on the terminal."`
 	StateDir string `placeholder:"DIR" help:"Where refused PINs are remembered; best the daemon's. Default: ~/.local/state/epov."`
 	FinalTry bool   `help:"Spend the last try of the PIN before the token locks it."`
+
+	KeyPINFile string `name:"key-pin-file" placeholder:"FILE" help:"File with the PIN for keys that want it for each signature; it may be that of the user PIN."`
 }
 
 // config finds the token before anybody types a PIN for it. done wipes what was typed.
@@ -40,6 +42,9 @@ func (t *tokenFlags) config(what string) (cfg hsm.TokenConfig, info hsm.TokenInf
 	}
 	cfg = hsm.TokenConfig{
 		Module: t.Module, Label: t.Token, Serial: info.Serial, PIN: pin, Sessions: 1, StateDir: state, AllowFinalTry: t.FinalTry,
+	}
+	if t.KeyPINFile != "" {
+		cfg.KeyPIN = hsm.PINFile(t.KeyPINFile)
 	}
 	return cfg, info, done, nil
 }

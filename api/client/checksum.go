@@ -11,8 +11,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func crc32c(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
-// errChecksum is an answer that was changed on its way, or of a service that did not compare what it got.
-var errChecksum = errors.New("client: checksum: the answer is not what the service sent, or the service did not compare what it got")
+// ErrChecksum is an answer that was changed on its way, or of a service that did not compare what it got.
+var ErrChecksum = errors.New("client: checksum: the answer is not what the service sent, or the service did not compare what it got")
 
 // checksum gives a request the CRC32C of its payload, unless it has one.
 func checksum(field **uint32, payload []byte) {
@@ -24,7 +24,7 @@ func checksum(field **uint32, payload []byte) {
 // intact holds what came back against its checksum.
 func intact(verified bool, sum *uint32, result []byte) error {
 	if !verified || sum == nil || *sum != crc32c(result) {
-		return errChecksum
+		return ErrChecksum
 	}
 	return nil
 }

@@ -186,7 +186,8 @@ func local(address string) bool {
 	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
 }
 
-// target is where to connect to: several addresses are given to gRPC as they are, each to be verified by its own name.
+// target is where to connect to: several addresses are given to gRPC as they are, each to be verified by its own name, unless all
+// have one.
 func (c *Config) target() (string, []grpc.DialOption, error) {
 	switch len(c.Addresses) {
 	case 0:
@@ -206,7 +207,7 @@ func (c *Config) target() (string, []grpc.DialOption, error) {
 		if err != nil || host == "" {
 			return "", nil, fmt.Errorf("client: the address %q is not host:port", a)
 		}
-		state.Addresses = append(state.Addresses, resolver.Address{Addr: a, ServerName: host})
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: a, ServerName: cmp.Or(c.TLS.serverName(), host)})
 	}
 	list.InitialState(state)
 	return list.Scheme() + ":///epovd", []grpc.DialOption{grpc.WithResolvers(list)}, nil

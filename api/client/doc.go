@@ -15,5 +15,5 @@
 // What is checked. Every answer must name a version of the key that was asked for. Signatures of [Signer] are verified with
 // the public key before they are handed out.
 //
-// A [Client] and a [Signer] are safe for concurrent use.
+// A [Client], a [Signer] and a batch are safe for concurrent use.
 package client

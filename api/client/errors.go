@@ -30,6 +30,8 @@ type Error struct {
 	Place      Place         // within the message that the request carried
 	Field      string        // of the request that is at fault
 	SMEVFault  string        // with which SMEV itself answers such a message, such as "SignatureIsInvalid"
+	Limit      string        // of the caller's role that was met, such as "rate" or "message_bytes"
+	Key        string        // that the error is about
 	Russian    string        // what the reason means
 	Incident   string        // finds the entry in the service's log
 
@@ -108,6 +110,12 @@ func fromStatus(s *status.Status) *Error {
 			if v := d.GetFieldViolations(); len(v) > 0 {
 				e.Field = v[0].GetField()
 			}
+		case *errdetails.QuotaFailure:
+			if v := d.GetViolations(); len(v) > 0 {
+				e.Limit = v[0].GetQuotaId()
+			}
+		case *errdetails.ResourceInfo:
+			e.Key = d.GetResourceName()
 		case *errdetails.LocalizedMessage:
 			e.Russian = d.GetMessage()
 		}

@@ -116,3 +116,33 @@ func ExampleClient_SignCMSStream() {
 	}
 	log.Print("signed by ", end.Key)
 }
+
+func ExampleClient_VerifyAll() {
+	received := func(yield func(*epovpb.VerifyXmlRequest) bool) {
+		for range 1000 {
+			if !yield(&epovpb.VerifyXmlRequest{Document: message3, Profile: "smev3"}) {
+				return
+			}
+		}
+	}
+	for answer, err := range service.VerifyAll(ctx, received) {
+		if invalid, ok := errors.AsType[*client.InvalidError](err); ok {
+			log.Print(invalid) // examined, and not valid: invalid.Report says why
+		} else if err != nil {
+			log.Print(err)
+		} else {
+			log.Print(answer.Report.Signatures[0].Signer.Subject)
+		}
+	}
+}
+
+func ExampleClient_WatchKeys() {
+	for change, err := range service.WatchKeys(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		for _, key := range change.Keys {
+			log.Print(key.Name, " ", key.State, " ", key.StateMessage)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -98,10 +99,13 @@ func checked[T any](answer *T, err error) (*T, error) {
 	return answer, nil
 }
 
+// ErrOtherKey is an answer of another key than was asked for.
+var ErrOtherKey = errors.New("client: the wrong key")
+
 // sameKey holds the version that signed against the key that was asked for.
 func sameKey(asked, signed string) error {
 	if signed == asked || !strings.Contains(asked, "/versions/") && strings.HasPrefix(signed, asked+"/versions/") {
 		return nil
 	}
-	return fmt.Errorf("client: %q signed instead of %q", signed, asked)
+	return fmt.Errorf("%w: %q signed instead of %q", ErrOtherKey, signed, asked)
 }

@@ -27,7 +27,15 @@ func (c *Client) SignCMSStream(ctx context.Context, header *pb.SignCmsHeader, co
 	}
 	sent := make(chan error, 1)
 	go func() {
-		err := sendContent(s, header, content)
+		err := s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_Header{Header: header}})
+		if err == nil {
+			err = sendContent(content, func(octets []byte) error {
+				return s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_Chunk{Chunk: octets}})
+			}, func(end *pb.StreamEnd) error {
+				err := s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_End{End: end}})
+				return errors.Join(err, s.CloseSend())
+			})
+		}
 		if err != nil {
 			cancel() // what has been read so far must not be signed
 		}
@@ -46,33 +54,30 @@ func (c *Client) SignCMSStream(ctx context.Context, header *pb.SignCmsHeader, co
 		return nil, err
 	}
 	if !end.GetVerifiedCrc32C() {
-		return nil, errChecksum
+		return nil, ErrChecksum
 	}
 	return end, sameKey(header.GetKey(), end.GetKey())
 }
 
-// sendContent sends header, chunks and end. An io.EOF is the stream's, whose own error receiving tells.
-func sendContent(s pb.SignService_SignCmsStreamClient, header *pb.SignCmsHeader, content io.Reader) error {
-	err := s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_Header{Header: header}})
+// sendContent sends chunks and the end. An io.EOF is the stream's, whose own error receiving tells.
+func sendContent(content io.Reader, send func([]byte) error, finish func(*pb.StreamEnd) error) error {
 	sum, buffer := uint32(0), make([]byte, chunk)
-	for err == nil {
-		var n int
-		n, err = io.ReadFull(content, buffer)
+	for {
+		n, err := io.ReadFull(content, buffer)
 		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 		if err != nil && !ended {
 			return err
 		}
-		err = nil
 		if n > 0 {
 			sum = crc32.Update(sum, castagnoli, buffer[:n])
-			err = s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_Chunk{Chunk: buffer[:n]}})
+			if err := send(buffer[:n]); err != nil {
+				return err
+			}
 		}
-		if err == nil && ended {
-			err = s.Send(&pb.SignCmsStreamRequest{Part: &pb.SignCmsStreamRequest_End{End: &pb.StreamEnd{Crc32C: proto.Uint32(sum)}}})
-			return errors.Join(err, s.CloseSend())
+		if ended {
+			return finish(&pb.StreamEnd{Crc32C: proto.Uint32(sum)})
 		}
 	}
-	return err
 }
 
 func receiveMessage(s pb.SignService_SignCmsStreamClient, out io.Writer) (*pb.SignCmsEnd, error) {
@@ -93,9 +98,36 @@ func receiveMessage(s pb.SignService_SignCmsStreamClient, out io.Writer) (*pb.Si
 			}
 		case *pb.SignCmsStreamResponse_End:
 			if part.End.GetMessageCrc32C() != sum {
-				return nil, errChecksum
+				return nil, ErrChecksum
 			}
 			return part.End, nil
 		}
 	}
+}
+
+// VerifyCMSStream examines a message of any size: memory does not grow with it. What is read is the message, or the content of
+// the detached message that the header has. Answer and error are those of VerifyCMS; the deadline is as in SignCMSStream.
+func (c *Client) VerifyCMSStream(ctx context.Context, header *pb.VerifyCmsHeader, from io.Reader) (*pb.VerifyCmsResponse, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := c.Verify.VerifyCmsStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = s.Send(&pb.VerifyCmsStreamRequest{Part: &pb.VerifyCmsStreamRequest_Header{Header: header}})
+	if err == nil {
+		err = sendContent(from, func(octets []byte) error {
+			return s.Send(&pb.VerifyCmsStreamRequest{Part: &pb.VerifyCmsStreamRequest_Chunk{Chunk: octets}})
+		}, func(end *pb.StreamEnd) error {
+			return s.Send(&pb.VerifyCmsStreamRequest{Part: &pb.VerifyCmsStreamRequest_End{End: end}})
+		})
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	answer, err := s.CloseAndRecv()
+	if err != nil {
+		return nil, err
+	}
+	return answer, judge(answer)
 }

@@ -44,6 +44,17 @@ func (t TLS) WithServerName(name string) TLS {
 	return t
 }
 
+// serverName is the name of WithServerName, or of the configuration.
+func (t TLS) serverName() string {
+	switch {
+	case t.config != nil:
+		return t.config.ServerName
+	case t.files != nil:
+		return t.files.serverName
+	}
+	return ""
+}
+
 func (t TLS) credentials() (credentials.TransportCredentials, error) {
 	switch {
 	case t.config != nil:

@@ -181,9 +181,10 @@ proto-check: tools ## fails when the committed gRPC code is not current
 packages: $(BIN)/nfpm-$(NFPM) ## deb and rpm, into .build/dist; VERSION and MAINTAINER say whose
 	@deploy/package/build.sh $<
 
-package-test: packages softhsm ## installs the deb in a clean Debian, runs it, upgrades, removes; looks into the rpm. For root
+package-test: packages softhsm ## installs the packages in clean systems, boots one, does there what the handbook says; upgrades, removes. For root
 	@deploy/packages.sh packages
 	@deploy/package/test.sh $(BIN)/nfpm-$(NFPM)
+	@deploy/package/machine-test.sh $(BIN)/nfpm-$(NFPM)
 
 image-test: package-test ## builds the container image from the package, without a network, and looks into it. For root
 	@deploy/package/image-test.sh

@@ -36,6 +36,7 @@ install() { # without owners, which the test may not give
 EDITOR=the_operator
 the_operator() { case $1 in *so-pin) echo 31415926 ;; *new-pin) echo 27182818 ;; *) echo 16180339 ;; esac >"$1"; }
 apt-get() { [ "$1" = install ]; }
+systemd-run() { while [ "$1" != epov ]; do shift; done; CREDENTIALS_DIRECTORY=$root/credentials "$@"; }
 sudo() { [ "$1 $2" = "-u epovd" ]; shift 2; CREDENTIALS_DIRECTORY=$root/credentials "$@"; } # else it asks for the PIN
 epovd() { command epovd -config "$root/etc/epovd/epovd.yaml" "$@"; }
 daemon=

@@ -28,8 +28,9 @@ install -m 0755 "$STAGE/release/$ARCH/epov" "$STAGE/release/$ARCH/epovd" "$usr/b
 
 install -m 0644 deploy/systemd/*.service deploy/systemd/*.socket "$usr/lib/systemd/system/"
 # The same unit for several services on one machine: epovd@NAME reads /etc/epovd/NAME/epovd.yaml and keeps /var/lib/epovd/NAME.
+# Its runtime folder is none below /run/epovd, which goes when that service stops.
 sed -e 's|/etc/epovd/|/etc/epovd/%i/|g; s|/run/credentials/epovd.service|/run/credentials/epovd@%i.service|' \
-	-e 's|/etc/default/epovd|/etc/default/epovd-%i|; s|^\(StateDirectory\|RuntimeDirectory\)=epovd$|\1=epovd/%i|' \
+	-e 's|/etc/default/epovd|/etc/default/epovd-%i|; s|^StateDirectory=epovd$|&/%i|; s|^RuntimeDirectory=epovd$|&-%i|' \
 	-e 's|^\(Description=.*\)$|\1 (%i)|' deploy/systemd/epovd.service >"$usr/lib/systemd/system/epovd@.service"
 
 go run ./deploy/man "$usr/bin" . "$STAGE/man"

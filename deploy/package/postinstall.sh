@@ -32,5 +32,5 @@ if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload || true
 	# A service that runs takes the new version; its socket stays, so no connection is refused. None is started by itself: there
 	# is neither a configuration nor a PIN yet.
-	[ -z "$former" ] || systemctl try-restart epovd.service || true
+	[ -z "$former" ] || systemctl try-restart epovd.service 'epovd@*.service' || true
 fi

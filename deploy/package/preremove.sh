@@ -6,6 +6,7 @@ case "$1" in
 remove | 0)
 	if [ -d /run/systemd/system ]; then
 		systemctl --no-reload disable --now epovd.socket epovd-admin.socket epovd-metrics.socket epovd.service || true
+		systemctl stop 'epovd@*.service' || true
 	fi
 	;;
 esac

@@ -18,32 +18,10 @@ if [ -z "${EPOV_PACKAGE_TEST:-}" ]; then
 	exec env EPOV_PACKAGE_TEST=1 unshare --mount --pid --fork --kill-child --propagation private bash "$0" "$@"
 fi
 
+# shellcheck source=deploy/package/common.sh
+. deploy/package/common.sh
 root=$PWD/.build/package-test
-work=$PWD/.build/package-test-work
-build=$PWD/.build
-count=0
-ok() {
-	count=$((count + 1))
-	printf 'ok   %s\n' "$*"
-}
-fail() {
-	printf 'FAIL %s\n' "$*" >&2
-	[ ! -s "$work/epovd.log" ] || tail -n 40 "$work/epovd.log" >&2
-	exit 1
-}
-# holds TEXT COMMAND...: the command must succeed.
-holds() {
-	local text=$1
-	shift
-	"$@" >"$work/out" 2>&1 || { cat "$work/out" >&2; fail "$text: $*"; }
-	ok "$text"
-}
-lacks() {
-	local text=$1
-	shift
-	! "$@" >"$work/out" 2>&1 || fail "$text: $*"
-	ok "$text"
-}
+explain() { [ ! -s "$work/epovd.log" ] || tail -n 40 "$work/epovd.log"; }
 inside() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }
 as_epovd() { inside setpriv --reuid=epovd --regid=epovd --clear-groups --no-new-privs env SOFTHSM2_CONF=/etc/softhsm/softhsm2.conf CREDENTIALS_DIRECTORY=/run/credentials/epovd.service "$@"; }
 
@@ -51,28 +29,14 @@ rm -rf "$root" "$work"
 mkdir -p "$root" "$work"
 
 # The minimal system.
-# shellcheck source=/dev/null
-suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-base=$build/debian-$suite.tar
-if [ ! -s "$base" ]; then
-	echo "making a minimal Debian ($suite)"
-	# What the test token needs comes along; the package itself asks for nothing that a minimal system lacks.
-	debootstrap --variant=minbase --include=libengine-gost-openssl,libssl3,libstdc++6,openssl "$suite" "$work/base" >"$build/debootstrap.log" 2>&1 ||
-		{ tail "$build/debootstrap.log" >&2; fail "debootstrap; see .build/debootstrap.log"; }
-	rm -rf "$work/base/var/cache/apt/archives"/*.deb "$work/base/var/lib/apt/lists"/*
-	tar -C "$work/base" -cf "$base.new" .
-	mv "$base.new" "$base"
-	rm -rf "$work/base"
-fi
-tar -C "$root" -xf "$base"
+debian minimal "$token_packages"
+tar -C "$root" -xf "$build/debian-$suite-minimal.tar"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
 
 # The package.
-# shellcheck disable=SC2012 # names of our own
-deb=$(ls -t .build/dist/epov_*.deb | head -n 1)
-# shellcheck disable=SC2012
-rpm=$(ls -t .build/dist/epov-*.rpm | head -n 1)
+deb=$(newest .build/dist/epov_*_"$arch".deb)
+rpm=$(newest .build/dist/epov-*."$(uname -m)".rpm)
 cp "$deb" "$root/tmp/epov.deb"
 holds "installs on a minimal Debian" inside dpkg -i /tmp/epov.deb
 expect() { # expect PATH MODE OWNER:GROUP, read inside, where the user is known
@@ -215,7 +179,7 @@ ok "the user stays: $(inside getent passwd epovd | cut -d: -f1)"
 # The units, as installed.
 dpkg-deb -x "$deb" "$work/deb"
 cp -r --parents /lib/systemd/system "$work/deb/"
-mkdir -p "$work/deb/bin" && cp /bin/kill "$work/deb/bin/"
+mkdir -p "$work/deb/bin" && cp /bin/sh "$work/deb/bin/"
 SYSTEMD_LOG_LEVEL=err systemd-analyze verify --man=no --root="$work/deb" epovd.service epovd.socket epovd-admin.socket epovd-metrics.socket epovd@one.service >"$work/out" 2>&1 ||
 	{ cat "$work/out" >&2; fail "systemd-analyze verify"; }
 [ ! -s "$work/out" ] || { cat "$work/out" >&2; fail "systemd-analyze verify has something to say"; }

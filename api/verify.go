@@ -141,32 +141,44 @@ func encodeTime(t time.Time) *timestamppb.Timestamp {
 }
 
 func encodeChecks(checks []report.Check) []*epovpb.Check {
-	out := make([]*epovpb.Check, 0, len(checks))
-	for _, c := range checks {
-		check := &epovpb.Check{
-			Code: string(c.Code), Message: text(c.Message), Place: encodePlace(c.Place), Expected: text(c.Expected), Got: text(c.Got),
+	// A report has dozens: they lie in one piece of memory, with their places.
+	type placed struct {
+		check epovpb.Check
+		place epovpb.Place
+	}
+	all, list := make([]placed, len(checks)), make([]*epovpb.Check, len(checks))
+	for i := range checks {
+		c, out := &checks[i], &all[i].check
+		list[i] = out
+		out.Code, out.Message, out.Expected, out.Got = string(c.Code), text(c.Message), text(c.Expected), text(c.Got)
+		if c.Place != (report.Place{}) {
+			out.Place = &all[i].place
+			fillPlace(out.Place, c.Place)
 		}
 		switch c.Status {
 		case report.Passed:
-			check.Status = epovpb.CheckStatus_CHECK_STATUS_PASSED
+			out.Status = epovpb.CheckStatus_CHECK_STATUS_PASSED
 		case report.Failed:
-			check.Status = epovpb.CheckStatus_CHECK_STATUS_FAILED
+			out.Status = epovpb.CheckStatus_CHECK_STATUS_FAILED
 			info := c.Code.Info()
-			check.SmevFault, check.SentenceRu = info.Fault, info.Russian
+			out.SmevFault, out.SentenceRu = info.Fault, info.Russian
 		default:
-			check.Status = epovpb.CheckStatus_CHECK_STATUS_NOT_CHECKED
+			out.Status = epovpb.CheckStatus_CHECK_STATUS_NOT_CHECKED
 		}
-		out = append(out, check)
 	}
-	return out
+	return list
 }
 
 func encodePlace(p report.Place) *epovpb.Place {
 	if p == (report.Place{}) {
 		return nil
 	}
-	return &epovpb.Place{
-		Offset: int64(p.Offset), End: int64(p.End), Line: int32(min(p.Line, 1<<31-1)), Column: int32(min(p.Column, 1<<31-1)),
-		Path: text(p.Path),
-	}
+	out := new(epovpb.Place)
+	fillPlace(out, p)
+	return out
+}
+
+func fillPlace(to *epovpb.Place, p report.Place) {
+	to.Offset, to.End, to.Path = int64(p.Offset), int64(p.End), text(p.Path)
+	to.Line, to.Column = int32(min(p.Line, 1<<31-1)), int32(min(p.Column, 1<<31-1))
 }

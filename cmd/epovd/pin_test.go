@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/hex"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/internal/swtpm"
 	"github.com/epov-signer/epov/softhsm"
 )
@@ -190,5 +192,57 @@ func TestPINFromPipe(t *testing.T) {
 	w.Close()
 	if served, code, log := start(t, config, r); !served || code != exitOK {
 		t.Errorf("served %v, exit code %d: %s", served, code, log)
+	}
+}
+
+// A key that wants its PIN for each signature gets it from where the configuration says, also in a folder of its own and by a
+// descriptor; a wrong one costs one try in any number of starts.
+func TestKeyPIN(t *testing.T) {
+	tool, err := exec.LookPath("pkcs11-tool")
+	if err != nil {
+		oracle.Missing(t, "pkcs11-tool")
+	}
+	soft := softhsm.NewFaulty(t)
+	config := plantOn(t, soft.Token, "{file: pin}")
+	out, err := exec.Command(tool, "--module", soft.Module, "--token-label", soft.Label, "--login", "--pin", soft.PIN, "--keypairgen",
+		"--key-type", "GOSTR3410-2012-256:A", "--id", hex.EncodeToString([]byte("EXMP01/ov/2")), "--always-auth").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	whole := strings.Replace(read(t, config), "versions: [{version: 1, token: main}]",
+		"versions: [{version: 1, token: main}, {version: 2, token: main}]", 1)
+	pin := filepath.Join(t.TempDir(), "key-pin")
+	with := func(setting string, files ...*os.File) (served bool, code int, log string) {
+		t.Helper()
+		write(t, config, strings.Replace(whole, "pin: {file: pin},", "pin: {file: pin}, "+setting, 1))
+		return start(t, config, files...)
+	}
+	if served, code, log := with(""); served || code != exitConfig || !strings.Contains(log, "asks for its PIN at each signature") {
+		t.Errorf("without: served %v, exit code %d: %s", served, code, log)
+	}
+	write(t, pin, soft.PIN)
+	byFile := "key_pin: {file: " + pin + "},"
+	if served, code, log := with(byFile); !served || code != exitOK {
+		t.Errorf("in a file: served %v, exit code %d: %s", served, code, log)
+	}
+	f, err := os.Open(pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if served, code, log := with("key_pin: {descriptor: 3},", f); !served || code != exitOK {
+		t.Errorf("by a descriptor: served %v, exit code %d: %s", served, code, log)
+	}
+	write(t, pin, "surely-wrong")
+	const starts = 3
+	logins := soft.Calls("C_Login")
+	for range starts {
+		served, code, log := with(byFile)
+		if served || code != exitPIN || strings.Contains(log, "surely-wrong") {
+			t.Errorf("wrong: served %v, exit code %d: %s", served, code, log)
+		}
+	}
+	if n := soft.Calls("C_Login") - logins - starts; n != 1 {
+		t.Errorf("%d tries of a wrong PIN", n)
 	}
 }

@@ -73,6 +73,8 @@ func (b *ringBuilder) build(ctx context.Context, c *Config, keys []keyConfig) (_
 		switch {
 		case err != nil && (hsm.KindOf(err) == hsm.Expired || hsm.KindOf(err) == hsm.Away || ctx.Err() != nil):
 			return nil, err
+		case hsm.KindOf(err) == hsm.PINRefused && !kc.state.off(): // the configuration says nothing wrong
+			return nil, fmt.Errorf("%s: %w", kc.name, err)
 		case err != nil && kc.state.off():
 			b.log.Info("a key that signs no more is not listed: no token has it", "key", kc.name.String(), "error", err)
 			continue

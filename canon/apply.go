@@ -117,6 +117,8 @@ type processor struct {
 	stages  []stage
 	staged  bool // the stages are not to be fused
 	between [2]bytes.Buffer
+
+	follower Follower // the one that this works for
 }
 
 var processors = sync.Pool{New: func() any { return new(processor) }}

@@ -31,7 +31,8 @@ func Follow(tok *xmltext.Tokenizer, job Job, limits xmltext.Limits) (*Follower, 
 		return nil, err
 	}
 	p.begin(tok, job.W)
-	return &Follower{p, job.W, limits}, nil
+	p.follower = Follower{p, job.W, limits}
+	return &p.follower, nil
 }
 
 // Step takes the current token, beginning with the start tag. When done, what has been written is what Apply writes. Apply
@@ -51,8 +52,9 @@ func (f *Follower) finish(err error) error {
 	return f.p.following(f.w, f.limits)
 }
 
-// Close ends the following, wherever it stands.
+// Close ends the following, wherever it stands. The Follower is not to be used any more.
 func (f *Follower) Close() {
-	f.p.release()
-	f.p = nil
+	p := f.p
+	*f = Follower{}
+	p.release()
 }

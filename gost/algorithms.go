@@ -18,6 +18,33 @@ type Digest struct {
 	New     func() hash.Hash      // digests come out in wire order, the order every format carries
 }
 
+// Sums returns the digests of several messages. Those of GOST R 34.11-2012 are made side by side, which takes less time than
+// one after the other where the processor has AVX-512.
+func (d *Digest) Sums(messages ...[]byte) [][]byte {
+	sums := make([][]byte, len(messages))
+	switch d.Name {
+	case "streebog256":
+		made := make([][streebog.Size256]byte, len(messages))
+		streebog.SumMany256(made, messages)
+		for i := range made {
+			sums[i] = made[i][:]
+		}
+	case "streebog512":
+		made := make([][streebog.Size512]byte, len(messages))
+		streebog.SumMany512(made, messages)
+		for i := range made {
+			sums[i] = made[i][:]
+		}
+	default:
+		for i, m := range messages {
+			h := d.New()
+			h.Write(m)
+			sums[i] = h.Sum(nil)
+		}
+	}
+	return sums
+}
+
 // Algorithm is a signature algorithm: a kind of key together with the only hash it may be used with.
 type Algorithm struct {
 	Name      string                // "gost2001", "gost2012-256", "gost2012-512"

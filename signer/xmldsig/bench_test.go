@@ -51,7 +51,23 @@ func BenchmarkPrepare(b *testing.B) {
 func BenchmarkVerify(b *testing.B) {
 	p := newPair(b, gost.GOST2012_256, "CryptoPro-A")
 	doc := p.sign(b, SMEV3, Input{Document: tenKB()})
-	policy := Policy{Trust: p.store}
+	policy := Policy{Trust: p.store, Keys: gost.NewKeyCache(64)}
+	b.SetBytes(int64(len(doc)))
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := Verify(doc, policy)
+		if err != nil || r.Err() != nil {
+			b.Fatal(err, r.Err())
+		}
+	}
+}
+
+// BenchmarkVerifyDelivered is a message as SMEV delivers it, signed by the sender and by SMEV.
+func BenchmarkVerifyDelivered(b *testing.B) {
+	p := newPair(b, gost.GOST2012_256, "CryptoPro-A")
+	signed := p.sign(b, SMEV3, Input{Document: tenKB()})
+	doc := p.sign(b, SMEV3Node, Input{Document: []byte(delivered(string(signed)))})
+	policy := Policy{Trust: p.store, Node: p.store, Keys: gost.NewKeyCache(64)}
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {

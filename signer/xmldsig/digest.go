@@ -17,7 +17,10 @@ const maxTogether = 8
 // digestion is a digest that was asked for: of what a chain makes of a node, or of content outside.
 type digestion struct {
 	node   int // that names the place of a refusal
-	hash   hash.Hash
+	digest *gost.Digest
+	hash   hash.Hash // while the octets are made
+	made   []byte    // the octets, if they were foreseen
+	value  []byte
 	job    canon.Job
 	trace  trace
 	octets *bytes.Buffer // for the trace
@@ -42,22 +45,28 @@ var errTooMuch = errors.New("the signatures of the document cover too much")
 
 // Write takes what is to be digested.
 func (d *digestion) Write(p []byte) (int, error) {
+	if err := d.count(p); err != nil {
+		return 0, err
+	}
+	return d.hash.Write(p)
+}
+
+// count notes octets that are to be digested.
+func (d *digestion) count(p []byte) error {
 	if *d.work += int64(len(p)); *d.work > d.most {
-		return 0, errTooMuch
+		return errTooMuch
 	}
 	d.n += int64(len(p))
 	if d.octets != nil {
 		d.octets.Write(p)
 	}
-	return d.hash.Write(p)
+	return nil
 }
-
-func (d *digestion) sum() []byte { return d.hash.Sum(nil) }
 
 // digest asks for the digest of what a chain makes of a node.
 func (e *examiner) digest(digest *gost.Digest, n int, node canon.Node, chain []canon.Transform, t trace) *digestion {
 	d := &digestion{
-		node: n, hash: digest.New(), trace: t, work: &e.work, most: maxWorkAtLeast + maxWork*int64(len(e.doc)),
+		node: n, digest: digest, trace: t, work: &e.work, most: maxWorkAtLeast + maxWork*int64(len(e.doc)),
 		job: canon.Job{Node: node, Chain: chain},
 	}
 	d.job.W = d
@@ -70,16 +79,16 @@ func (e *examiner) digest(digest *gost.Digest, n int, node canon.Node, chain []c
 
 // digestOutside digests the content that is not in the document.
 func (e *examiner) digestOutside(digest *gost.Digest, t trace) *digestion {
-	d := &digestion{hash: digest.New(), n: int64(len(e.policy.Content))}
-	d.hash.Write(e.policy.Content)
+	d := &digestion{n: int64(len(e.policy.Content)), value: digest.Sums(e.policy.Content)[0]}
 	if e.policy.Trace != nil {
 		e.policy.Trace(t.String(), bytes.Clone(e.policy.Content))
 	}
 	return d
 }
 
-// run makes the digests that were asked for, those that were not foreseen several in one scan of the document. It is read from its start to the end of the
-// last node, and what one transform makes of it by the next: signatures that want more than a fair share of that are refused.
+// run makes the digests that were asked for. Those that were not foreseen are made several in one scan of the document. It is
+// read from its start to the end of the last node, and what one transform makes of it by the next: signatures that want more
+// than a fair share of that are refused, whether it was foreseen or not.
 func (e *examiner) run() {
 	var together []*digestion
 	for _, d := range e.asked {
@@ -92,8 +101,8 @@ func (e *examiner) run() {
 			continue
 		}
 		if octets, _, ok := e.ahead.octets(d.job.Node, d.job.Chain); ok {
-			_, err := d.Write(octets)
-			e.done(d, err)
+			d.made = octets
+			e.done(d, d.count(octets))
 			continue
 		}
 		if together = append(together, d); len(together) == maxTogether {
@@ -102,15 +111,38 @@ func (e *examiner) run() {
 		}
 	}
 	e.scan(together)
+	for _, digest := range gost.Digests {
+		e.sums(digest)
+	}
+}
+
+// sums makes the digests by one hash function of what was foreseen, side by side.
+func (e *examiner) sums(digest *gost.Digest) {
+	var list []*digestion
+	var messages [][]byte
+	for _, d := range e.asked {
+		if d.digest == digest && d.made != nil && d.err == nil {
+			list, messages = append(list, d), append(messages, d.made)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	for i, sum := range digest.Sums(messages...) {
+		list[i].value = sum
+	}
 }
 
 func (e *examiner) scan(together []*digestion) {
 	jobs := make([]canon.Job, len(together))
 	for i, d := range together {
+		d.hash = d.digest.New()
 		jobs[i] = d.job
 	}
 	for i, err := range canon.ApplyAll(e.doc, jobs, e.policy.Limits) {
-		e.done(together[i], err)
+		d := together[i]
+		d.value, d.hash = d.hash.Sum(nil), nil
+		e.done(d, err)
 	}
 }
 

@@ -79,7 +79,7 @@ func (e *examiner) answer(f *finding, out *report.Signature) {
 		out.Add(check)
 		return
 	}
-	got := f.got.sum()
+	got := f.got.value
 	check := report.Check{Code: report.ReferenceDigest, Place: e.place(r.node), Expected: base64Of(f.want), Got: base64Of(got)}
 	if f.holds = bytes.Equal(f.want, got); !f.holds {
 		check.Status, check.Message = report.Failed, "the digest does not match: the content was changed after signing"

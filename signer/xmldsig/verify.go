@@ -219,7 +219,7 @@ func (e *examiner) judge(x *examination) {
 			}
 			x.add(report.Check{Code: code, Status: report.Failed, Message: err.Message, Place: e.place(s.signedInfo)})
 		} else {
-			info = x.info.sum()
+			info = x.info.value
 		}
 	}
 	certificates, problem := e.certificates(s)

@@ -132,6 +132,30 @@ func TestMachine(t *testing.T) {
 	}
 }
 
+// TestGate: what .ci/ratios measures again is known here, and steady, or it would hold nothing.
+func TestGate(t *testing.T) {
+	script, err := os.ReadFile("../../../.ci/ratios")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for l := range strings.Lines(string(script)) {
+		list, ok := strings.CutPrefix(strings.TrimSpace(l), "names=")
+		if !ok || strings.Contains(list, "(") {
+			continue
+		}
+		for name := range strings.SplitSeq(strings.TrimPrefix(list, "$names,"), ",") {
+			if f, _ := find(name); f.what == "" || !f.steady {
+				t.Errorf("%s is no steady figure", name)
+			}
+			n++
+		}
+	}
+	if n < 8 {
+		t.Errorf("%d figures are measured", n)
+	}
+}
+
 func TestFallen(t *testing.T) {
 	measured := map[string]line{}
 	committed := map[string]line{}

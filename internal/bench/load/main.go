@@ -99,7 +99,7 @@ func measure(bin, file string, short bool, soaked time.Duration) error {
 	if soaked > 0 {
 		p.soak = soaked
 	}
-	r := &results{Begun: time.Now().UTC().Truncate(time.Second), Machine: machine(), Short: short}
+	r := &results{Begun: time.Now().UTC().Truncate(time.Second), Machine: machine(), Busy: busy(), Short: short}
 	w := newWorld(tb, bin)
 	for _, part := range []struct {
 		name string

@@ -55,6 +55,9 @@ SoftHSM as the token. What follows is what came of it, from `+"`bench/load.json`
 processors, and SoftHSM computes on them too: a token of hardware leaves them to the rest.
 
 Measured %s, in %.0f minutes, on %s.`, r.Begun.Format("2006-01-02"), r.Took/60, r.Machine)
+	if r.Busy >= 1 {
+		w.say("\n**The machine was not at rest: %.0f threads of other programs wanted a processor when it began.** Rates and latencies have that in them;\nprocessor time less so.", r.Busy)
+	}
 	if r.Short {
 		w.say("\n**This is the short form: the figures are of single short rounds, and only show that it works.**")
 	}

@@ -16,7 +16,7 @@ import (
 
 // sampleResults are those of a daemon that does a thousand times less at each step of a table.
 func sampleResults() *results {
-	r := &results{Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Took: 600, Machine: "a processor", Bare: 20000}
+	r := &results{Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Took: 600, Machine: "a processor", Busy: 12.4, Bare: 20000}
 	for _, n := range []int{1, 2} {
 		r.Throughput = append(r.Throughput,
 			cell{Table: bySessions, Operation: load.SignXML, Octets: usualSize, Sessions: n, Callers: 4 * n, PerSecond: 1000, Daemon: 300},
@@ -56,7 +56,7 @@ func TestPage(t *testing.T) {
 	}
 	text := string(data)
 	for _, want := range []string{
-		"in 10 minutes, on a processor", "| 2 | 1000 | 300 | 0.00 | 0.00 | 190 | 95 % |", "| smev3 | 1 MB | 388 | 407 |", "| digest |  | 4321 |  |",
+		"in 10 minutes, on a processor", "not at rest: 12 threads", "| 2 | 1000 | 300 | 0.00 | 0.00 | 190 | 95 % |", "| smev3 | 1 MB | 388 | 407 |", "| digest |  | 4321 |  |",
 		"| digest | 2 | 3000 |", "in a second, with it 900.", "**640 messages\nof 10 KB", "10.00 % | OVER/LOAD 100 |",
 		"| smev3 | one caller | 100 | 60.0 | 0.00 | 40.0 |", "For 3 minutes", "| goroutines | 50.0 | 0.00 | 6.00 | flat |",
 	} {

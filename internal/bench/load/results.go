@@ -15,7 +15,8 @@ type results struct {
 	Begun   time.Time `json:"begun"`
 	Took    float64   `json:"took_seconds"`
 	Machine string    `json:"machine"`
-	Short   bool      `json:"short"` // the short form: too few rounds to be published
+	Busy    float64   `json:"load_average"` // before it began: threads of others that wanted a processor
+	Short   bool      `json:"short"`        // the short form: too few rounds to be published
 
 	Bare       float64 `json:"bare_per_second"` // signatures of a loop in C that does nothing else
 	Throughput []cell  `json:"throughput"`

@@ -155,6 +155,13 @@ func (w *world) bare(t *softhsm.Token, sessions int, d time.Duration) (float64, 
 	return perSecond, err
 }
 
+// busy is the load average of the last minute; 0 when it is not told.
+func busy() (load float64) {
+	text, _ := os.ReadFile("/proc/loadavg") // what is not told stays unknown
+	_, _ = fmt.Sscan(string(text), &load)
+	return load
+}
+
 // machine says where the figures are from, as far as it matters: never its name.
 func machine() string {
 	field := func(file, name string) string {

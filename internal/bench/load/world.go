@@ -158,7 +158,7 @@ func (w *world) bare(t *softhsm.Token, sessions int, d time.Duration) (float64, 
 // busy is the load average of the last minute; 0 when it is not told.
 func busy() (load float64) {
 	text, _ := os.ReadFile("/proc/loadavg") // what is not told stays unknown
-	_, _ = fmt.Sscan(string(text), &load) // as above
+	_, _ = fmt.Sscan(string(text), &load)   // as above
 	return load
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/daemon"
 	"github.com/epov-signer/epov/signer"
@@ -64,8 +65,6 @@ func (c *rotationFlags) pin(t hsm.TokenConfig) (hsm.PINSource, func(), error) {
 	return pinSource(c.PINFile, "user PIN of token "+t.Name)
 }
 
-const tookOver = "a running epovd takes it over within a second; `epov keys` shows it"
-
 type keyStageCmd struct {
 	rotationFlags
 	Name        string   `arg:"" help:"Key version, such as keys/EXMP01/ov/versions/2."`
@@ -76,7 +75,8 @@ type keyStageCmd struct {
 }
 
 func (c *keyStageCmd) Run(ctx context.Context, con *console) error {
-	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
+	act := keyChange{verb: "stage", done: "staged", state: "staged", means: "key and certificate are proved"}
+	act.alone = func(r *daemon.Rotation, name signer.KeyName) error {
 		s := daemon.Staging{Tokens: c.Token, ID: c.ID}
 		var err error
 		if c.Certificate != "" {
@@ -90,12 +90,15 @@ func (c *keyStageCmd) Run(ctx context.Context, con *console) error {
 			}
 			s.Chain = append(s.Chain, file)
 		}
-		if err := r.Stage(ctx, name, s); err != nil {
+		return r.Stage(ctx, name, s)
+	}
+	if c.Certificate == "" && c.Chain == nil { // else a daemon has to read files, of which its administration knows nothing
+		act.running = func(ctx context.Context, admin epovpb.AdminServiceClient) error {
+			_, err := admin.StageKey(ctx, &epovpb.StageKeyRequest{Key: c.Name, Tokens: c.Token, Id: c.ID})
 			return err
 		}
-		_, err = fmt.Fprintf(con.out, "staged %s: key and certificate are proved; %s\n", name, tookOver)
-		return err
-	})
+	}
+	return c.change(ctx, con, c.Name, act)
 }
 
 type keyActivateCmd struct {
@@ -104,12 +107,12 @@ type keyActivateCmd struct {
 }
 
 func (c *keyActivateCmd) Run(ctx context.Context, con *console) error {
-	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
-		if err := r.Activate(ctx, name); err != nil {
+	return c.change(ctx, con, c.Name, keyChange{verb: "activate", done: "activated", state: "active", means: "it is primary",
+		running: func(ctx context.Context, admin epovpb.AdminServiceClient) error {
+			_, err := admin.ActivateKey(ctx, &epovpb.ActivateKeyRequest{Key: c.Name})
 			return err
-		}
-		_, err := fmt.Fprintf(con.out, "activated %s: it is primary; %s\n", name, tookOver)
-		return err
+		},
+		alone: func(r *daemon.Rotation, name signer.KeyName) error { return r.Activate(ctx, name) },
 	})
 }
 
@@ -119,12 +122,12 @@ type keyRetireCmd struct {
 }
 
 func (c *keyRetireCmd) Run(ctx context.Context, con *console) error {
-	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
-		if err := r.Retire(ctx, name); err != nil {
+	return c.change(ctx, con, c.Name, keyChange{verb: "retire", done: "retired", state: "retired", means: "it signs no more",
+		running: func(ctx context.Context, admin epovpb.AdminServiceClient) error {
+			_, err := admin.RetireKey(ctx, &epovpb.RetireKeyRequest{Key: c.Name})
 			return err
-		}
-		_, err := fmt.Fprintf(con.out, "retired %s: it signs no more; %s\n", name, tookOver)
-		return err
+		},
+		alone: func(r *daemon.Rotation, name signer.KeyName) error { return r.Retire(ctx, name) },
 	})
 }
 
@@ -134,12 +137,12 @@ type keyDisableCmd struct {
 }
 
 func (c *keyDisableCmd) Run(ctx context.Context, con *console) error {
-	return c.rotate(con, c.Name, func(r *daemon.Rotation, name signer.KeyName) error {
-		if err := r.Disable(ctx, name); err != nil {
+	return c.change(ctx, con, c.Name, keyChange{verb: "disable", done: "disabled", state: "disabled", means: "it must not sign",
+		running: func(ctx context.Context, admin epovpb.AdminServiceClient) error {
+			_, err := admin.DisableKey(ctx, &epovpb.DisableKeyRequest{Key: c.Name})
 			return err
-		}
-		_, err := fmt.Fprintf(con.out, "disabled %s: it must not sign; %s\n", name, tookOver)
-		return err
+		},
+		alone: func(r *daemon.Rotation, name signer.KeyName) error { return r.Disable(ctx, name) },
 	})
 }
 

@@ -5,8 +5,8 @@
 //	epovd -config /etc/epovd/epovd.yaml -check   say what is wrong with the configuration, and where
 //	epovd -version
 //
-// SIGHUP makes it read its configuration again and take over what may change while it runs: TLS certificates, the policy, keys and
-// their states, what is trusted. Files that the configuration names it follows by itself.
+// SIGHUP makes it read its configuration again and take over what may change while it runs: tokens, keys and their states, TLS
+// certificates, the policy, what is trusted, limits, the log. Files that the configuration names it follows by itself.
 package main
 
 import (

@@ -52,8 +52,12 @@ func (d *Daemon) recordReload(ctx context.Context, c *Config, out Outcome) {
 	switch out.Result {
 	case TakenOver:
 		var files []string
-		if out.Part == "policy" || out.Part == "keys" { // of TLS keys not even digests
+		switch out.Part {
+		case "tls", "metrics": // of keys not even digests
+		case "policy", "keys":
 			files = []string{c.file, policyFile(c, d.reloader.root), c.states}
+		default:
+			files = []string{c.file}
 		}
 		d.recordAct(ctx, actReload, out.Part, audit.Done, files...)
 	case Refused:

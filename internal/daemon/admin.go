@@ -251,3 +251,20 @@ func peerGroups(fd uintptr) ([]uint32, error) {
 	}
 	return groups[:size/4], nil
 }
+
+// AdminAddress is where the daemon of a configuration file is administered: the path of a Unix socket, or host:port; empty: nowhere.
+// Nothing else of the configuration is looked at.
+func AdminAddress(file string) (string, error) {
+	c, root, err := openConfig(file)
+	if err != nil {
+		return "", err
+	}
+	if root.present() {
+		admin := root.sections()("admin")
+		c.admin.listen = admin.mapping("listen", "group", "client_ca")("listen").text()
+	}
+	if len(root.doc.findings) > 0 {
+		return "", c.errors(root.doc)
+	}
+	return c.admin.listen, nil
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/api/layout"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,6 +86,7 @@ func (l *Log) grow(records [][]byte) error {
 	if err := writable(l.cfg.Dir); err != nil {
 		return err
 	}
+	l.forgetFuture()
 	futures := make([]tessera.IndexFuture, len(records))
 	for i, r := range records {
 		futures[i] = l.appender.Add(context.Background(), tessera.NewEntry(r))
@@ -102,6 +104,19 @@ func (l *Log) grow(records [][]byte) error {
 		}
 	}
 	return l.grown(failed)
+}
+
+// forgetFuture dates the checkpoint anew when the clock has been set back behind its date: the driver signs the next one an
+// interval after that.
+func (l *Log) forgetFuture() {
+	name := filepath.Join(l.cfg.Dir, layout.CheckpointPath)
+	info, err := os.Stat(name)
+	if now := time.Now(); err == nil && info.ModTime().After(now.Add(l.cfg.Interval)) {
+		l.log.Warn("the clock has been set back", "checkpoint", info.ModTime(), "now", now)
+		if err := os.Chtimes(name, now, now.Add(-l.cfg.Interval)); err != nil {
+			l.log.Warn("the audit log's checkpoint was not dated anew", "error", err)
+		}
+	}
 }
 
 // grown takes note of what is in the tree, also after a batch that failed: it may have failed after it was done.

@@ -311,7 +311,6 @@ func TestVeryManyFields(t *testing.T) {
 		"packed":  {epovpb.SignService_SignCms_FullMethodName, packed},
 		"unknown": {epovpb.SignService_SignXml_FullMethodName, unknown},
 		"strings": {epovpb.VerifyService_VerifyXml_FullMethodName, bytes.Repeat([]byte{0x32, 0x00}, 1<<20)},
-		"health":  {healthpb.Health_Check_FullMethodName, bytes.Repeat([]byte{0x0a, 0x00}, 1<<20)},
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -369,4 +368,78 @@ func elements(m protoreflect.Message) (n int) {
 		return true
 	})
 	return n
+}
+
+// Who asks after health, be it nobody that is known, leaves room for others to ask, and sends nothing large.
+func TestHealthFlood(t *testing.T) {
+	w := newWorld(t, Limits{Calls: 4})
+	w.serves(t)
+	w.settled(t, func() {
+		stranger := w.dial(t, "stranger.example.ru")
+		defer stranger.conn.Close()
+		var group sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		var held, refused atomic.Int32
+		for range 60 {
+			group.Go(func() {
+				s, err := healthpb.NewHealthClient(stranger.conn).Watch(ctx, &healthpb.HealthCheckRequest{})
+				if err == nil {
+					_, err = s.Recv()
+				}
+				if err != nil {
+					told(t, "one too many", err, codes.ResourceExhausted, "OVERLOAD", "48")
+					refused.Add(1)
+					return
+				}
+				held.Add(1)
+				s.Recv()
+			})
+		}
+		eventually(t, "all have asked", func() bool { return held.Load()+refused.Load() == 60 })
+		if held.Load() != 48 {
+			t.Errorf("%d of 64 places are held", held.Load())
+		}
+		other := w.dial(t, "spiffe://example.ru/gateway")
+		defer other.conn.Close()
+		if _, err := healthpb.NewHealthClient(other.conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+			t.Errorf("the other client: %v", err)
+		}
+		cancel()
+		group.Wait()
+	})
+}
+
+// A batch whose message has many items stops among them when the service does: what was begun is answered.
+func TestStoppingWithinAMessage(t *testing.T) {
+	w := newWorld(t, Limits{BatchItems: 8})
+	entered, leave := make(chan struct{}, 1000), make(chan struct{})
+	w.ring[0].hook = func(context.Context) error { entered <- struct{}{}; <-leave; return nil }
+	s, err := w.dial(t, "admin.example.ru").SignBatch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var items []*epovpb.SignItem
+	for i := range 500 {
+		items = append(items, signItem(uint64(i), "keys/EXMP01/ov"))
+	}
+	if err := s.Send(&epovpb.SignBatchRequest{Items: items}); err != nil {
+		t.Fatal(err)
+	}
+	for range 8 {
+		<-entered
+	}
+	w.server.Drain(true)
+	time.Sleep(50 * time.Millisecond)
+	close(leave)
+	answered := 0
+	for {
+		m, err := s.Recv()
+		if err != nil {
+			if status.Code(err) != codes.Unavailable || answered != 8 {
+				t.Errorf("%v after %d answers", err, answered)
+			}
+			break
+		}
+		answered += len(m.Items)
+	}
 }

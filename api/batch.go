@@ -164,6 +164,8 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 					select {
 					case room <- struct{}{}:
 						start(q)
+					case <-s.stopping():
+						return errStopping
 					case <-ctx.Done():
 						return ended(ctx)
 					}
@@ -174,7 +176,7 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 				}
 				return err
 			case <-s.stopping():
-				return report.Errorf(report.Draining, report.Place{}, "the service is stopping; what was not answered was not signed")
+				return errStopping
 			case <-age.C:
 				return nil
 			case <-ctx.Done():
@@ -193,6 +195,8 @@ func runBatch[Q item, A proto.Message](s *Server, stream grpc.ServerStream, b ba
 	}
 	return statusOf(end, "", "").Err()
 }
+
+var errStopping = report.Errorf(report.Draining, report.Place{}, "the service is stopping; what was not answered was not signed")
 
 // worked is an answer, with the places that it still has.
 type worked[A any] struct {

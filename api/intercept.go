@@ -64,7 +64,7 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 		s.log.LogAttrs(ctx, slog.LevelDebug, "stream", slog.String("method", info.FullMethod), slog.String("peer", address(ctx)),
 			slog.String("code", c.Code.String()), slog.Duration("duration", c.Took))
 	}()
-	return handler(srv, carried{within{stream, ctx}, s, !info.IsClientStream})
+	return handler(srv, carried{within{stream, ctx}, s, s.room(info.FullMethod), !info.IsClientStream})
 }
 
 func (s *Server) panicked(ctx context.Context, method string, v any) error {

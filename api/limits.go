@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,8 +21,8 @@ import (
 
 // Limits bound what callers can ask for. The zero value of a field means its default.
 //
-// They bound memory too. Requests that arrive take at most Calls times MessageBytes, those of the health service as much
-// again, and those of batches twice Batches times as much. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
+// They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of batches twice Batches times
+// as much; those of the health service are small, and sixteen times as many. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
 // there a call takes a place of Calls for itself and one more for every MiB of its request. An item of a batch counts as a call
 // at work; a stream of content as one of 1 MiB, whatever its length. A large answer keeps its places until it is on the wire, and
 // its connection ends when its caller takes nothing of it for StallTime.
@@ -57,9 +59,11 @@ func (s *Server) SetLimits(l Limits) error {
 }
 
 func (s *Server) adjust(l Limits) {
-	for _, p := range []*places{&s.calls, &s.probes, &s.work} {
+	for _, p := range []*places{&s.calls, &s.work} {
 		p.most.Store(int64(l.Calls))
 	}
+	s.probes.most.Store(int64(l.Calls) * probes)
+	s.probeShare.divide(l.Calls * probes)
 	s.batches.most.Store(int64(l.Batches))
 	s.share.divide(l.Calls)
 	s.load.divide(l.Calls)
@@ -69,6 +73,22 @@ func (s *Server) adjust(l Limits) {
 
 // overhead is what a request may add to its contents: names, certificates, encoding.
 const overhead = 1 << 20
+
+const (
+	// smallMessage is the most that a message of another service than ours may have, of health for instance: whoever got through TLS
+	// may send those.
+	smallMessage = 16 << 10
+	// probes is how many calls of the health service there may be for each of Calls: every connection of a client that watches keeps one.
+	probes = 16
+)
+
+// room is how large a request of a method may be.
+func (s *Server) room(method string) int {
+	if strings.HasPrefix(method, "/epov.v1.") {
+		return s.limits.Load().MessageBytes + overhead
+	}
+	return smallMessage
+}
 
 // maxChunk is the most that a part of a stream may have.
 const maxChunk = 4 << 20
@@ -132,11 +152,20 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		if !s.served[info.FullMethodName] {
 			return nil, notServed(info.FullMethodName)
 		}
+		who := s.prober(ctx)
 		if !s.probes.take(1) {
 			s.trace.refused(RefusedOverload)
 			return nil, overload(s.probes.most.Load())
 		}
-		context.AfterFunc(ctx, func() { s.probes.leave(1) })
+		if !s.probeShare.take(who, 1) {
+			s.probes.leave(1)
+			s.trace.refused(RefusedOverload)
+			return nil, overload(s.probeShare.bound())
+		}
+		context.AfterFunc(ctx, func() {
+			s.probes.leave(1)
+			s.probeShare.leave(who, 1)
+		})
 		return ctx, nil
 	}
 	caller, err := s.recognise(ctx, info.FullMethodName)
@@ -184,6 +213,15 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		return nil, statusOf(end, "", "").Err()
 	}
 	return ctx, nil
+}
+
+// prober is who asks after health, who need be no client.
+func (s *Server) prober(ctx context.Context) string {
+	if caller, err := s.identify(ctx); err == nil {
+		return caller.Name()
+	}
+	host, _, _ := net.SplitHostPort(address(ctx))
+	return fmt.Sprint(some(namesOf(ctx)), host) // no client has a name with brackets
 }
 
 // draining is why nothing new is taken; nil when it is.

@@ -28,9 +28,9 @@ type arrival interface {
 	Read(n int) (mem.BufferSlice, error)
 }
 
-// receive receives a message; io.EOF when there are no more. Of those that are single nothing may follow. gRPC's own way is
+// receive receives a message of so many octets at most; io.EOF when there are no more. Of those that are single nothing may follow. gRPC's own way is
 // for streams that are not its own.
-func (s *Server) receive(ctx context.Context, message any, single bool, own func(any) error) error {
+func (s *Server) receive(ctx context.Context, message any, most int, single bool, own func(any) error) error {
 	from, ok := grpc.ServerTransportStreamFromContext(ctx).(arrival)
 	if !ok {
 		return own(message)
@@ -38,7 +38,7 @@ func (s *Server) receive(ctx context.Context, message any, single bool, own func
 	header := make([]byte, 5)
 	err := from.ReadMessageHeader(header)
 	if err == nil {
-		err = s.unpack(from, header, message)
+		err = unpack(from, header, message, most)
 	} else if err == io.EOF && single {
 		err = unfit(message, "none was sent")
 	}
@@ -64,8 +64,8 @@ func (s *Server) receive(ctx context.Context, message any, single bool, own func
 	return statusOf(err, "", "").Err()
 }
 
-func (s *Server) unpack(from arrival, header []byte, message any) error {
-	n, most := binary.BigEndian.Uint32(header[1:]), s.limits.Load().MessageBytes+overhead
+func unpack(from arrival, header []byte, message any, most int) error {
+	n := binary.BigEndian.Uint32(header[1:])
 	if int64(n) > int64(most) {
 		return report.Errorf(report.RequestLimit, report.Place{Path: "request"},
 			"it has %d bytes, the limit is %d; larger content goes by SignCmsStream and VerifyCmsStream", n, most)
@@ -129,7 +129,7 @@ func (s *Server) unary(service any, stream grpc.ServerStream, method string, han
 	}
 	answer, err := handle(service, ctx, func(message any) error {
 		begun := time.Now()
-		err := s.receive(ctx, message, true, stream.RecvMsg)
+		err := s.receive(ctx, message, s.room(method), true, stream.RecvMsg)
 		if err != nil {
 			s.undelivered(ctx, method, begun, err)
 		}
@@ -162,11 +162,12 @@ func (w within) Context() context.Context { return w.ctx }
 type carried struct {
 	within
 	server *Server
+	most   int  // octets of a message that comes
 	single bool // one message is all that comes
 }
 
 func (c carried) RecvMsg(message any) error {
-	return c.server.receive(c.ctx, message, c.single, c.ServerStream.RecvMsg)
+	return c.server.receive(c.ctx, message, c.most, c.single, c.ServerStream.RecvMsg)
 }
 
 func (c carried) SendMsg(message any) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -89,7 +90,7 @@ func TestRequestsThatDoNotFit(t *testing.T) {
 		epovpb.MonitorService_WatchState_FullMethodName, healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName,
 	} {
 		told(t, method+" too large", c.raw(t.Context(), method, [][]byte{make([]byte, 5<<20)}), codes.InvalidArgument, "REQUEST_LIMIT",
-			"5242880 bytes, the limit is 2097152; larger content goes by SignCmsStream")
+			fmt.Sprintf("5242880 bytes, the limit is %d; larger", w.server.room(method))+" content goes by SignCmsStream")
 		told(t, method+" torn", c.raw(t.Context(), method, [][]byte{{0x0a, 0x7f}}), codes.InvalidArgument, "REQUEST_INVALID", "not one ")
 		told(t, method+" compressed", c.raw(t.Context(), method, [][]byte{good}, grpc.UseCompressor(gzip.Name)), codes.InvalidArgument,
 			"REQUEST_INVALID", "compressed")
@@ -185,7 +186,7 @@ func TestRefusedCallsLeaveNothing(t *testing.T) {
 func TestReceiveOtherwise(t *testing.T) {
 	s := &Server{}
 	called := false
-	if err := s.receive(t.Context(), nil, true, func(any) error { called = true; return io.EOF }); err != io.EOF || !called {
+	if err := s.receive(t.Context(), nil, 0, true, func(any) error { called = true; return io.EOF }); err != io.EOF || !called {
 		t.Error(err, called)
 	}
 }
@@ -195,15 +196,13 @@ func FuzzUnpack(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0}, []byte{})
 	f.Add([]byte{1, 0, 0, 0, 2}, []byte{0x0a, 0x7f})
 	f.Add([]byte{0, 0xff, 0xff, 0xff, 0xff}, []byte{})
-	s := &Server{}
-	s.limits.Store(&Limits{MessageBytes: 1 << 10})
 	f.Fuzz(func(t *testing.T, header, content []byte) {
 		if len(header) != 5 {
 			return
 		}
 		from := &body{octets: content}
-		err := s.unpack(from, header, new(epovpb.SignBatchRequest))
-		if from.asked > 1<<10+overhead {
+		err := unpack(from, header, new(epovpb.SignBatchRequest), 1<<12)
+		if from.asked > 1<<12 {
 			t.Errorf("%d octets were asked for", from.asked)
 		}
 		if want := binary.BigEndian.Uint32(header[1:]); err == nil && (int(want) > len(content) || header[0] != 0) {

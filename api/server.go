@@ -64,6 +64,7 @@ type Server struct {
 	share      shares   // of calls, by client
 	load       shares   // of work, by client
 	batchShare shares   // of batches, by client
+	probeShare shares   // of calls of the health service, by client or name
 
 	served  map[string]bool // methods by their full names
 	version string

@@ -17,7 +17,7 @@ import (
 
 const (
 	maxAhead       = 8         // elements of a document
-	maxAheadOctets = 256 << 10 // of one of them
+	maxAheadOctets = 256 << 10 // of a document, and of one of them
 )
 
 // foresight is which elements will be digested, by the last step of their path.

@@ -106,11 +106,16 @@ func TestAheadInVain(t *testing.T) {
 	inner := strings.TrimSuffix(strings.TrimPrefix(message(content), soapOpen), soapClose)
 	inner = strings.Replace(strings.Replace(inner, `"x"`, `"z"`, 1), `"y"`, `"v"`, 1)
 	long := strings.Repeat("x", maxAheadOctets)
+	grows := strings.Replace(message(content+strings.Repeat("<p:x/>", 1000)), " xmlns:t=", ` xmlns:p="urn:`+long[:1000]+`" xmlns:t=`, 1)
+	if n := foreseen(t, []byte(grows), signing[SMEV3]); n > 0 {
+		t.Error("more octets are kept than there may be")
+	}
 	for name, doc := range map[string]string{
 		"the same names deeper, first": strings.Replace(message(content), "<s:Body>", "<s:Header>"+inner+"</s:Header><s:Body>", 1),
 		"the same names in content":    message(`<b:MessagePrimaryContent>` + inner + `</b:MessagePrimaryContent>`),
 		"an Id of another kind":        strings.Replace(message(content), "<s:Body>", `<s:Body Id="b">`, 1),
 		"too long":                     message(content + `<t:x>` + long + `</t:x>`),
+		"too long when canonical":      grows,
 		"refused by the transform":     message(content + `<x/>`),
 		"a relative namespace":         message(content + `<x xmlns="relative"/>`),
 		"an attribute in vain":         message(content + `<t:x xml:lang="ru"/>`),

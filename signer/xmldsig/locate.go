@@ -124,6 +124,9 @@ func (o *outline) release() {
 func locate(doc []byte, limits xmltext.Limits, foreseen foresight) (*outline, error) {
 	o := outlines.Get().(*outline)
 	o.doc = doc
+	if len(doc) > maxAheadOctets {
+		foreseen = nil
+	}
 	o.ahead.foresight, o.ahead.limits = foreseen, limits
 	t := &o.tok
 	t.Reset(doc, limits)

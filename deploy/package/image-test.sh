@@ -33,7 +33,7 @@ ok() {
 # shellcheck source=/dev/null
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 base=$(builder from scratch)
-builder add --quiet "$base" "$PWD/.build/debian-$suite.tar" / >/dev/null
+builder add --quiet "$base" "$PWD/.build/debian-$suite-minimal.tar" / >/dev/null
 builder commit --quiet "$base" base >/dev/null
 builder rm "$base" >/dev/null
 

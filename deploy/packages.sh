@@ -9,7 +9,7 @@ set -eu
 
 packages="autoconf automake ca-certificates g++ gcc groff-base iproute2 libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
 if [ "${1:-}" = packages ]; then
-	packages="$packages buildah cpio crun debootstrap lintian python3 rpm systemd systemd-container"
+	packages="$packages buildah cpio debootstrap lintian python3 rpm systemd systemd-container"
 fi
 if [ "${1:-}" = checks ]; then
 	packages="$packages jq libxml2-dev nats-server prometheus protobuf-compiler python3-grpcio python3-protobuf qemu-user-static shellcheck"

@@ -234,7 +234,7 @@ func (v value) number(least, most int) int {
 		return 0
 	}
 	n, err := strconv.Atoi(v.node.Value)
-	if err != nil || v.node.Tag != "!!int" || n < least || n > most {
+	if err != nil || v.node.Tag != "!!int" || strconv.Itoa(n) != v.node.Value || n < least || n > most { // 010 is 8 to some readers
 		v.fail("must be a number from %d to %d", least, most)
 		return 0
 	}

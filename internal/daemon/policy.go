@@ -244,10 +244,10 @@ func (v value) rate() float64 {
 	if !v.is(yaml.ScalarNode, "a number") {
 		return 0
 	}
-	n, unit, _ := strings.Cut(v.node.Value, "/")
+	n, unit, per := strings.Cut(v.node.Value, "/")
 	seconds, ok := map[string]float64{"": 1, "second": 1, "minute": 60, "hour": 3600}[unit]
 	calls, err := strconv.ParseUint(n, 10, 32)
-	if err != nil || !ok || calls == 0 || calls > 1_000_000 {
+	if err != nil || !ok || per == (unit == "") || calls == 0 || calls > 1_000_000 {
 		v.fail("must be a number of calls from 1 to 1000000 in a second, or such as 30/minute or 100/hour")
 		return 0
 	}
@@ -269,7 +269,7 @@ func readSANs(v value) []string {
 		case err == nil && strings.EqualFold(u.Scheme, "spiffe") && !isSPIFFE(s, u):
 			item.fail("%q is not a SPIFFE ID: spiffe://, a trust domain in lower case, and a path", printable(s))
 		case strings.Contains(s, "://") && err == nil && u.Host != "", strings.HasPrefix(s, "urn:") && err == nil:
-		case net.ParseIP(s) == nil && !strings.ContainsFunc(s, notInHost) && !strings.HasSuffix(s, "."):
+		case net.ParseIP(s) == nil && !strings.ContainsFunc(s, notInHost) && !strings.Contains("."+s+".", ".."):
 		case strings.Contains(s, "*"): // refused in its own words
 		default:
 			item.fail("%q is neither a DNS name nor a URI", printable(s))
@@ -282,7 +282,7 @@ func readSANs(v value) []string {
 // isSPIFFE is by the standard SPIFFE-ID, section 2: one spelling for each identity, so that comparing octets is enough.
 func isSPIFFE(s string, u *url.URL) bool {
 	return len(s) <= 2048 && strings.HasPrefix(s, "spiffe://") && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.Port() == "" &&
-		u.Host == strings.ToLower(u.Host) && len(u.Path) > 1 && !strings.HasSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") &&
+		u.Host == strings.ToLower(u.Host) && !strings.ContainsFunc(u.Host+strings.ReplaceAll(u.Path, "/", ""), notInHost) && len(u.Path) > 1 && !strings.HasSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") &&
 		!strings.Contains(u.Path+"/", "/./") && !strings.Contains(u.Path+"/", "/../") && !strings.Contains(s, "%")
 }
 

@@ -12,7 +12,7 @@ type pace struct {
 
 const (
 	groupEvery = 3 * time.Millisecond
-	crowd      = 4   // records expected within groupEvery, from which on groups are held apart
+	crowd      = 6   // records expected within groupEvery, from which on groups are held apart
 	fades      = 0.9 // a group's weight against the next one's
 	longAgo    = 1.0 // seconds that say as much as more of them
 )

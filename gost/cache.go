@@ -85,7 +85,7 @@ func (c *KeyCache) ParseCertificate(der []byte) (*Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	parsed.texts = newCertificateTexts(parsed)
+	parsed.shown()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
 	if len(c.certificates) >= 8*c.max {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/big"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -19,7 +20,7 @@ const (
 	maxSerialSize      = 64       // octets; RFC 5280 section 4.1.2.2 asks verifiers for 20
 )
 
-// Certificate is a parsed X.509 certificate (RFC 5280, RFC 9215). Strict DER; immutable.
+// Certificate is a parsed X.509 certificate (RFC 5280, RFC 9215). Strict DER; immutable, not to be copied; safe for concurrent use.
 type Certificate struct {
 	Raw, RawTBS, RawIssuer, RawSubject, RawSubjectPublicKeyInfo []byte
 
@@ -55,51 +56,37 @@ type Certificate struct {
 	Extensions                              []Extension             // all of them, in order
 
 	algorithm *algorithmIdentifier
-	texts     *certificateTexts // when they are known
+	texts     atomic.Pointer[certificateTexts] // nil until somebody asks
 }
 
-// certificateTexts are what a cached certificate is shown as.
+// certificateTexts are what a certificate is shown as.
 type certificateTexts struct {
 	fingerprint                             [32]byte
 	subject, issuer, serial, hexFingerprint string
 }
 
-func newCertificateTexts(c *Certificate) *certificateTexts {
-	return &certificateTexts{c.Fingerprint(), c.SubjectString(), c.IssuerString(), c.SerialString(), c.FingerprintString()}
+// shown makes the texts once: certificates are shown again and again, in answers, records and reports.
+func (c *Certificate) shown() *certificateTexts {
+	if t := c.texts.Load(); t != nil {
+		return t
+	}
+	f := c.Fingerprint()
+	t := &certificateTexts{f, c.Subject.String(), c.Issuer.String(), fmt.Sprintf("%X", c.Serial), hex.EncodeToString(f[:])}
+	c.texts.Store(t)
+	return t
 }
 
-// SubjectString is Subject.String().
-func (c *Certificate) SubjectString() string {
-	if c.texts != nil {
-		return c.texts.subject
-	}
-	return c.Subject.String()
-}
+// SubjectString is Subject.String(), made once.
+func (c *Certificate) SubjectString() string { return c.shown().subject }
 
-// IssuerString is Issuer.String().
-func (c *Certificate) IssuerString() string {
-	if c.texts != nil {
-		return c.texts.issuer
-	}
-	return c.Issuer.String()
-}
+// IssuerString is Issuer.String(), made once.
+func (c *Certificate) IssuerString() string { return c.shown().issuer }
 
 // SerialString is the serial number in hexadecimal, in upper case and without leading zeros.
-func (c *Certificate) SerialString() string {
-	if c.texts != nil {
-		return c.texts.serial
-	}
-	return fmt.Sprintf("%X", c.Serial)
-}
+func (c *Certificate) SerialString() string { return c.shown().serial }
 
 // FingerprintString is the fingerprint in hexadecimal, in lower case.
-func (c *Certificate) FingerprintString() string {
-	if c.texts != nil {
-		return c.texts.hexFingerprint
-	}
-	fingerprint := c.Fingerprint()
-	return hex.EncodeToString(fingerprint[:])
-}
+func (c *Certificate) FingerprintString() string { return c.shown().hexFingerprint }
 
 // ParseCertificate reads one DER certificate with nothing after it, of at most 64 KiB.
 //
@@ -283,8 +270,8 @@ func (c *Certificate) checkSignature(issuer *Certificate, keys *KeyCache) error 
 
 // Fingerprint is the Streebog-256 digest of the DER encoding.
 func (c *Certificate) Fingerprint() [32]byte {
-	if c.texts != nil {
-		return c.texts.fingerprint
+	if t := c.texts.Load(); t != nil {
+		return t.fingerprint
 	}
 	h := Streebog256.New()
 	h.Write(c.Raw)

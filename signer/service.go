@@ -351,33 +351,12 @@ func (s *Service) fits(field string, data []byte, code report.Code) error {
 	return nil
 }
 
-// fingerprints are those of the keys' certificates, which are few and asked for with each signature.
-var fingerprints struct {
-	mutex sync.Mutex
-	known map[*gost.Certificate]string
-}
-
-// maxFingerprints bounds what is kept of certificates that are no key's any more.
-const maxFingerprints = 1024
-
 // fingerprint is Streebog-256 of a key's certificate, hexadecimal; empty without one.
 func fingerprint(c *gost.Certificate) string {
 	if c == nil {
 		return ""
 	}
-	f := &fingerprints
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	if text, ok := f.known[c]; ok {
-		return text
-	}
-	if f.known == nil || len(f.known) >= maxFingerprints {
-		f.known = map[*gost.Certificate]string{}
-	}
-	sum := c.Fingerprint()
-	text := hex.EncodeToString(sum[:])
-	f.known[c] = text
-	return text
+	return c.FingerprintString()
 }
 
 func known[T any](list []T, name func(T) string) []string {

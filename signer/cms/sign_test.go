@@ -394,9 +394,12 @@ func TestTimeEncoding(t *testing.T) {
 		time.Date(2049, 12, 31, 23, 59, 59, 0, time.UTC):                   "\x17\x0d491231235959Z",
 		time.Date(2050, 1, 1, 0, 0, 0, 0, time.UTC):                        "\x18\x0f20500101000000Z",
 	} {
-		forever := *certificate
+		forever, err := gost.ParseCertificate(certificate.Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
 		forever.NotAfter = in.AddDate(1, 0, 0)
-		prepared, err := Profiles[0].Prepare(Input{Certificate: &forever, Time: in})
+		prepared, err := Profiles[0].Prepare(Input{Certificate: forever, Time: in})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -136,9 +136,12 @@ func TestSameName(t *testing.T) {
 	store := trust.New(certs(root.Certificate), known)
 	for i, ca := range cas {
 		_, leaf := ca.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
-		misled := *leaf
+		misled, err := gost.ParseCertificate(leaf.Raw)
+		if err != nil {
+			t.Fatal(err)
+		}
 		misled.AuthorityKeyID = cas[(i+1)%len(cas)].Certificate.SubjectKeyID
-		for _, c := range certs(leaf, &misled) {
+		for _, c := range certs(leaf, misled) {
 			path, checks := apart(store.Check(c, nil, time.Now()))
 			if len(path) != 3 || path[1] != ca.Certificate {
 				t.Errorf("CA %d: %+v", i, checks)

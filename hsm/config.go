@@ -3,6 +3,7 @@ package hsm
 import (
 	"errors"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/epov-signer/epov/hsm/internal/pin"
@@ -92,6 +93,9 @@ const (
 func (c TokenConfig) login(serial string) pin.Login {
 	return pin.Login{Serial: serial, Source: c.PIN, StateDir: c.StateDir, AllowFinalTry: c.AllowFinalTry}
 }
+
+// Equal reports whether two tokens are configured alike, in everything.
+func (c TokenConfig) Equal(other TokenConfig) bool { return reflect.DeepEqual(c, other) }
 
 // keyLogin is with what a signature is confirmed.
 func (c TokenConfig) keyLogin(serial string) pin.Login {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 )
@@ -46,16 +45,16 @@ func (s *Scheduler) Exchange(ctx context.Context, tokens []TokenConfig) (_ *Exch
 	s.mutex.RLock()
 	before := s.lanes
 	s.mutex.RUnlock()
-	stays := func(l *lane) bool {
-		return slices.ContainsFunc(tokens, func(t TokenConfig) bool { return reflect.DeepEqual(t, l.given) })
-	}
 	ends := map[*library]bool{}
 	for _, l := range before {
-		ends[l.lib] = ends[l.lib] || !stays(l)
+		ends[l.lib] = ends[l.lib] || !slices.ContainsFunc(tokens, l.given.Equal)
 	}
 	var fresh []TokenConfig
-	for _, t := range tokens {
-		if !slices.ContainsFunc(before, func(l *lane) bool { return reflect.DeepEqual(t, l.given) && !ends[l.lib] }) {
+	x.lanes = make([]*lane, len(tokens)) // nil where one is to be opened
+	for i, t := range tokens {
+		if at := slices.IndexFunc(before, func(l *lane) bool { return t.Equal(l.given) && !ends[l.lib] }); at >= 0 {
+			x.lanes[i] = before[at]
+		} else {
 			fresh = append(fresh, t)
 		}
 	}
@@ -63,15 +62,11 @@ func (s *Scheduler) Exchange(ctx context.Context, tokens []TokenConfig) (_ *Exch
 	if err != nil {
 		return nil, err
 	}
-	var begin []*lane
-	for _, t := range tokens {
-		i := slices.IndexFunc(before, func(l *lane) bool { return reflect.DeepEqual(t, l.given) && !ends[l.lib] })
-		if i >= 0 {
-			x.lanes = append(x.lanes, before[i])
-			continue
+	rest := opened
+	for i, l := range x.lanes {
+		if l == nil {
+			x.lanes[i], rest = rest[0], rest[1:]
 		}
-		begin = append(begin, opened[0])
-		x.lanes, opened = append(x.lanes, opened[0]), opened[1:]
 	}
 	for i, l := range x.lanes {
 		if laneNamed(x.lanes[:i], l.name) != nil {
@@ -83,7 +78,7 @@ func (s *Scheduler) Exchange(ctx context.Context, tokens []TokenConfig) (_ *Exch
 			x.goes = append(x.goes, l)
 		}
 	}
-	x.opened = begin
+	x.opened = opened
 	for _, l := range x.opened {
 		go l.keep()
 	}

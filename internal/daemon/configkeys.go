@@ -7,7 +7,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -64,7 +63,7 @@ func (c *Config) readTokens(root, v value) {
 		if at("key_pin").present() {
 			t.KeyPIN, keyPlace = c.readPIN(item, at("key_pin"))
 		}
-		if !slices.ContainsFunc(c.opened, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) }) {
+		if !slices.ContainsFunc(c.opened, t.Equal) {
 			checkModule(at("module"), t.Module)
 			checkPIN(place, source)
 			checkPIN(keyPlace, t.KeyPIN)

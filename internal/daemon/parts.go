@@ -300,7 +300,7 @@ func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
 	differ := map[string][]hsm.TokenConfig{}
 	for _, pair := range [][2][]hsm.TokenConfig{{now, next}, {next, now}} {
 		for _, t := range pair[0] {
-			if !slices.ContainsFunc(pair[1], func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) }) {
+			if !slices.ContainsFunc(pair[1], t.Equal) {
 				differ[t.Name] = append(differ[t.Name], t)
 			}
 		}
@@ -309,7 +309,7 @@ func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
 		inside, passed := false, false
 		for _, t := range differ[name] {
 			inside = inside || t.Isolation == hsm.InProcess
-			passed = passed || t.PIN.Descriptor+t.KeyPIN.Descriptor != 0 && slices.ContainsFunc(next, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+			passed = passed || t.PIN.Descriptor+t.KeyPIN.Descriptor != 0 && slices.ContainsFunc(next, t.Equal)
 		}
 		if inside {
 			reasons = append(reasons, "token "+name+": a module within the daemon's own process (isolation: none) stays as it is")

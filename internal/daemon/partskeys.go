@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"reflect"
 	"slices"
 	"time"
 
@@ -21,7 +20,7 @@ func (d *Daemon) prepareKeys(ctx context.Context, now, next *Config, _ bool) (*c
 	if err != nil {
 		return nil, err
 	}
-	sameTokens := slices.EqualFunc(now.tokens, next.tokens, func(a, b hsm.TokenConfig) bool { return reflect.DeepEqual(a, b) })
+	sameTokens := slices.EqualFunc(now.tokens, next.tokens, hsm.TokenConfig.Equal)
 	if sameTokens && slices.EqualFunc(keys, d.reloader.keys, sameKey) {
 		return nil, nil
 	}

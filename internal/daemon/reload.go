@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -299,7 +298,7 @@ func (d *Daemon) beyond(p *part, next *Config) []string {
 	}
 	wanted := *next
 	wanted.tokens = slices.DeleteFunc(slices.Clone(next.tokens), func(t hsm.TokenConfig) bool { // devices come and go
-		return !slices.Contains(p.settings, "tokens") || slices.ContainsFunc(d.config.tokens, func(o hsm.TokenConfig) bool { return reflect.DeepEqual(o, t) })
+		return !slices.Contains(p.settings, "tokens") || slices.ContainsFunc(d.config.tokens, t.Equal)
 	})
 	return d.config.domain().Beyond(wanted.domain())
 }

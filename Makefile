@@ -25,7 +25,10 @@ export HOME := $(shell getent passwd $$(id -u) | cut -d: -f6)
 endif
 
 .DEFAULT_GOAL := build
-.PHONY: vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos reliability demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check load load-check proto proto-check clean
+.PHONY: help vulncheck licences release reproducible build deps tools softhsm softhsm-stock chaos reliability demo run test unit vectors conformance conformance-check race library arm64 vet lint fuzz bench bench-gost bench-canon bench-signer bench-hsm bench-service bench-peers bench-go bench-check load load-check proto proto-check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## epov and epovd
 	go build -o $(BIN)/ ./cmd/epov ./cmd/epovd
@@ -88,12 +91,12 @@ arm64: tools ## the library part for linux/arm64, run under emulation
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -short -exec qemu-aarch64-static $(LIBRARY)
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go test -exec qemu-aarch64-static -run 'Denying|Allowing' ./internal/sandbox
 
-vet:
+vet: ## go vet, and gofmt
 	go vet ./...
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v '\.pb\.go$$')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt'ed: $$unformatted"; exit 1; fi
 
-lint: tools $(BIN)/staticcheck-$(STATICCHECK)
+lint: tools $(BIN)/staticcheck-$(STATICCHECK) ## staticcheck and shellcheck
 	$(BIN)/staticcheck-$(STATICCHECK) ./...
 	shellcheck $$(git ls-files '*.sh' .ci)
 
@@ -200,5 +203,5 @@ $(BIN)/helm-$(HELM):
 	GOBIN="$(CURDIR)/$(BIN)" go install helm.sh/helm/v3/cmd/helm@$(HELM)
 	mv $(BIN)/helm $@
 
-clean:
+clean: ## removes .build and .demo
 	rm -rf $(BUILD) .demo

@@ -104,11 +104,11 @@ type extensionView struct {
 
 func view(c *gost.Certificate) *certificateView {
 	v := &certificateView{
-		Subject: attributes(c.Subject), Issuer: attributes(c.Issuer), Holder: lint.HolderOf(c).String(), Serial: fmt.Sprintf("%X", c.Serial),
+		Subject: attributes(c.Subject), Issuer: attributes(c.Issuer), Holder: lint.HolderOf(c).String(), Serial: c.SerialString(),
 		Version: c.Version, NotBefore: c.NotBefore, NotAfter: c.NotAfter, SignedWith: named(c.SignatureOID), CA: c.IsCA,
 		Purposes: namedAll(c.ExtKeyUsage), Policies: namedAll(c.Policies), OCSP: c.OCSPServers, IssuerAddresses: c.IssuerURLs,
 		CRLs: addresses(c.DistributionPoints), DeltaCRLs: addresses(c.FreshestCRL), AlternativeNames: general(c.AlternativeNames),
-		SubjectKeyID: hex.EncodeToString(c.SubjectKeyID), AuthorityKeyID: hex.EncodeToString(c.AuthorityKeyID), Fingerprint: fingerprintOf(c),
+		SubjectKeyID: hex.EncodeToString(c.SubjectKeyID), AuthorityKeyID: hex.EncodeToString(c.AuthorityKeyID), Fingerprint: c.FingerprintString(),
 	}
 	switch {
 	case c.PublicKey != nil:

@@ -87,7 +87,7 @@ func (c *trustImportCmd) signer(con *console, data []byte) (*gost.Certificate, e
 		if err != nil {
 			return nil, err
 		}
-		if have := fingerprintOf(signer); !strings.EqualFold(have, strings.NewReplacer(":", "", " ", "").Replace(c.Pin)) {
+		if have := signer.FingerprintString(); !strings.EqualFold(have, strings.NewReplacer(":", "", " ", "").Replace(c.Pin)) {
 			return nil, fmt.Errorf("the list is signed by %s, whose fingerprint is %s", signer.Subject, have)
 		}
 		return signer, nil
@@ -99,7 +99,7 @@ func (d *inDirectory) take(con *console, in directory.Import) error {
 	s, err := d.open().Import(in)
 	if unpinned, ok := errors.AsType[*directory.UnpinnedError](err); ok {
 		return usagef("%w; its fingerprint is %s: compare it with what its owner publishes, then give it as --signer-fingerprint, or the certificate as --signer",
-			err, fingerprintOf(unpinned.Signer))
+			err, unpinned.Signer.FingerprintString())
 	}
 	if errors.Is(err, tsl.ErrUnsigned) && in.Signer == nil {
 		return usagef("%w; --unsigned takes it all the same", err)
@@ -137,11 +137,6 @@ func fetchSource(ctx context.Context, con *console, source string) (origin strin
 	}
 	origin, err = filepath.Abs(source)
 	return origin, data, err
-}
-
-func fingerprintOf(c *gost.Certificate) string {
-	f := c.Fingerprint()
-	return hex.EncodeToString(f[:])
 }
 
 // readCertificate reads a file with one certificate.
@@ -284,7 +279,7 @@ func authorityJSON(a *tsl.Authority) jsonAuthority {
 	}
 	for _, k := range a.Keys {
 		for _, c := range k.Certificates {
-			out.Certificates = append(out.Certificates, fingerprintOf(c))
+			out.Certificates = append(out.Certificates, c.FingerprintString())
 		}
 		out.CRLs = append(out.CRLs, k.CRLs...)
 	}

@@ -268,7 +268,7 @@ func (v *verifier) key(c *gost.Certificate) (*signerKey, error) {
 
 // bind applies the checks that need the signer's certificate.
 func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate, content *content, covered bool, at time.Time) {
-	s.Signer = describe(c)
+	s.Signer = trust.Signer(c)
 	key, err := v.key(c)
 	if err != nil {
 		s.Add(report.Check{
@@ -367,12 +367,4 @@ func anyEqual(got []byte, acceptable [][]byte) bool {
 		equal |= subtle.ConstantTimeCompare(got, want)
 	}
 	return equal == 1
-}
-
-func describe(c *gost.Certificate) *report.Signer {
-	return &report.Signer{
-		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: c.SerialString(),
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-		Fingerprint: c.FingerprintString(), Certificate: c.Raw,
-	}
 }

@@ -8,7 +8,6 @@ package esia
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -144,8 +143,7 @@ func (r *Request) Parameters(signature []byte, c *gost.Certificate) (Parameters,
 
 // CertificateHash is client_certificate_hash: Streebog-256 of the DER certificate, hexadecimal, upper case.
 func CertificateHash(c *gost.Certificate) string {
-	sum := c.Fingerprint()
-	return strings.ToUpper(hex.EncodeToString(sum[:]))
+	return strings.ToUpper(c.FingerprintString())
 }
 
 // VerifyV1 examines a client_secret of the first generation against the request it came with; policy says whom to trust. The

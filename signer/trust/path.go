@@ -43,7 +43,7 @@ func (s *Store) checkPath(q Question) ([]*gost.Certificate, report.Check) {
 		return path, check
 	}
 	anchor := path[len(path)-1]
-	check.Message = fmt.Sprintf("the path of %d certificates ends at the trust anchor %s", len(path), search.set.name(anchor))
+	check.Message = fmt.Sprintf("the path of %d certificates ends at the trust anchor %s", len(path), anchor.SubjectString())
 	return path, check
 }
 
@@ -122,14 +122,6 @@ func (s *search) verify(c, issuer *gost.Certificate) error {
 		return fmt.Errorf("not looked at: %d signatures of certificates were verified for this message", maxWork)
 	}
 	return s.store.keys.CheckSignature(c, issuer)
-}
-
-// name is the subject of a certificate, from memory where it is known.
-func (s *set) name(c *gost.Certificate) string {
-	if known, ok := s.shown[c]; ok {
-		return known.Subject
-	}
-	return c.SubjectString()
 }
 
 // whole checks what takes a whole path to be checked.

@@ -91,7 +91,7 @@ type set struct {
 	anchors    map[string]bool // by DER
 	known      map[string][]*gost.Certificate
 	accredited map[string][]Period
-	shown      map[*gost.Certificate]report.PathCertificate // of all that are known
+	members    map[*gost.Certificate]bool // all that are known
 	links      links
 }
 
@@ -118,14 +118,14 @@ func NewStore(c Config) *Store {
 func (s *Store) Replace(c Certificates) {
 	n := &set{
 		anchors: make(map[string]bool), known: make(map[string][]*gost.Certificate), accredited: c.Accredited,
-		shown: make(map[*gost.Certificate]report.PathCertificate),
+		members: make(map[*gost.Certificate]bool),
 	}
 	seen := make(map[string]bool)
 	add := func(c *gost.Certificate) {
 		if der := string(c.Raw); !seen[der] {
 			seen[der] = true
 			n.known[string(c.RawSubject)] = append(n.known[string(c.RawSubject)], c)
-			n.shown[c] = show(c)
+			n.members[c] = true
 		}
 	}
 	for _, c := range c.Anchors {
@@ -216,14 +216,9 @@ func (s *Store) evidence(leaf *gost.Certificate, path []*gost.Certificate, at ti
 		e.Path = []report.PathCertificate{show(leaf)}
 		return e
 	}
-	shown := s.set.Load().shown
 	e.Path = make([]report.PathCertificate, len(path))
 	for i, c := range path {
-		known, ok := shown[c]
-		if !ok {
-			known = show(c)
-		}
-		e.Path[i] = known
+		e.Path[i] = show(c)
 	}
 	e.Path[len(path)-1].Anchor = true
 	return e
@@ -231,4 +226,13 @@ func (s *Store) evidence(leaf *gost.Certificate, path []*gost.Certificate, at ti
 
 func show(c *gost.Certificate) report.PathCertificate {
 	return report.PathCertificate{Subject: c.SubjectString(), Serial: c.SerialString(), Fingerprint: c.FingerprintString()}
+}
+
+// Signer says in a report whose a certificate is. Certificate is c.Raw itself, which is not to be changed.
+func Signer(c *gost.Certificate) *report.Signer {
+	return &report.Signer{
+		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: c.SerialString(),
+		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		Fingerprint: c.FingerprintString(), Certificate: c.Raw,
+	}
 }

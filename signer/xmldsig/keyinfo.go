@@ -216,12 +216,3 @@ func (e *examiner) binaryToken(n int) ([]*gost.Certificate, *report.Error) {
 	}
 	return e.readCertificates(n, valueType == tokenPKIPath)
 }
-
-// describe says whose a certificate is.
-func describe(c *gost.Certificate) *report.Signer {
-	return &report.Signer{
-		Subject: c.SubjectString(), Issuer: c.IssuerString(), Serial: c.SerialString(),
-		NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-		Fingerprint: c.FingerprintString(), Certificate: c.Raw,
-	}
-}

@@ -261,7 +261,7 @@ func (e *examiner) judge(x *examination) {
 
 // signer says who signed and whether that is trusted.
 func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates []*gost.Certificate) {
-	x.out.Signer = describe(leaf)
+	x.out.Signer = trust.Signer(leaf)
 	for _, c := range certificates {
 		if c != leaf {
 			x.extra = append(x.extra, c)

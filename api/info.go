@@ -17,15 +17,15 @@ type infoService struct {
 }
 
 func (s *infoService) GetCapabilities(ctx context.Context, _ *epovpb.GetCapabilitiesRequest) (*epovpb.GetCapabilitiesResponse, error) {
-	c := s.signing.Capabilities()
+	c, limits := s.signing.Capabilities(), s.limits.Load()
 	caller := callerOf(ctx)
 	out := &epovpb.GetCapabilitiesResponse{
 		Version: s.version, Caller: text(caller.Name()), Audit: c.Audit, TimeStamps: c.TimeStamps, Time: timestamppb.New(time.Now()),
 		Limits: &epovpb.ServiceLimits{
 			MessageBytes: uint64(c.MessageBytes), StreamBytes: uint64(c.StreamBytes), ChunkBytes: maxChunk,
-			BatchItems: uint32(s.limits.Load().BatchItems), CallTime: durationpb.New(s.limits.Load().CallTime),
-			StreamTime: durationpb.New(s.limits.Load().StreamTime), StallTime: durationpb.New(s.limits.Load().StallTime),
-			BatchTime: durationpb.New(s.limits.Load().BatchTime),
+			BatchItems: uint32(limits.BatchItems), CallTime: durationpb.New(limits.CallTime),
+			StreamTime: durationpb.New(limits.StreamTime), StallTime: durationpb.New(limits.StallTime),
+			BatchTime: durationpb.New(limits.BatchTime),
 		},
 		RequestIds: &epovpb.RequestIdLimits{
 			TimeToLive: durationpb.New(c.RequestIDs.TTL), Entries: uint32(c.RequestIDs.Entries), Bytes: uint64(c.RequestIDs.Bytes),

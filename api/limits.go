@@ -22,10 +22,11 @@ import (
 // Limits bound what callers can ask for. The zero value of a field means its default.
 //
 // They bound memory too. Requests that arrive take at most Calls times MessageBytes, and those of batches twice Batches times
-// as much; those of the health service are small, and sixteen times as many. A request at work is held several times over (the document, what is known of it, the answer; reckon with five), so
-// there a call takes a place of Calls for itself and one more for every MiB of its request. An item of a batch counts as a call
-// at work; a stream of content as one of 1 MiB, whatever its length. A large answer keeps its places until it is on the wire, and
-// its connection ends when its caller takes nothing of it for StallTime.
+// as much; those of the health service are small, and sixteen times as many. A request at work is held several times over
+// (the document, what is known of it, the answer; reckon with five), so there a call takes a place of Calls for itself and
+// one more for every MiB of its request. An item of a batch counts as a call at work; a stream of content as one of 1 MiB,
+// whatever its length. A large answer keeps its places until it is on the wire, and its connection ends when its caller takes
+// nothing of it for StallTime.
 type Limits struct {
 	MessageBytes  int           // octets of a request's contents together, default signer.DefaultMessageBytes
 	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256

@@ -20,8 +20,8 @@ const (
 	spared = 256
 )
 
-// listener holds most connections at once, a bound that may change; further ones are closed at once, so that their callers try elsewhere. It can be
-// asked whether connections are taken up, and to let that be without losing one.
+// listener holds most connections at once, a bound that may change; further ones are closed at once, so that their callers
+// try elsewhere. It can be asked whether connections are taken up, and to let that be without losing one.
 type listener struct {
 	net.Listener
 	most  atomic.Int64

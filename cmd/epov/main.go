@@ -1,6 +1,6 @@
-// Command epov is the tool beside the daemon epovd. It provisions tokens (token, pin, key, tls, csr, cert, doctor), asks a daemon to
-// sign and verify (sign, verify, esia, keys), looks after one (admin, health, top, canary, bench), and does without one what needs
-// no key: verify --local, explain, check, canon, trust, policy, audit.
+// Command epov is the tool beside the daemon epovd. It provisions tokens (token, pin, key, tls, csr, cert, doctor), asks a
+// daemon to sign and verify (sign, verify, esia, keys), looks after one (admin, health, top, canary, bench), and does without
+// one what needs no key: verify --local, explain, check, canon, trust, policy, audit.
 //
 // Exit codes: 0 done, and for verify the verdict is valid; 1 it failed, or the verdict is another one; 2 the command line or
 // a file it names is wrong; 3 the daemon or the token cannot be reached now, so that trying again may help.

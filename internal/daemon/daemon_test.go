@@ -63,9 +63,11 @@ type plant struct {
 	config string
 }
 
-func newPlant(t *testing.T) *plant {
+func newPlant(t *testing.T) *plant { t.Helper(); return newPlantOn(t, softhsm.New(t)) }
+
+func newPlantOn(t *testing.T, soft *softhsm.Token) *plant {
 	t.Helper()
-	p := &plant{soft: softhsm.New(t), folder: folder(t.TempDir()), tls: newAuthority(t)}
+	p := &plant{soft: soft, folder: folder(t.TempDir()), tls: newAuthority(t)}
 	p.ca = testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B")
 	cfg := hsm.TokenConfig{
 		Module: p.soft.Module, Label: p.soft.Label, PIN: hsm.PINValue(hsm.NewPIN([]byte(p.soft.PIN))),

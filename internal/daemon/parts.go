@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/epov-signer/epov/api"
 	"github.com/epov-signer/epov/gost"
-	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/tsp"
 )
@@ -293,30 +291,4 @@ func (d *Daemon) prepareLog(_ context.Context, now, next *Config, _ bool) (*chan
 			d.config.logger.set(next.log)
 		}
 	}}, nil
-}
-
-// heldTokens are tokens that differ and cannot be exchanged under a running process, and why.
-func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
-	differ := map[string][]hsm.TokenConfig{}
-	for _, pair := range [][2][]hsm.TokenConfig{{now, next}, {next, now}} {
-		for _, t := range pair[0] {
-			if !slices.ContainsFunc(pair[1], t.Equal) {
-				differ[t.Name] = append(differ[t.Name], t)
-			}
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(differ)) {
-		inside, passed := false, false
-		for _, t := range differ[name] {
-			inside = inside || t.Isolation == hsm.InProcess
-			passed = passed || t.PIN.Descriptor+t.KeyPIN.Descriptor != 0 && slices.ContainsFunc(next, t.Equal)
-		}
-		if inside {
-			reasons = append(reasons, "token "+name+": a module within the daemon's own process (isolation: none) stays as it is")
-		}
-		if passed {
-			reasons = append(reasons, "token "+name+": its PIN comes by a descriptor, which is handed over at the start")
-		}
-	}
-	return reasons
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -135,4 +136,31 @@ func (b *ringBuilder) move(ctx context.Context, old *key, kc keyConfig) error {
 		return fmt.Errorf("the version does not move to other tokens: %w", err)
 	}
 	return nil
+}
+
+// heldTokens are tokens that differ and cannot be exchanged under a running process, and why.
+func heldTokens(now, next []hsm.TokenConfig) (reasons []string) {
+	differ := map[string][]hsm.TokenConfig{}
+	for _, pair := range [][2][]hsm.TokenConfig{{now, next}, {next, now}} {
+		for _, t := range pair[0] {
+			if !slices.ContainsFunc(pair[1], t.Equal) {
+				differ[t.Name] = append(differ[t.Name], t)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(differ)) {
+		inside, passed := false, false
+		for _, t := range differ[name] {
+			inside = inside || t.Isolation == hsm.InProcess
+			handed := t.PIN.Descriptor != 0 || t.KeyPIN.Descriptor != 0
+			passed = passed || handed && slices.ContainsFunc(next, t.Equal)
+		}
+		if inside {
+			reasons = append(reasons, "token "+name+": a module within the daemon's own process (isolation: none) stays as it is")
+		}
+		if passed {
+			reasons = append(reasons, "token "+name+": its PIN comes by a descriptor, which is handed over at the start")
+		}
+	}
+	return reasons
 }

@@ -180,9 +180,13 @@ proto: tools ## regenerate the gRPC code
 proto-check: tools ## fails when the committed gRPC code is not current
 	@api/epovpb/generate.sh --check
 
-.PHONY: packages package-test image-test helm-test
-packages: $(BIN)/nfpm-$(NFPM) ## deb and rpm, into .build/dist; VERSION and MAINTAINER say whose
-	@deploy/package/build.sh $<
+.PHONY: packages package-test package-arch-test image-test helm-test
+packages: $(BIN)/nfpm-$(NFPM) ## deb and rpm, into .build/dist; VERSION and MAINTAINER say whose, ARCH="amd64 arm64" for what machines
+	@$(if $(ARCH),deploy/packages.sh release &&) deploy/package/build.sh $<
+
+package-arch-test: $(BIN)/nfpm-$(NFPM) ## holds the packages for amd64 and arm64 against each other, runs their programs, under emulation too
+	@deploy/packages.sh packages
+	@deploy/package/arch-test.sh $<
 
 package-test: packages softhsm ## installs the packages in clean systems, boots one, does there what the handbook says; upgrades, removes. For root
 	@deploy/packages.sh packages

@@ -8,14 +8,19 @@
 set -eu
 
 packages="autoconf automake ca-certificates g++ gcc groff-base iproute2 libtool make pkg-config dpkg-dev libssl-dev libengine-gost-openssl openssl libxml2-utils opensc patch swtpm"
+# The compiler and the libraries of the other of the two architectures that packages are built for.
+case $(dpkg --print-architecture) in
+arm64) cross="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" foreign=libc6-amd64-cross ;;
+*) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" foreign=libc6-arm64-cross ;;
+esac
 if [ "${1:-}" = packages ]; then
-	packages="$packages buildah cpio debootstrap lintian python3 rpm systemd systemd-container"
+	packages="$packages buildah cpio debootstrap lintian python3 rpm systemd systemd-container $cross $foreign qemu-user-static"
 fi
 if [ "${1:-}" = checks ]; then
 	packages="$packages jq libxml2-dev nats-server prometheus protobuf-compiler python3-grpcio python3-protobuf qemu-user-static shellcheck"
 fi
 if [ "${1:-}" = release ]; then
-	packages="gcc gcc-aarch64-linux-gnu git libc6-dev libc6-dev-arm64-cross make"
+	packages="gcc git libc6-dev make $cross"
 fi
 
 missing=

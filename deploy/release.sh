@@ -16,6 +16,7 @@ umask 022
 declare -A compiler=([amd64]=x86_64-linux-gnu-gcc [arm64]=aarch64-linux-gnu-gcc)
 programs=()
 for arch in ${ARCHS:=amd64 arm64}; do
+	[ -n "${compiler[$arch]:-}" ] || { echo "release.sh: $arch is none of the architectures ${!compiler[*]}" >&2; exit 2; }
 	mkdir -p "$out/$arch"
 	CGO_ENABLED=1 GOOS=linux GOARCH=$arch CC=${compiler[$arch]} CGO_CFLAGS=-O2 GOFLAGS="" GOAMD64=v1 GOARM64=v8.0 \
 		go build -trimpath -buildvcs=false -buildmode=pie \

@@ -38,7 +38,7 @@ builder commit --quiet "$base" base >/dev/null
 builder rm "$base" >/dev/null
 
 # shellcheck disable=SC2012 # names of our own
-package=$(ls -t .build/dist/epov_*.deb | head -n 1)
+package=$(ls -t .build/dist/epov_*_"$(dpkg --print-architecture)".deb | head -n 1)
 builder bud --quiet --isolation chroot --pull-never --format oci --timestamp 0 --ignorefile deploy/Dockerfile.dockerignore \
 	--build-arg BASE=localhost/base --build-arg PACKAGE="$package" -f deploy/Dockerfile -t epov . >"$work/log" 2>&1 || { tail "$work/log" >&2; fail "the image"; }
 ok "the image is built from the package"

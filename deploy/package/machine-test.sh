@@ -393,8 +393,8 @@ within 10 "by the second version of the key" by_second
 
 # Upgrade of a service that runs and is asked all the time.
 rm "$root"/root/epov_*.deb
-VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} ARCH=$(go env GOARCH) \
-	"$nfpm" package --config .build/package/nfpm.yaml --packager deb --target "$root/root/epov_99.0-1_$arch.deb" >/dev/null
+VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} \
+	"$nfpm" package --config ".build/package/nfpm-$arch.yaml" --packager deb --target "$root/root/epov_99.0-1_$arch.deb" >/dev/null
 pid=$(show MainPID) one=$(inside systemctl show --property MainPID --value epovd@one.service)
 load 12
 operator "Upgrades and restarts"

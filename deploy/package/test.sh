@@ -155,8 +155,8 @@ holds "verifies without the daemon" inside epov verify --local --anchors /etc/ep
 sha() { inside sh -c 'find /etc/epovd /var/lib/epovd -type f ! -name "*.lock" -exec sha256sum {} + | sort -k2'; }
 stop
 sha >"$work/before"
-VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} ARCH=$(go env GOARCH) \
-	"$nfpm" package --config .build/package/nfpm.yaml --packager deb --target "$root/tmp/epov-99.deb" >/dev/null
+VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} \
+	"$nfpm" package --config ".build/package/nfpm-$arch.yaml" --packager deb --target "$root/tmp/epov-99.deb" >/dev/null
 holds "is upgraded" inside dpkg --force-confdef -i /tmp/epov-99.deb
 sha >"$work/after"
 holds "the upgrade keeps configuration and state" diff "$work/before" "$work/after"
@@ -217,8 +217,8 @@ holds "its programs run there" there epovd -version
 holds "and are as rpm knows them" unshare --mount sh -c "mount --bind '$work/rpm-root/etc/group' /etc/group &&
 	mount --bind '$work/rpm-root/etc/passwd' /etc/passwd && rpm --root '$work/rpm-root' --verify --nodeps epov"
 echo '# by an operator' >>"$work/rpm-root/etc/epovd/epovd.yaml"
-VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} ARCH=$(go env GOARCH) \
-	"$nfpm" package --config .build/package/nfpm.yaml --packager rpm --target "$work/epov-99.rpm" >/dev/null
+VERSION=99.0 MAINTAINER=${MAINTAINER:-epov maintainers <epov@localhost>} \
+	"$nfpm" package --config ".build/package/nfpm-$arch.yaml" --packager rpm --target "$work/epov-99.rpm" >/dev/null
 holds "it is upgraded" by_rpm -U "$work/epov-99.rpm"
 [ "$(tail -n 1 "$work/rpm-root/etc/epovd/epovd.yaml")" = '# by an operator' ] || fail "the rpm's upgrade has not kept the configuration"
 [ "$(there stat -c '%a %U:%G' /etc/epovd/epovd.yaml)" = '640 root:epovd' ] || fail "the rpm's upgrade has changed the configuration's owner"
@@ -240,8 +240,8 @@ git worktree list >/dev/null 2>&1 && {
 		export SOURCE_DATE_EPOCH VERSION
 		deploy/package/build.sh "$nfpm" >/dev/null
 	)
-	for file in "$deb" "$rpm"; do
-		holds "${file##*/} is built anew to the octet" cmp "$file" "$work/elsewhere/$file"
+	for file in "$work/elsewhere"/.build/dist/*; do # of the same architectures
+		holds "${file##*/} is built anew to the octet" cmp ".build/dist/${file##*/}" "$file"
 	done
 }
 rm -rf "$work"

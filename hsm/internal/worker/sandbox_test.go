@@ -87,8 +87,13 @@ func TestSandbox(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// A descriptor that somebody forgot to close in children.
-	leak, err := unix.Open(secret, unix.O_RDONLY, 0)
+	// A descriptor that somebody forgot to close in children, of a number that they do not use themselves.
+	file, err := unix.Open(secret, unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(file)
+	leak, err := unix.FcntlInt(uintptr(file), unix.F_DUPFD, 200)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,6 +120,7 @@ var attacks = map[string]func(a *attacker, p *sharedPlace){
 	// It cuts the area off, or holes into it, under the parent.
 	"cut": func(a *attacker, p *sharedPlace) {
 		p.next()
+		time.Sleep(100 * time.Millisecond) // until the parent waits: it must not see the turn that the hole leaves
 		for _, length := range []int64{0, 4096} {
 			if unix.Ftruncate(areaDescriptor, length) == nil {
 				a.answer(p, 'C')

@@ -131,7 +131,7 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: $(BENCHES:%=bench-%) ## hot paths side by side with their peers, as ratios: bench/ratios.txt, docs/performance.md and its charts
 	@mkdir -p bench
-	cat $(BENCHES:%=$(BUILD)/ratios-%.txt) > bench/ratios.txt
+	grep -h '^ratio ' $(BENCHES:%=$(BUILD)/ratios-%.txt) > bench/ratios.txt
 	go run ./internal/bench/figures write bench/ratios.txt docs/performance.md
 
 bench-go: softhsm softhsm-stock ## every benchmark of go test

@@ -28,8 +28,8 @@ type arrival interface {
 	Read(n int) (mem.BufferSlice, error)
 }
 
-// receive receives a message of so many octets at most; io.EOF when there are no more. Of those that are single nothing may follow. gRPC's own way is
-// for streams that are not its own.
+// receive receives a message of so many octets at most; io.EOF when there are no more. Of those that are single nothing may
+// follow. gRPC's own way is for streams that are not its own.
 func (s *Server) receive(ctx context.Context, message any, most int, single bool, own func(any) error) error {
 	from, ok := grpc.ServerTransportStreamFromContext(ctx).(arrival)
 	if !ok {

@@ -46,7 +46,7 @@ func (f countedFile) Sync() error { return errors.Join(f.c.next(), f.file.Sync()
 // at its place, after a crash right then too: the directory is read as it is.
 func TestDiskFullAtEachWrite(t *testing.T) {
 	for _, fails := range []int64{1, 3} {
-		for at := int64(0); at < 14; at++ {
+		for at := int64(0); at < 18; at++ {
 			dir, c := t.TempDir(), &countdown{fails: fails}
 			c.left.Store(at)
 			l := open(t, dir, func(config *Config) {

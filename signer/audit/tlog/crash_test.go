@@ -108,7 +108,7 @@ func TestCrashes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	given := map[uint64]string{}
-	total := uint64(0)
+	total, spares := uint64(0), 0
 	for round := range rounds {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), "EPOV_CRASH_DIR="+dir)
@@ -141,9 +141,15 @@ func TestCrashes(t *testing.T) {
 		if cmd.ProcessState.Exited() {
 			t.Fatalf("round %d: the service ended by itself: %v", round, err)
 		}
+		if _, err := os.Stat(filepath.Join(dir, "journal", "spare")); err == nil {
+			spares++
+		}
 		total = examine(t, round, dir, given, total)
 	}
-	t.Logf("%d kills, %d signatures given, %d records", rounds, len(given), total)
+	t.Logf("%d kills, %d signatures given, %d records; %d kills left a spare segment", rounds, len(given), total, spares)
+	if spares == 0 && !testing.Short() {
+		t.Error("no kill has left a spare segment")
+	}
 	if len(given) < rounds {
 		t.Errorf("only %d signatures in all: the test has tested little", len(given))
 	}

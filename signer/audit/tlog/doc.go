@@ -9,7 +9,8 @@
 // records from there, in that order, as often as it needs to. A signature is released when its record is in the journal.
 //
 // What durable records cost is processor time more than waiting: others are signed for meanwhile. So records that come fast share
-// groups (pace), the disk is waited for without a thread (flusher), and the segments are written once before they are used.
+// groups (pace), the disk is waited for without a thread (flusher), and the segments are written once, beside
+// the one at work, before they are used.
 //
 //	DIR/lock             who writes holds a lock on it
 //	DIR/journal/         records that may not be in the tree yet

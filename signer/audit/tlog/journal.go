@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 // fdatasync. What is in the tree is deleted from the journal; what is in the journal only is put into the tree at the next
 // start. Integers are big-endian.
 //
+//	spare    zeros, preallocated: the next segment, not begun yet
 //	segment  magic(16) first(8) crc32c(4) zero(484), then groups; preallocated
 //	group    magic(4) length(4) first(8) count(4) crc32c(4), length octets, zeros up to the next multiple of 512
 //	         the octets are count times length(4) record; the checksum covers all of it but itself
@@ -111,6 +113,10 @@ type journal struct {
 	create func(name string, size int64) (file, error)
 	file   file // nil: the next write begins a segment
 	at     int64
+
+	beside func(func()) // runs what makes the next segment ready; nil: each is made when it is needed
+	spare  <-chan spare // gives that segment once; nil: it is not being made
+	log    *slog.Logger // may be nil
 }
 
 func segmentName(first uint64) string { return fmt.Sprintf("%020d.journal", first) }
@@ -126,6 +132,9 @@ func segments(dir string) ([]uint64, error) {
 	}
 	var list []uint64
 	for _, e := range entries {
+		if e.Name() == spareName {
+			continue
+		}
 		digits, ok := strings.CutSuffix(e.Name(), ".journal")
 		first, err := strconv.ParseUint(digits, 10, 63)
 		if !ok || err != nil || segmentName(first) != e.Name() {
@@ -175,29 +184,47 @@ func groupSum(group []byte) uint32 {
 	return crc32.Update(crc32.Checksum(group[:20], castagnoli), castagnoli, group[groupHeader:])
 }
 
-// begin makes the segment that starts with record first. One of that name holds no durable group: a write failed in it.
+// begin makes the segment that starts with record first, and has the next one made ready.
 func (j *journal) begin(first uint64) error {
-	name := filepath.Join(j.dir, segmentName(first))
-	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	if !j.takeSpare(first) {
+		name := filepath.Join(j.dir, segmentName(first))
+		if err := removeIfThere(name); err != nil { // it holds no durable group: a write failed in it
+			return err
+		}
+		f, err := j.create(name, segmentBytes)
+		if err != nil {
+			return err
+		}
+		if err := j.enter(f, name, first); err != nil {
+			return err
+		}
 	}
-	f, err := j.create(name, segmentBytes)
-	if err != nil {
-		return err
-	}
+	j.prepare()
+	return nil
+}
+
+// enter begins the segment in a file that has room for it under the name it has been made with. One that has the segment's
+// name by now holds no durable group.
+func (j *journal) enter(f file, made string, first uint64) error {
 	header := make([]byte, blockBytes)
 	copy(header, segmentMagic)
 	binary.BigEndian.PutUint64(header[16:], first)
 	binary.BigEndian.PutUint32(header[24:], crc32.Checksum(header[:24], castagnoli))
-	_, err = f.WriteAt(header, 0)
+	_, err := f.WriteAt(header, 0)
 	if err == nil {
 		err = f.Sync()
+	}
+	name := filepath.Join(j.dir, segmentName(first))
+	if err == nil && name != made {
+		if err = os.Rename(made, name); err == nil {
+			made = name
+		}
 	}
 	if err == nil {
 		err = syncDir(j.dir)
 	}
 	if err != nil {
-		return errors.Join(err, f.Close(), os.Remove(name))
+		return errors.Join(err, f.Close(), removeIfThere(made))
 	}
 	j.file, j.at = f, blockBytes
 	return nil

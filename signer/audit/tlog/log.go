@@ -120,7 +120,7 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 		return nil, fmt.Errorf("audit log: %w", err)
 	}
 	l := &Log{
-		cfg: c, log: c.Logger, flusher: flusher, reader: files{c.Dir}, journal: &journal{dir: dir, create: c.create},
+		cfg: c, log: c.Logger, flusher: flusher, reader: files{c.Dir}, journal: &journal{dir: dir, create: c.create, log: c.Logger},
 		signed: make(chan string, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
 		written: make(chan struct{}), grows: make(chan struct{}),
 	}
@@ -183,6 +183,7 @@ func lock(dir string) (*os.File, error) {
 
 // sweep removes what writes that a crash or a full disk cut short have left beside the files that are written all the time.
 func sweep(dir string) {
+	_ = os.Remove(filepath.Join(dir, "journal", spareName)) // it is made anew, and holds nothing
 	for _, name := range []string{"checkpoint", filepath.Join(".state", "treeState")} {
 		left, _ := filepath.Glob(filepath.Join(dir, name+"[0-9]*")) // the pattern is right
 		for _, f := range left {
@@ -243,6 +244,7 @@ func (l *Log) openTree(ctx context.Context, signer note.Signer) error {
 
 // start starts what runs beside the callers.
 func (l *Log) start() {
+	l.journal.beside = l.finished.Go // of writeLoop, which is counted itself meanwhile
 	for _, run := range []func(){l.writeLoop, l.treeLoop, l.watch} {
 		l.finished.Go(run)
 	}
@@ -287,7 +289,7 @@ func (l *Log) release() error {
 	if l.cancel != nil {
 		l.cancel()
 	}
-	err := l.journal.abandon()
+	err := errors.Join(l.journal.abandon(), l.journal.dropSpare())
 	l.flusher.close()
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())

@@ -155,15 +155,8 @@ const headroom = 4 << 20
 // writable looks at what the driver must find: it panics where it cannot open its lock.
 func writable(dir string) error {
 	state := filepath.Join(dir, ".state")
-	var fs unix.Statfs_t
-	if err := unix.Statfs(state, &fs); err != nil {
-		return &os.PathError{Op: "statfs", Path: state, Err: err}
-	}
-	switch {
-	case fs.Flags&unix.ST_RDONLY != 0:
-		return &os.PathError{Op: "write", Path: state, Err: unix.EROFS}
-	case fs.Bavail*uint64(fs.Bsize) < headroom && fs.Blocks > 0:
-		return &os.PathError{Op: "write", Path: state, Err: unix.ENOSPC}
+	if err := hasRoom(state, headroom); err != nil {
+		return err
 	}
 	f, err := os.OpenFile(filepath.Join(state, "treeState.lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

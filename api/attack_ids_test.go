@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer"
 )
 
@@ -93,7 +94,7 @@ func TestOneRequestIdFromEverywhere(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // While answers are forgotten under pressure nobody gets a wrong one.

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // heap is what is in use, after what nobody holds has gone.
@@ -38,8 +39,8 @@ func (w *world) settled(t *testing.T, attack func()) {
 	t.Helper()
 	goroutines, octets := runtime.NumGoroutine(), heap()
 	attack()
-	eventually(t, "an idle server", w.idle)
-	eventually(t, "the goroutines of before", func() bool { return runtime.NumGoroutine() <= goroutines+4 })
+	await.True(t, "an idle server", w.idle)
+	await.True(t, "the goroutines of before", func() bool { return runtime.NumGoroutine() <= goroutines+4 })
 	if more := heap() - octets; more > 8<<20 {
 		t.Errorf("%d KiB are left", more>>10)
 	}
@@ -90,7 +91,7 @@ func TestAnswersNobodyTakes(t *testing.T) {
 			t.Errorf("%d MiB more", more>>20)
 		}
 		w.serves(t)
-		eventually(t, "the end of the connection", func() bool { return strings.Contains(w.log.String(), "its client takes no answers") })
+		await.True(t, "the end of the connection", func() bool { return strings.Contains(w.log.String(), "its client takes no answers") })
 	})
 }
 
@@ -193,13 +194,13 @@ func TestBatchesThatAreLeft(t *testing.T) {
 		},
 		"items at the token": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
 			s.Send(&epovpb.SignBatchRequest{Items: hanging})
-			eventually(t, "two at work", func() bool { return held.Load() == 2 })
+			await.True(t, "two at work", func() bool { return held.Load() == 2 })
 			cancel()
 		},
 		"closed, items at the token": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
 			s.Send(&epovpb.SignBatchRequest{Items: hanging})
 			s.CloseSend()
-			eventually(t, "two at work", func() bool { return held.Load() == 2 })
+			await.True(t, "two at work", func() bool { return held.Load() == 2 })
 			cancel()
 		},
 		"empty messages": func(_ context.Context, s epovpb.SignService_SignBatchClient, cancel func()) {
@@ -222,7 +223,7 @@ func TestBatchesThatAreLeft(t *testing.T) {
 					}
 					stage(ctx, s, cancel)
 					cancel()
-					eventually(t, "nothing at the token", func() bool { return held.Load() == 0 })
+					await.True(t, "nothing at the token", func() bool { return held.Load() == 0 })
 				}
 			})
 		})
@@ -395,7 +396,7 @@ func TestHealthFlood(t *testing.T) {
 				s.Recv()
 			})
 		}
-		eventually(t, "all have asked", func() bool { return held.Load()+refused.Load() == 60 })
+		await.True(t, "all have asked", func() bool { return held.Load()+refused.Load() == 60 })
 		if held.Load() != 48 {
 			t.Errorf("%d of 64 places are held", held.Load())
 		}

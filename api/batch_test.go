@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 func signItem(id uint64, key string) *epovpb.SignItem {
@@ -104,7 +105,7 @@ func TestSignBatch(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // The service reads no further than it works: the rest waits at the caller.
@@ -134,7 +135,7 @@ func TestBatchInFlight(t *testing.T) {
 		}
 		done <- err
 	}()
-	eventually(t, "a full batch", func() bool { return working.Load() == 4 })
+	await.True(t, "a full batch", func() bool { return working.Load() == 4 })
 	if used := w.server.work.used.Load(); used != 4 {
 		t.Errorf("%d places for four items", used)
 	}
@@ -247,7 +248,7 @@ func TestBatchCancelled(t *testing.T) {
 	if err := <-done; status.Code(err) != codes.Canceled {
 		t.Error(err)
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // Batches end by themselves, and have places of their own.
@@ -264,7 +265,7 @@ func TestBatchBounds(t *testing.T) {
 		}
 		streams = append(streams, s)
 	}
-	eventually(t, "three batches", func() bool { return w.server.batches.used.Load() == 3 })
+	await.True(t, "three batches", func() bool { return w.server.batches.used.Load() == 3 })
 	if _, err := c.signBatch(t.Context()); detail[errdetails.ErrorInfo](err).GetReason() != "OVERLOAD" {
 		t.Error(err)
 	}
@@ -276,7 +277,7 @@ func TestBatchBounds(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 func TestVerifyBatch(t *testing.T) {

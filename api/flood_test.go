@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer"
 )
 
@@ -46,7 +47,7 @@ func TestFlood(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all its calls at work", func() bool { return held.Load() == 16 })
+	await.True(t, "all its calls at work", func() bool { return held.Load() == 16 })
 	limit := func(err error) string {
 		if status.Code(err) != codes.ResourceExhausted || detail[errdetails.ErrorInfo](err).GetReason() != "QUOTA_EXCEEDED" {
 			t.Errorf("%v", err)
@@ -116,7 +117,7 @@ func TestShare(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "six calls at work", func() bool { return held.Load() == 6 })
+	await.True(t, "six calls at work", func() bool { return held.Load() == 6 })
 	if _, err := admin.ListKeys(t.Context(), &epovpb.ListKeysRequest{}); status.Code(err) != codes.ResourceExhausted {
 		t.Error(err)
 	}
@@ -125,9 +126,9 @@ func TestShare(t *testing.T) {
 	}
 	close(leave)
 	group.Wait()
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 	for _, s := range []*shares{&w.server.share, &w.server.load} {
-		eventually(t, "no share", func() bool {
+		await.True(t, "no share", func() bool {
 			s.mutex.Lock()
 			defer s.mutex.Unlock()
 			return len(s.held) == 0

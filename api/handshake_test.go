@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // Why a handshake failed stands in the log, but not once for every attempt; a port that is merely looked at is not worth a line.
 func TestRefusalsAreTold(t *testing.T) {
-	log := &logBuffer{}
+	log := &await.Log{}
 	a := newAuthority(t)
 	r := newRefusals(credentials.NewTLS(MutualTLS(a.server(t), a.pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
 	shake := func(client func(net.Conn)) {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer"
 )
 
@@ -226,12 +227,12 @@ func TestDrain(t *testing.T) {
 	if got := list(); got != codes.Unavailable {
 		t.Errorf("a new call: %v", got)
 	}
-	eventually(t, "one call", func() bool { return w.server.Calls() == 1 })
+	await.True(t, "one call", func() bool { return w.server.Calls() == 1 })
 	close(leave)
 	if err := <-done; err != nil {
 		t.Errorf("the call at work: %v", err)
 	}
-	eventually(t, "no calls", func() bool { return w.server.Calls() == 0 })
+	await.True(t, "no calls", func() bool { return w.server.Calls() == 0 })
 	w.ring[0].hook = nil
 	w.server.Undrain()
 	if got := health("keys/EXMP01/ov"); got != "SERVING" {

@@ -15,17 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
-
-// eventually waits until a state that is not reached at once.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for begun := time.Now(); !ok(); time.Sleep(2 * time.Millisecond) {
-		if time.Since(begun) > 10*time.Second {
-			t.Fatalf("%s did not come to pass", what)
-		}
-	}
-}
 
 func (w *world) idle() bool {
 	return w.server.calls.used.Load() == 0 && w.server.probes.used.Load() == 0 && w.server.work.used.Load() == 0 &&
@@ -44,7 +35,7 @@ func TestArrival(t *testing.T) {
 		}
 		idle = append(idle, s)
 	}
-	eventually(t, "two calls", func() bool { return w.server.calls.used.Load() == 2 })
+	await.True(t, "two calls", func() bool { return w.server.calls.used.Load() == 2 })
 	sign := &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack()}
 	_, err := c.SignXml(t.Context(), sign)
 	if status.Code(err) != codes.ResourceExhausted || detail[errdetails.ErrorInfo](err).GetReason() != "OVERLOAD" ||
@@ -59,7 +50,7 @@ func TestArrival(t *testing.T) {
 			t.Errorf("a request that never comes: %v", err)
 		}
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 	if _, err := c.SignXml(t.Context(), sign); err != nil {
 		t.Error(err)
 	}
@@ -89,7 +80,7 @@ func TestPlacesAreLeft(t *testing.T) {
 		t.Error(err)
 	}
 	cancel()
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // TestWeight: large requests leave room for few.
@@ -120,7 +111,7 @@ func TestWeight(t *testing.T) {
 	if _, err := c.SignCms(t.Context(), large); err != nil {
 		t.Errorf("larger than all places: %v", err)
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // TestNoOracle: who may not use a key learns nothing about it, not even whether it exists or is out of order.

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // octets is a codec that sends what it is given, as a message of any kind.
@@ -112,7 +113,7 @@ func TestRequestsThatDoNotFit(t *testing.T) {
 	if err := c.raw(t.Context(), epovpb.SignService_SignXml_FullMethodName, [][]byte{good}); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // A batch answers what it has taken before it tells of the message that did not fit.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 func signHeader(h *epovpb.SignCmsHeader) *epovpb.SignCmsStreamRequest {
@@ -127,7 +128,7 @@ func TestCmsStreams(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // A content that is not as it was announced is not signed, and nothing without its end is a message.
@@ -190,7 +191,7 @@ func TestCmsStreamRefusals(t *testing.T) {
 	if _, err := w.dial(t, "spiffe://example.ru/gateway").signStream(t.Context(), io.Discard, list(signHeader(attached()), signEnd(nil))); status.Code(err) != codes.PermissionDenied {
 		t.Error(err)
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // Whoever takes nothing of what he is sent is cut off, and keeps no place.
@@ -202,13 +203,13 @@ func TestSlowReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	stream.Send(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached"}))
-	eventually(t, "a busy server", func() bool { return !w.idle() })
+	await.True(t, "a busy server", func() bool { return !w.idle() })
 	go func() {
 		chunk := make([]byte, 256<<10)
 		for stream.Send(signChunk(chunk)) == nil { // until it is cut off; nothing is read
 		}
 	}()
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // Memory does not grow with the content, on the way in or out.

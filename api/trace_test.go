@@ -9,6 +9,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // Every call is told of once, with the context that it was given; what is turned away is told of with its reason.
@@ -66,7 +67,7 @@ func TestTrace(t *testing.T) {
 		"/epov.v1.KeyService/GetKey":   codes.NotFound,
 		"/grpc.health.v1.Health/Watch": codes.Canceled,
 	}
-	eventually(t, "all calls told of", func() bool {
+	await.True(t, "all calls told of", func() bool {
 		mutex.Lock()
 		defer mutex.Unlock()
 		return len(ended) == len(want) && refused[RefusedHandshake] > 0

@@ -12,6 +12,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 )
@@ -63,7 +64,7 @@ func TestWatchKeysByThePolicyOfNow(t *testing.T) {
 	if m, err := watch.Recv(); status.Code(err) != codes.PermissionDenied {
 		t.Error(m, err)
 	}
-	eventually(t, "an idle server", w.idle)
+	await.True(t, "an idle server", w.idle)
 }
 
 // Many changes come as few messages, and nothing is looked at while nothing changes.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,7 +13,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/report"
@@ -150,36 +149,18 @@ func (a *authority) client(tb testing.TB, san string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
 }
 
-// logBuffer is a log that goroutines share.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // world is a server on loopback with mutual TLS and keys in software.
 type world struct {
 	server *Server
 	addr   string
 	tls    *authority
 	ring   softRing
-	log    *logBuffer
+	log    *await.Log
 }
 
 func newWorld(tb testing.TB, limits Limits) *world {
 	tb.Helper()
-	w := &world{tls: newAuthority(tb), log: &logBuffer{}}
+	w := &world{tls: newAuthority(tb), log: &await.Log{}}
 	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
 	for _, name := range []string{"keys/EXMP01/ov/versions/1", "keys/EXMP01/second/versions/3", "keys/EXMP01/old/versions/1"} {
 		t := testpki.Template{}

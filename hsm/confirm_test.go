@@ -11,6 +11,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -207,10 +208,6 @@ func TestConfirmedKey(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for start := time.Now(); sign(s, "confirmed") != nil; time.Sleep(100 * time.Millisecond) {
-			if time.Since(start) > 60*time.Second {
-				t.Fatal("not back in service:", sign(s, "confirmed"))
-			}
-		}
+		await.NoError(t, func() error { return sign(s, "confirmed") })
 	})
 }

@@ -3,10 +3,8 @@ package hsm_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,37 +12,10 @@ import (
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/processes"
 	"github.com/epov-signer/epov/softhsm"
 )
-
-// children counts this process's child processes.
-func children(tb testing.TB) (n int) {
-	tb.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, name := range stats {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		rest := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-		if len(rest) > 1 && rest[1] == fmt.Sprint(os.Getpid()) && rest[0] != "Z" {
-			n++
-		}
-	}
-	return n
-}
-
-func awaitChildren(tb testing.TB, want int) {
-	tb.Helper()
-	for end := time.Now().Add(30 * time.Second); children(tb) != want; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			tb.Fatalf("%d processes of modules, want %d", children(tb), want)
-		}
-	}
-}
 
 // A key moves between tokens that come, change and go while callers sign: none of them notices. Of what goes, and of what was given
 // up before it came, no process is left.
@@ -85,7 +56,7 @@ func TestExchangeAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond)
-	processes := children(t) // of one module
+	alive := len(processes.Children(os.Getpid())) // of one module
 
 	stop := make(chan struct{})
 	var group sync.WaitGroup
@@ -132,11 +103,10 @@ func TestExchangeAtWork(t *testing.T) {
 		if got := s.Health().Tokens; len(got) != len(tokens) || got[0].Name != tokens[0].Name || got[0].State != hsm.Ready {
 			t.Errorf("round %d: %+v", round, got)
 		}
-		for before, end := signed.Load(), time.Now().Add(20*time.Second); signed.Load() < before+50 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
+		before := signed.Load()
+		await.True(t, "more signatures", func() bool { return signed.Load() >= before+50 })
 	}
-	awaitChildren(t, processes)
+	await.Children(t, alive)
 	if got, _ := state.Load("b"); got != hsm.Stopped {
 		t.Errorf("the token that went is %v", got)
 	}
@@ -163,7 +133,7 @@ func TestExchangeAtWork(t *testing.T) {
 		if hsm.KindOf(err) != test.want {
 			t.Errorf("%s: %v", test.name, err)
 		}
-		awaitChildren(t, processes)
+		await.Children(t, alive)
 	}
 	close(stop)
 	group.Wait()

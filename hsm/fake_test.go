@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 const fakePIN = "fake-secret-7261"
@@ -26,29 +26,11 @@ type stand struct {
 	*p11.Fake
 	key *gost.PrivateKey
 	cfg TokenConfig
-	log logBuffer
+	log await.Log
 
 	released, begun atomic.Int32
 	host            atomic.Pointer[inProcess]
 	slow            time.Duration // to load
-}
-
-// logBuffer is a log that goroutines share.
-type logBuffer struct {
-	mutex sync.Mutex
-	text  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.text.String()
 }
 
 // setKey puts the stand's key on the token in the place of the one there.

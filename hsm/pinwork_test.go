@@ -5,9 +5,9 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // Somebody changes the PIN while the token is at work. The login that is lost then costs one try, however many requests come
@@ -64,11 +64,7 @@ func TestPINChangedAtWork(t *testing.T) {
 		}
 		w.Set("pin-tries 10", "pin-silent")
 		put("changed-9137")
-		for end := time.Now().Add(2 * time.Minute); w.sign(t) != nil; time.Sleep(100 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("the new PIN was not taken: %+v", w.Health().Tokens[0])
-			}
-		}
+		await.NoError(t, func() error { return w.sign(t) }) // the new PIN is taken
 		if w.WrongPINs() != 0 {
 			t.Errorf("%d wrong PINs", w.WrongPINs())
 		}

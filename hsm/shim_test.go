@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -131,16 +133,8 @@ func (w *work) signAll(t *testing.T, callers, each int) {
 func (w *work) soon(t *testing.T) time.Duration {
 	t.Helper()
 	begun := time.Now()
-	for {
-		err := w.sign(t)
-		if err == nil {
-			return time.Since(begun)
-		}
-		if time.Since(begun) > 30*time.Second {
-			t.Fatalf("it does not come back: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await.NoError(t, func() error { return w.sign(t) })
+	return time.Since(begun)
 }
 
 func TestFlagsOfThePIN(t *testing.T) {
@@ -315,11 +309,13 @@ func TestUnplug(t *testing.T) {
 		}
 		until := func(n *atomic.Int64, more int64) {
 			t.Helper()
-			for target, end := n.Load()+more, time.Now().Add(20*time.Second); n.Load() < target; time.Sleep(time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatalf("%d signed, %d away, %+v", signed.Load(), away.Load(), w.Health())
+			target := n.Load() + more
+			await.NoError(t, func() error {
+				if n.Load() < target {
+					return fmt.Errorf("%d signed, %d away, %+v", signed.Load(), away.Load(), w.Health())
 				}
-			}
+				return nil
+			})
 		}
 		defer group.Wait()
 		defer stop.Store(true)

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/pkcs11"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -76,17 +77,8 @@ func (k *faultyTLS) sign() error {
 func (k *faultyTLS) soon(t *testing.T) {
 	t.Helper()
 	begun := time.Now()
-	for {
-		err := k.sign()
-		if err == nil {
-			t.Logf("back after %v", time.Since(begun))
-			return
-		}
-		if time.Since(begun) > 30*time.Second {
-			t.Fatalf("it does not come back: %v", err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	await.NoError(t, k.sign)
+	t.Logf("back after %v", time.Since(begun))
 }
 
 // logOut ends the login of the whole process, behind everybody's back.
@@ -338,15 +330,13 @@ func TestTLSKeyReplaced(t *testing.T) {
 	if err = errors.Join(err, other.CloseSession(session)); err != nil {
 		t.Fatal(err)
 	}
-	for begun := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	await.True(t, "another key to be noticed", func() bool {
 		err := k.sign()
-		if err == nil || time.Since(begun) > 30*time.Second {
-			t.Fatalf("another key signs, or it is not noticed: %v", err)
+		if err == nil {
+			t.Fatal("another key signs")
 		}
-		if hsm.KindOf(err) == hsm.KeyUnusable {
-			return
-		}
-	}
+		return hsm.KindOf(err) == hsm.KeyUnusable
+	})
 }
 
 // Closing is possible at any moment, and nothing signs afterwards.

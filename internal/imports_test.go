@@ -61,6 +61,8 @@ cmd/epov               : api/client api/epovpb canon canon/transcode canon/xmlte
 internal/manpage       :
 internal/apidoc        :
 internal/oracle        :
+internal/processes     :
+internal/await         : internal/processes
 internal/swtpm         : internal/oracle
 internal/vectors       :
 internal/conformance   :
@@ -68,12 +70,12 @@ internal/bench/figures :
 internal/testpki       : gost
 internal/reliability/runs :
 internal/reliability   : internal/reliability/runs
-internal/chaos         : gost hsm internal/oracle internal/reliability/runs softhsm
+internal/chaos         : gost hsm internal/oracle internal/processes internal/reliability/runs softhsm
 internal/plot          :
 internal/load          : api/client api/epovpb internal/plot
-internal/nodes         : api/client gost hsm internal/testpki softhsm
-internal/bench/load    : api/client api/epovpb hsm internal/load internal/nodes internal/oracle internal/plot softhsm
-internal/bench         : api/client internal/load internal/nodes canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm
+internal/nodes         : api/client gost hsm internal/processes internal/testpki softhsm
+internal/bench/load    : api/client api/epovpb hsm internal/load internal/nodes internal/oracle internal/plot internal/processes softhsm
+internal/bench         : api/client internal/load internal/nodes canon canon/xmltext gost gost/gostr341194 gost/streebog hsm internal/daemon internal/oracle internal/processes internal/testpki signer/cms signer/report signer/trust signer/xmldsig softhsm
 internal               :
 `
 

@@ -11,14 +11,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/processes"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -171,7 +172,7 @@ func TestProcess(t *testing.T) {
 		}
 	}
 	// The module runs in children, of which there are one at work and a spare; the daemon itself has not seen the PIN.
-	workers := children(t, cmd.Process.Pid)
+	workers := processes.Children(cmd.Process.Pid)
 	if len(workers) == 0 {
 		t.Error("the module has no process of its own")
 	}
@@ -207,14 +208,14 @@ func TestProcess(t *testing.T) {
 // process is a daemon that serves.
 type process struct {
 	cmd   *exec.Cmd
-	log   *logBuffer
+	log   *await.Log
 	ended chan struct{} // when its log ends
 }
 
 // startDaemon waits until it serves.
 func startDaemon(t *testing.T, config string) *process {
 	t.Helper()
-	p := &process{epovd(t, "-config", config), &logBuffer{}, make(chan struct{})}
+	p := &process{epovd(t, "-config", config), &await.Log{}, make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func startDaemon(t *testing.T, config string) *process {
 	go func() {
 		defer close(p.ended)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			p.log.add(lines.Text())
+			fmt.Fprintln(p.log, lines.Text())
 			if strings.Contains(lines.Text(), "msg=serving") {
 				close(serving)
 			}
@@ -250,49 +251,6 @@ func (p *process) stop(t *testing.T) (code int, log string) {
 	}
 	<-p.ended
 	return exitCode(t, p.cmd.Wait()), p.log.String()
-}
-
-// logBuffer is a log that goroutines share.
-type logBuffer struct {
-	mutex sync.Mutex
-	text  strings.Builder
-}
-
-func (l *logBuffer) add(line string) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	l.text.WriteString(line + "\n")
-}
-
-func (l *logBuffer) String() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.text.String()
-}
-
-// children are the processes that a process has started.
-func children(t *testing.T, parent int) (pids []int) {
-	t.Helper()
-	all, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range all {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			continue // gone meanwhile
-		}
-		var pid, its int
-		var state string
-		_, rest, _ := strings.Cut(string(data), ") ")
-		if _, err := fmt.Sscan(string(data), &pid); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := fmt.Sscan(rest, &state, &its); err == nil && its == parent {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func read(t *testing.T, name string) string {

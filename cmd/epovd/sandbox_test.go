@@ -13,13 +13,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/daemon"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/processes"
 	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/internal/testpki"
 )
@@ -314,22 +315,21 @@ func TestWorkerRestartConfined(t *testing.T) {
 	config, _ := plant(t)
 	p := startDaemon(t, config)
 	for range 3 {
-		workers := children(t, p.cmd.Process.Pid)
+		workers := processes.Children(p.cmd.Process.Pid)
 		if len(workers) == 0 {
 			t.Fatal("the module has no process of its own", p.log.String())
 		}
 		for _, pid := range workers {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
-		for start := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-			now := children(t, p.cmd.Process.Pid)
-			if len(now) > 0 && strings.Count(p.log.String(), "module runs in a process of its own") > 1 && !slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(workers, pid) }) {
-				break
+		await.NoError(t, func() error {
+			now, log := processes.Children(p.cmd.Process.Pid), p.log.String()
+			if len(now) == 0 || strings.Count(log, "module runs in a process of its own") < 2 ||
+				slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(workers, pid) }) {
+				return fmt.Errorf("no new worker: %d\n%s", now, log)
 			}
-			if time.Since(start) > 20*time.Second {
-				t.Fatal("no new worker", now, p.log.String())
-			}
-		}
+			return nil
+		})
 	}
 	if code, log := p.stop(t); code != exitOK {
 		t.Errorf("exit code %d\n%s", code, log)
@@ -353,15 +353,7 @@ func TestWorkConfined(t *testing.T) {
 	write(t, config, text+fmt.Sprintf("trust: {anchors: [root.pem], revocation: {fetch: true, private_addresses: true, addresses: [%q], cache: cache/crl}}\n"+
 		"key_states: keys.yaml\n", site.URL+"/ca.crl"))
 	p := startDaemon(t, config)
-	await := func(what string, done func() bool) {
-		t.Helper()
-		for start := time.Now(); !done(); time.Sleep(20 * time.Millisecond) {
-			if time.Since(start) > 30*time.Second {
-				t.Fatal(what, p.log.String())
-			}
-		}
-	}
-	await("no list was fetched", func() bool {
+	await.True(t, "a list that was fetched", func() bool {
 		files, err := filepath.Glob(filepath.Join(dir, "cache", "crl", "*.crl"))
 		return err == nil && len(files) == 1
 	})
@@ -370,7 +362,7 @@ func TestWorkConfined(t *testing.T) {
 	if err := os.Rename(next, filepath.Join(dir, "keys.yaml")); err != nil {
 		t.Fatal(err)
 	}
-	await("the new file was not read", func() bool { return strings.Contains(p.log.String(), "key states are not taken over") })
+	p.log.Says(t, "key states are not taken over", 1)
 	if log := p.log.String(); strings.Contains(log, "permission denied") || strings.Contains(log, "not permitted") {
 		t.Error(log)
 	}

@@ -21,6 +21,7 @@ import (
 	"crypto/x509"
 
 	"github.com/epov-signer/epov/internal/nodes"
+	"github.com/epov-signer/epov/internal/processes"
 )
 
 // The peer of a service that signs is one that gives back what it gets: gRPC as it comes, over the same TLS, in a process of
@@ -112,7 +113,7 @@ func startEcho(tb testing.TB, site *nodes.Site, environment ...string) *echo {
 	return &echo{strings.TrimSpace(string(line[:n])), cmd.Process.Pid}
 }
 
-func (e *echo) spent() time.Duration { return nodes.ProcessorTime(e.pid) }
+func (e *echo) spent() time.Duration { return processes.Time(e.pid) }
 
 // unary makes one call.
 func unaryEcho(conn grpc.ClientConnInterface, method string, payload []byte) func(context.Context) error {

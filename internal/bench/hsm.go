@@ -14,17 +14,16 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/miekg/pkcs11"
-	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/internal/oracle"
+	"github.com/epov-signer/epov/internal/processes"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -177,28 +176,10 @@ func miekgLoop(t *softhsm.Token) func() {
 // spentWithChildren is the processor time of this process and its children that live.
 func spentWithChildren() time.Duration {
 	sum := spent()
-	for _, pid := range children() {
-		// The clock of another process: CPUCLOCK_SCHED of its number, as clock_getcpuclockid makes it.
-		var t unix.Timespec
-		if unix.ClockGettime(int32(^pid<<3|2), &t) == nil {
-			sum += time.Duration(t.Nano())
-		}
+	for _, pid := range processes.Children(os.Getpid()) {
+		sum += processes.Time(pid)
 	}
 	return sum
-}
-
-func children() (list []int) {
-	tasks, err := filepath.Glob("/proc/self/task/*/children")
-	must(err)
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task) // a thread may have ended
-		for _, field := range strings.Fields(string(text)) {
-			pid, err := strconv.Atoi(field)
-			must(err)
-			list = append(list, pid)
-		}
-	}
-	return list
 }
 
 // compareThroughput has as many sessions sign as fast as they can, through Submit with its verification and in a bare loop in

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/epov-signer/epov/internal/processes"
 )
 
 // holdings is what a process has that can be left behind.
@@ -17,19 +17,7 @@ func inventory() holdings {
 	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
 		h.descriptors = len(open)
 	}
-	processes, err := os.ReadDir("/proc")
-	must(err)
-	for _, p := range processes {
-		stat, err := os.ReadFile("/proc/" + p.Name() + "/stat")
-		if err != nil {
-			continue // no process, or one that has ended
-		}
-		// The name stands in brackets and may hold anything; the state and the parent's number follow.
-		after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(after) > 1 && after[1] == strconv.Itoa(os.Getpid()) {
-			h.children++ // zombies too
-		}
-	}
+	h.children = len(processes.Children(os.Getpid())) // zombies too
 	return h
 }
 

@@ -141,12 +141,12 @@ func TestAdminDrain(t *testing.T) {
 	r, admin := newAdministered(t)
 	conn := r.dial(t, r.d)
 	health := healthpb.NewHealthClient(conn)
-	await(t, health, healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
 	out, err := admin.Drain(t.Context(), &epovpb.DrainRequest{Notice: durationpb.New(0), Deadline: durationpb.New(10 * time.Second)})
 	if err != nil || out.CallsAtWork != 0 {
 		t.Fatal(out, err)
 	}
-	await(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
 	if _, err := r.sign("keys/EXMP01/ov"); status.Code(err) != codes.Unavailable {
 		t.Error(err)
 	}
@@ -156,7 +156,7 @@ func TestAdminDrain(t *testing.T) {
 	if _, err := admin.Undrain(t.Context(), &epovpb.UndrainRequest{}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, health, healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
 	if _, err := r.sign("keys/EXMP01/ov"); err != nil {
 		t.Error(err)
 	}
@@ -166,7 +166,7 @@ func TestAdminDrain(t *testing.T) {
 		_, err := admin.Drain(context.Background(), &epovpb.DrainRequest{Notice: durationpb.New(time.Hour)})
 		done <- err
 	}()
-	await(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
 	if _, err := r.sign("keys/EXMP01/ov"); err != nil {
 		t.Errorf("while balancers take notice: %v", err)
 	}

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/tls"
@@ -26,6 +25,7 @@ import (
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
@@ -35,24 +35,6 @@ import (
 )
 
 var quiet = slog.New(slog.DiscardHandler)
-
-// logBuffer is a log that goroutines share.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // plant is a SoftHSM token with keys and certificates, and a configuration for it.
 type plant struct {
@@ -174,7 +156,7 @@ func TestEndToEnd(t *testing.T) {
 	}
 	defer systemd.Close()
 	t.Setenv("NOTIFY_SOCKET", socket)
-	log := &logBuffer{}
+	log := &await.Log{}
 	c := p.load(t, p.config)
 	d, err := Start(t.Context(), c, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
@@ -190,7 +172,7 @@ func TestEndToEnd(t *testing.T) {
 
 	conn := p.dial(t, d)
 	health, sign, verify := healthpb.NewHealthClient(conn), epovpb.NewSignServiceClient(conn), epovpb.NewVerifyServiceClient(conn)
-	await(t, health, healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
 	store := trust.New([]*gost.Certificate{p.ca.Certificate}, nil)
 	for _, tc := range []struct{ profile, document, key, version string }{
 		{"smev3", ack, "keys/EXMP01/ov", "keys/EXMP01/ov/versions/2"},
@@ -278,17 +260,16 @@ func heard(t *testing.T, conn *net.UnixConn) string {
 	return string(buf[:n])
 }
 
-func await(t *testing.T, health healthpb.HealthClient, want healthpb.HealthCheckResponse_ServingStatus) {
+// waitFor waits until the daemon's health is so.
+func waitFor(t *testing.T, health healthpb.HealthClient, want healthpb.HealthCheckResponse_ServingStatus) {
 	t.Helper()
-	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+	await.NoError(t, func() error {
 		r, err := health.Check(t.Context(), &healthpb.HealthCheckRequest{Service: "epov.v1.SignService"})
-		if err == nil && r.Status == want {
-			return
+		if err == nil && r.Status != want {
+			return fmt.Errorf("health is %v, want %v", r.Status, want)
 		}
-		if time.Since(begun) > 10*time.Second {
-			t.Fatal(r, err)
-		}
-	}
+		return err
+	})
 }
 
 // When the token goes away, health says so without being asked twice, callers hear that a retry may help, and verification
@@ -304,11 +285,11 @@ func TestTokenAway(t *testing.T) {
 	go func() { done <- d.Serve(ctx) }()
 	conn := p.dial(t, d)
 	health := healthpb.NewHealthClient(conn)
-	await(t, health, healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
 	if err := d.tokens.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
 	_, err = epovpb.NewSignServiceClient(conn).SignXml(t.Context(),
 		&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)})
 	if status.Code(err) != codes.Unavailable {
@@ -331,7 +312,7 @@ func TestTokenAway(t *testing.T) {
 // A token that vanishes from under its module is away, and the list of keys says so.
 func TestKeysVanish(t *testing.T) {
 	p := newPlant(t)
-	log := &logBuffer{}
+	log := &await.Log{}
 	text := strings.Replace(p.config, "[keys/EXMP01/*]", "[keys/EXMP01/*, keys/EXMP02/ov]", 1)
 	d, err := Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
@@ -345,11 +326,11 @@ func TestKeysVanish(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- d.Serve(ctx) }()
 	conn := p.dial(t, d)
-	await(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
 	if err := os.RemoveAll(filepath.Join(filepath.Dir(p.soft.Conf), "tokens")); err != nil {
 		t.Fatal(err)
 	}
-	await(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_NOT_SERVING)
+	waitFor(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_NOT_SERVING)
 	keys, err := epovpb.NewKeyServiceClient(conn).ListKeys(t.Context(), &epovpb.ListKeysRequest{})
 	if err != nil || len(keys.Keys) != 3 || keys.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
 		t.Error(keys, err)

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // Connections beyond the bound are closed, the others are kept, and whoever leaves makes room.
@@ -16,7 +18,7 @@ func TestNarrow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logBuffer{}
+	log := &await.Log{}
 	l, err := narrow(tcp, 2, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 const livePolicy = `
@@ -148,9 +148,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		if shown := r.presented(t); !bytes.Equal(shown, certificate) {
 			t.Error("a new connection is shown the old certificate")
 		}
-		for deadline := time.Now().Add(20 * time.Second); signed.Load() < before+8 && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
+		await.True(t, "more signatures", func() bool { return signed.Load() >= before+8 })
 	}
 	close(stop)
 	group.Wait()
@@ -195,13 +193,14 @@ func TestChangedFiles(t *testing.T) {
 		_, err := c.ListKeys(t.Context(), &epovpb.ListKeysRequest{})
 		return status.Code(err)
 	}
-	await := func(c epovpb.KeyServiceClient, want codes.Code) {
+	becomes := func(c epovpb.KeyServiceClient, want codes.Code) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); list(c) != want; time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%v, want %v:\n%s", list(c), want, r.log)
+		await.NoError(t, func() error {
+			if got := list(c); got != want {
+				return fmt.Errorf("%v, want %v:\n%s", got, want, r.log)
 			}
-		}
+			return nil
+		})
 	}
 	second := dial("spiffe://example.ru/second")
 	if got := list(second); got != codes.PermissionDenied {
@@ -209,10 +208,10 @@ func TestChangedFiles(t *testing.T) {
 	}
 	policy := func(text string) { r.write(t, "policy.yaml", []byte(text)) }
 	policy(fmt.Sprintf(livePolicy, 100000, "spiffe://example.ru/second"))
-	await(second, codes.OK)
+	becomes(second, codes.OK)
 	policy(fmt.Sprintf(livePolicy, 100000, "spiffe://example.ru/second") + "colour: red\n")
-	r.logged(t, `msg="the policy is not taken over"`, 1)
-	r.logged(t, "policy.yaml line=7", 1)
+	r.log.Says(t, `msg="the policy is not taken over"`, 1)
+	r.log.Says(t, "policy.yaml line=7", 1)
 	if got := list(second); got != codes.OK {
 		t.Errorf("a bad policy: %v", got)
 	}
@@ -225,7 +224,7 @@ func TestChangedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy(fmt.Sprintf(livePolicy, 100000, "spiffe://example.ru/third"))
-	r.logged(t, "lets others write it", 1)
+	r.log.Says(t, "lets others write it", 1)
 	if got := list(second); got != codes.OK {
 		t.Errorf("a policy that others can write: %v", got)
 	}
@@ -233,7 +232,7 @@ func TestChangedFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	policy(fmt.Sprintf(livePolicy, 100000, "spiffe://example.ru/fourth"))
-	await(second, codes.PermissionDenied) // on the connection that it has
+	becomes(second, codes.PermissionDenied) // on the connection that it has
 	if _, _, refused := r.d.Reloaded(); refused["policy"] < 3 || refused["tls"] != 0 {
 		t.Errorf("%v", refused)
 	}
@@ -244,16 +243,12 @@ func TestChangedFiles(t *testing.T) {
 	next := r.serverPair(t)
 	nextKey := read(t, string(r.folder)+"/server.key")
 	r.write(t, "server.key", key)
-	r.logged(t, "private key does not match public key", 1)
+	r.log.Says(t, "private key does not match public key", 1)
 	if !bytes.Equal(r.presented(t), before) {
 		t.Error("a certificate without its key is shown")
 	}
 	r.write(t, "server.key", nextKey)
-	for deadline := time.Now().Add(20 * time.Second); !bytes.Equal(r.presented(t), next); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the new certificate is not shown:\n%s", r.log)
-		}
-	}
+	await.True(t, "the new certificate", func() bool { return bytes.Equal(r.presented(t), next) })
 }
 
 // The configuration's own file is read when somebody asks: keys come and go, what takes a restart is named, and what is wrong

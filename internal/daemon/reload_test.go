@@ -19,6 +19,7 @@ import (
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/cms"
@@ -28,7 +29,7 @@ import (
 type rotating struct {
 	*plant
 	d      *Daemon
-	log    *logBuffer
+	log    *await.Log
 	client epovpb.SignServiceClient
 	keys   epovpb.KeyServiceClient
 }
@@ -50,7 +51,7 @@ func startRotating(t *testing.T, p *plant, replaced ...string) *rotating {
 	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
 	text := strings.NewReplacer(append(replaced, "key_token: {token: main, id: tls}", "key: server.key",
 		"\nclients:\n", "\nkey_states: states.yaml\nclients:\n")...).Replace(p.config)
-	r := &rotating{plant: p, log: &logBuffer{}}
+	r := &rotating{plant: p, log: &await.Log{}}
 	if r.d, err = Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(r.log, nil))); err != nil {
 		t.Fatal(err)
 	}
@@ -99,30 +100,18 @@ var apiStates = map[string]epovpb.KeyState{
 // state waits until a version is listed with a message that has text in it.
 func (r *rotating) state(t *testing.T, name, text string, primary bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	await.NoError(t, func() error {
 		list, err := r.keys.ListKeys(t.Context(), &epovpb.ListKeysRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, k := range list.Keys {
 			if k.Name == name && strings.Contains(k.StateMessage, text) && k.State == apiStates[text] && k.Primary == primary {
-				return
+				return nil
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not %q, primary %v: %v", name, text, primary, list)
-		}
-	}
-}
-
-// logged waits for a line of the log.
-func (r *rotating) logged(t *testing.T, text string, times int) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); strings.Count(r.log.String(), text) < times; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log does not say %q:\n%s", text, r.log)
-		}
-	}
+		return fmt.Errorf("%s is not %q, primary %v: %v", name, text, primary, list)
+	})
 }
 
 func version(n int) signer.KeyName { return signer.KeyName{System: "EXMP01", Key: "ov", Version: n} }
@@ -159,17 +148,11 @@ func TestRotation(t *testing.T) {
 	}
 	count := func(version string, n int) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		await.True(t, "answers by "+version, func() bool {
 			mutex.Lock()
-			got := len(answers[version])
-			mutex.Unlock()
-			if got >= n || t.Failed() {
-				return
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d answers by %s", got, version)
-			}
-		}
+			defer mutex.Unlock()
+			return len(answers[version]) >= n || t.Failed()
+		})
 	}
 	count(first, 20)
 	r.change(t, func(ctx context.Context, c *Rotation) error { return c.Stage(ctx, version(2), Staging{}) })
@@ -249,8 +232,8 @@ func TestBadStatesAtWork(t *testing.T) {
 		{head + "{version: 2, state: staged, replicas: [{token: main, id: EXMP01/ov/2}]}", "version 2 is staged"},
 	} {
 		put(bad.text)
-		r.logged(t, "key states are not taken over", i+1)
-		r.logged(t, bad.want, 1)
+		r.log.Says(t, "key states are not taken over", i+1)
+		r.log.Says(t, bad.want, 1)
 		good()
 	}
 	// A version whose certificate has not begun waits, and is told of once.
@@ -261,14 +244,14 @@ func TestBadStatesAtWork(t *testing.T) {
 	future := r.ca.Issue(t, bare.Public(), testpki.Template{NotBefore: time.Now().AddDate(0, 1, 0), NotAfter: time.Now().AddDate(0, 2, 0)})
 	r.pem(t, "future.pem", "CERTIFICATE", future.Raw)
 	put(head + "{version: 2, state: active, replicas: [{token: main, id: EXMP01/bare/1}], certificate: future.pem}")
-	r.logged(t, "would become the primary version and does not sign: its certificate is valid from", 1)
+	r.log.Says(t, "would become the primary version and does not sign: its certificate is valid from", 1)
 	good()
 	put("keys: 8")
-	r.logged(t, "must be a list", 2)
+	r.log.Says(t, "must be a list", 2)
 	// It is told again when asked, and the next good file is taken.
 	before := strings.Count(r.log.String(), "not taken over")
 	r.d.Reload(t.Context())
-	r.logged(t, "not taken over", before+1)
+	r.log.Says(t, "not taken over", before+1)
 	put(head + "{version: 2, state: active, replicas: [{token: main, id: EXMP01/ov/2}]}")
 	r.state(t, version(2).String(), "", true)
 	// What the bad files brought into service is not left there.
@@ -280,11 +263,7 @@ func TestBadStatesAtWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.state(t, version(1).String(), "", true)
-	for deadline := time.Now().Add(20 * time.Second); len(r.d.tokens.Keys()) != 2; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d keys are in service", len(r.d.tokens.Keys()))
-		}
-	}
+	await.True(t, "two keys in service", func() bool { return len(r.d.tokens.Keys()) == 2 })
 }
 
 // What the officer's tool refuses, it refuses before it writes.

@@ -21,6 +21,7 @@ import (
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/softhsm"
 )
@@ -78,7 +79,7 @@ clients:
 	for _, soft := range tokens {
 		soft.Set("unplug")
 	}
-	log := &logBuffer{}
+	log := &await.Log{}
 	d, err := Start(t.Context(), c, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +106,7 @@ clients:
 		return err
 	}
 
-	await(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
+	waitFor(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
 	if err := sign(); status.Code(err) != codes.Unavailable {
 		t.Errorf("both tokens are away: %v", err)
 	}
@@ -134,14 +135,11 @@ clients:
 	for _, soft := range tokens {
 		soft.Set()
 	}
-	await(t, health, healthpb.HealthCheckResponse_SERVING)
-	for begun := time.Now(); d.tokens.Health().Tokens[0].State != hsm.Ready || d.tokens.Health().Tokens[1].State != hsm.Ready; {
-		if time.Since(begun) > 20*time.Second {
-			t.Fatalf("%+v", d.tokens.Health())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-
+	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
+	await.True(t, "both tokens", func() bool {
+		h := d.tokens.Health()
+		return h.Tokens[0].State == hsm.Ready && h.Tokens[1].State == hsm.Ready
+	})
 	list(epovpb.KeyState_KEY_STATE_UNUSABLE, gost.GOST2012_256.Name)
 
 	var over atomic.Bool

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer/report"
 )
 
@@ -21,7 +22,7 @@ func TestWarnOfValidity(t *testing.T) {
 		{from.Add(-time.Second), "has not begun"}, {from, ""}, {until.AddDate(0, 0, -31), ""}, {until.AddDate(0, 0, -29), "ends soon"},
 		{until.Add(time.Second), "is over"},
 	} {
-		log := &logBuffer{}
+		log := &await.Log{}
 		warnOfValidity(slog.New(slog.NewTextHandler(log, nil)), "keys/EXMP01/ov/versions/1", from, until, tc.now)
 		if got := log.String(); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s: got %q, want %q", tc.now, got, tc.want)

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // both writes to two handlers.
@@ -78,7 +79,7 @@ func TestNoSecretLeaves(t *testing.T) {
 
 	traces := newReceiver(t)
 	text += fmt.Sprintf("traces: {endpoint: %q, percent: 100}\n", traces.addr)
-	raw, clean := &logBuffer{}, &logBuffer{}
+	raw, clean := &await.Log{}, &await.Log{}
 	c := p.load(t, text)
 	log := slog.New(both{slog.NewTextHandler(raw, &slog.HandlerOptions{Level: slog.LevelDebug}), c.Logger(clean).Handler()})
 	d, stop := p.running(t, text, log)

@@ -9,6 +9,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestHandshakeAfterSessionsDied(t *testing.T) {
 	faulty := softhsm.NewFaulty(t)
 	p := newPlantOn(t, faulty.Token)
-	log := &logBuffer{}
+	log := &await.Log{}
 	text := strings.Replace(p.config, "state_dir: state}", "state_dir: state, isolation: none}", 1)
 	d, err := Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
@@ -32,14 +33,14 @@ func TestHandshakeAfterSessionsDied(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	await(t, healthpb.NewHealthClient(p.dial(t, d)), healthpb.HealthCheckResponse_SERVING)
+	waitFor(t, healthpb.NewHealthClient(p.dial(t, d)), healthpb.HealthCheckResponse_SERVING)
 	for range 2 {
 		faulty.KillSessions()
 		conn := p.dial(t, d) // at the first call, with a handshake of its own
 		if _, err := healthpb.NewHealthClient(conn).Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		await(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
+		waitFor(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
 		_, err := epovpb.NewSignServiceClient(conn).SignXml(t.Context(), &epovpb.SignXmlRequest{
 			Key: "keys/EXMP01/ov", Profile: "xades-bes", Document: []byte("<a>b</a>"),
 		})

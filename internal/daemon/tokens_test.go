@@ -19,6 +19,8 @@ import (
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
+	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/processes"
 	"github.com/epov-signer/epov/internal/sandbox"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/softhsm"
@@ -29,13 +31,13 @@ type moving struct {
 	folder
 	tokens [2]string // their lines
 	d      *Daemon
-	log    *logBuffer
+	log    *await.Log
 	sign   epovpb.SignServiceClient
 }
 
 func newMoving(t *testing.T) *moving {
 	t.Helper()
-	m := &moving{folder: folder(t.TempDir()), log: &logBuffer{}}
+	m := &moving{folder: folder(t.TempDir()), log: &await.Log{}}
 	private, err := gost.GenerateKey(rand.Reader, gost.GOST2012_256, gost.ParamSetByName("CryptoPro-A"))
 	if err != nil {
 		t.Fatal(err)
@@ -120,26 +122,6 @@ func (m *moving) call() error {
 	return err
 }
 
-// children are this process's child processes.
-func children(tb testing.TB) (n int) {
-	tb.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, name := range stats {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			continue // it has ended
-		}
-		rest := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
-		if len(rest) > 1 && rest[1] == fmt.Sprint(os.Getpid()) && rest[0] != "Z" {
-			n++
-		}
-	}
-	return n
-}
-
 // A second token joins a first under load, takes the key over, and the first goes; there and back, with other settings and other
 // limits on the way. No call fails for it, and of a token that has gone neither session nor process is left.
 func TestTokensExchangedUnderLoad(t *testing.T) {
@@ -151,7 +133,7 @@ func TestTokensExchangedUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(200 * time.Millisecond) // for the module's spare process
-	processes := children(t)
+	alive := len(processes.Children(os.Getpid()))
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	var signed atomic.Int64
@@ -189,17 +171,11 @@ func TestTokensExchangedUnderLoad(t *testing.T) {
 		if got, want := len(m.d.tokens.Health().Tokens), strings.Count(step.tokens, "- {name"); got != want {
 			t.Errorf("round %d: %d tokens, want %d", round, got, want)
 		}
-		for end := time.Now().Add(20 * time.Second); signed.Load() < before+20 && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
+		await.True(t, "more signatures", func() bool { return signed.Load() >= before+20 })
 	}
 	close(stop)
 	group.Wait()
-	for end := time.Now().Add(30 * time.Second); children(t) != processes; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d processes, %d before", children(t), processes)
-		}
-	}
+	await.Children(t, alive)
 	if n := strings.Count(m.log.String(), "the token was let go of"); n < 5 || strings.Contains(m.log.String(), "out of order") {
 		t.Errorf("%d tokens were let go of:\n%s", n, m.log)
 	}

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/epov-signer/epov/internal/processes"
 )
 
 // Node is a daemon with one token.
@@ -173,61 +173,24 @@ func (n *Node) PID() int {
 // Spent is the processor time of the daemon alone, and that of the processes of its modules.
 func (n *Node) Spent() (daemon, modules time.Duration) {
 	pid := n.PID()
-	for _, child := range children(pid) {
-		modules += ProcessorTime(child)
+	for _, child := range processes.Children(pid) {
+		modules += processes.Time(child)
 	}
-	return ProcessorTime(pid), modules
-}
-
-// ProcessorTime is that of another process so far; 0 when it is gone.
-func ProcessorTime(pid int) time.Duration {
-	// The clock of another process: CPUCLOCK_SCHED of its number, as clock_getcpuclockid makes it.
-	var t unix.Timespec
-	if unix.ClockGettime(int32(^pid<<3|2), &t) != nil {
-		return 0
-	}
-	return time.Duration(t.Nano())
-}
-
-func children(pid int) (list []int) {
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is right
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task) // a thread may have ended
-		for _, field := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(field); err == nil {
-				list = append(list, child)
-			}
-		}
-	}
-	return list
+	return processes.Time(pid), modules
 }
 
 // Memory is what the daemon and the processes of its modules hold in memory, in octets: the sum of their proportional set
 // sizes, in which a page that several share is divided among them; where the system does not tell, of their resident sets.
 func (n *Node) Memory() (sum int64) {
 	pid := n.PID()
-	for _, p := range append(children(pid), pid) {
-		kib, ok := field(fmt.Sprintf("/proc/%d/smaps_rollup", p), "Pss:")
-		if !ok {
-			kib, _ = field(fmt.Sprintf("/proc/%d/status", p), "VmRSS:")
+	for _, p := range append(processes.Children(pid), pid) {
+		octets, err := processes.Proportional(p)
+		if err != nil {
+			octets, _ = processes.Resident(p)
 		}
-		sum += kib << 10
+		sum += octets
 	}
 	return sum
-}
-
-func field(file, name string) (int64, bool) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, false
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
-			n, err := strconv.ParseInt(f[1], 10, 64)
-			return n, err == nil
-		}
-	}
-	return 0, false
 }
 
 // tail keeps the last of what is written.

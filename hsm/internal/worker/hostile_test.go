@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -312,11 +313,7 @@ func TestHostileChild(t *testing.T) {
 			t.Logf("%d answers; %v", given.Load(), w.Reason())
 		})
 	}
-	for start := time.Now(); openDescriptors(t) > descriptors+4; time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
-			t.Fatalf("%d descriptors, before %d", openDescriptors(t), descriptors)
-		}
-	}
+	await.True(t, "the descriptors to be closed", func() bool { return openDescriptors(t) <= descriptors+4 })
 }
 
 func openDescriptors(t *testing.T) int {

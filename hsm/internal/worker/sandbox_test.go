@@ -11,11 +11,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/oracle"
 	"github.com/epov-signer/epov/softhsm"
 )
@@ -200,11 +200,7 @@ func TestPINIsNotInTheParent(t *testing.T) {
 		t.Error(err)
 	}
 	// With the parent the worker has gone.
-	for start := time.Now(); unix.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
-		if time.Since(start) > 10*time.Second {
-			t.Fatal("the worker outlives its parent")
-		}
-	}
+	await.True(t, "its end", func() bool { return unix.Kill(pid, 0) != nil })
 }
 
 // holdWorker is the fresh process: it logs in through a worker, tells that one's number, and waits.

@@ -12,25 +12,22 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
 // The next worker is there before it is wanted, also when the spare itself dies, and no process outlives the supply.
 func TestSpare(t *testing.T) {
 	s := newStand(t, softhsm.NewNoop(t))
-	spare := func() *Worker {
+	spare := func() (w *Worker) {
 		t.Helper()
-		for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		await.True(t, "a spare", func() bool {
 			s.supply.mutex.Lock()
-			w := s.supply.spare
-			s.supply.mutex.Unlock()
-			if w != nil {
-				return w
-			}
-			if time.Since(start) > 20*time.Second {
-				t.Fatal("no spare")
-			}
-		}
+			defer s.supply.mutex.Unlock()
+			w = s.supply.spare
+			return w != nil
+		})
+		return w
 	}
 	first := spare()
 	s.Kill(errors.New("test"))
@@ -83,7 +80,7 @@ func TestStartsAreBounded(t *testing.T) {
 
 // What a module says is bounded, in length and in number, and cannot forge lines of the log.
 func TestRelay(t *testing.T) {
-	log := &logged{}
+	log := &await.Log{}
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	go func() { relay(r, slog.New(slog.NewTextHandler(log, nil))); close(done) }()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/epov-signer/epov/hsm/internal/p11"
 	"github.com/epov-signer/epov/hsm/internal/pin"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/softhsm"
 )
 
@@ -33,31 +34,13 @@ type stand struct {
 	soft   *softhsm.Token
 	login  pin.Login
 	slot   uint
-	log    *logged
-}
-
-// logged collects a log.
-type logged struct {
-	mutex sync.Mutex
-	bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.Buffer.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.Buffer.String()
+	log    *await.Log
 }
 
 // options is for a token in a temporary folder.
-func options(tb testing.TB, soft *softhsm.Token) (Options, *logged) {
+func options(tb testing.TB, soft *softhsm.Token) (Options, *await.Log) {
 	tb.Helper()
-	dir, log := tb.TempDir(), &logged{}
+	dir, log := tb.TempDir(), &await.Log{}
 	file := filepath.Join(dir, "pin")
 	if err := os.WriteFile(file, []byte(soft.PIN), 0o600); err != nil {
 		tb.Fatal(err)

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/epov-signer/epov/internal/processes"
 )
 
 // sample is what a process and its children hold at a moment, as others see it.
@@ -41,17 +42,14 @@ func newWatcher(pid int, metrics string) *watcher {
 // look takes a sample. What cannot be read is an error, never a zero.
 func (w *watcher) look() (s sample, err error) {
 	s.At = time.Since(w.begun).Seconds()
-	children, err := childrenOf(w.pid)
-	if err != nil {
-		return s, err
-	}
+	children := processes.Children(w.pid)
 	s.Processes = float64(len(children))
 	for _, pid := range append([]int{w.pid}, children...) {
-		resident, err := kib(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+		resident, err := processes.Resident(pid)
 		if err != nil {
 			return s, err
 		}
-		proportional, err := kib(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:")
+		proportional, err := processes.Proportional(pid)
 		if err != nil {
 			return s, err
 		}
@@ -59,11 +57,11 @@ func (w *watcher) look() (s sample, err error) {
 		if err != nil {
 			return s, err
 		}
-		s.Proportional += proportional / 1024
+		s.Proportional += mib(proportional)
 		if pid == w.pid {
-			s.Resident, s.Descriptors = resident/1024, float64(len(open))
+			s.Resident, s.Descriptors = mib(resident), float64(len(open))
 		} else {
-			s.ModuleResident, s.ModuleDescriptors = s.ModuleResident+resident/1024, s.ModuleDescriptors+float64(len(open))
+			s.ModuleResident, s.ModuleDescriptors = s.ModuleResident+mib(resident), s.ModuleDescriptors+float64(len(open))
 		}
 	}
 	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines, "epov_token_sessions": &s.Sessions,
@@ -74,6 +72,8 @@ func (w *watcher) look() (s sample, err error) {
 	s.Heap /= 1 << 20
 	return s, nil
 }
+
+func mib(octets int64) float64 { return float64(octets) / (1 << 20) }
 
 // scrape reads metrics by name, the sum over their labels.
 func (w *watcher) scrape(wanted map[string]*float64) error {
@@ -104,36 +104,4 @@ func (w *watcher) scrape(wanted map[string]*float64) error {
 		}
 	}
 	return nil
-}
-
-func childrenOf(pid int) (list []int, err error) {
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
-		return nil, err
-	}
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is right
-	for _, task := range tasks {
-		text, _ := os.ReadFile(task) // a thread may have ended
-		for _, field := range strings.Fields(string(text)) {
-			child, err := strconv.Atoi(field)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, child)
-		}
-	}
-	return list, nil
-}
-
-// kib reads a line such as "VmRSS:  123 kB".
-func kib(file, name string) (float64, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if f := strings.Fields(line); len(f) == 3 && f[0] == name && f[2] == "kB" {
-			return strconv.ParseFloat(f[1], 64)
-		}
-	}
-	return 0, fmt.Errorf("%s has no line %s", file, name)
 }

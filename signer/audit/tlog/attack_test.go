@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // countdown lets the operation of a number fail, and those after it as long as it is told to.
@@ -108,7 +110,7 @@ func TestCloseWhileDiskHangs(t *testing.T) {
 		_, err := l.Record(context.Background(), record(1))
 		waiting <- err
 	}()
-	eventually(t, "nothing is written", func() bool {
+	await.True(t, "a write", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return !l.writing.IsZero()
@@ -126,7 +128,7 @@ func TestCloseWhileDiskHangs(t *testing.T) {
 	if err := <-waiting; err != nil {
 		t.Error("what became durable after all:", err)
 	}
-	eventually(t, "the directory stays locked", func() bool {
+	await.True(t, "the lock of the directory", func() bool {
 		other, err := Open(t.Context(), Config{Dir: dir, Origin: origin, Interval: minInterval})
 		if err != nil {
 			return false
@@ -227,7 +229,7 @@ func TestCopyAtWork(t *testing.T) {
 			}
 		}
 	}()
-	eventually(t, "nothing gets into the tree", func() bool { return l.Stats().Checkpoint > 0 })
+	await.True(t, "records in the tree", func() bool { return l.Stats().Checkpoint > 0 })
 	for range 8 {
 		to := t.TempDir()
 		for _, part := range []string{"journal", "checkpoint", ".state", "log.pub", "tile"} {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -69,15 +70,6 @@ func (f diskFile) Sync() error {
 	return f.file.Sync()
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal(what)
-		}
-	}
-}
-
 // TestDiskFails lets writes and syncs fail in every way, while many callers are at work. What was refused may be in the log or
 // not; what was not refused is, at its place.
 func TestDiskFails(t *testing.T) {
@@ -127,14 +119,14 @@ func TestDiskFails(t *testing.T) {
 			count := func() int { mu.Lock(); defer mu.Unlock(); return len(granted) }
 			for range 3 {
 				before, had := count(), refused.Load()
-				eventually(t, "nothing is granted", func() bool { return count() > before+20 })
+				await.True(t, "grants", func() bool { return count() > before+20 })
 				d.set(failure)
-				eventually(t, "nothing is refused", func() bool { return refused.Load() > had+20 })
+				await.True(t, "refusals", func() bool { return refused.Load() > had+20 })
 				if l.Ready() == nil {
 					t.Error("a log that takes nothing is ready")
 				}
 				d.set(func(d *disk) { d.fail, d.sync = nil, nil })
-				eventually(t, "the log does not recover", func() bool { return l.Ready() == nil })
+				await.True(t, "the log to recover", func() bool { return l.Ready() == nil })
 			}
 			close(stop)
 			wg.Wait()
@@ -206,7 +198,7 @@ func TestReleaseFirst(t *testing.T) {
 		t.Error("a log without room is ready")
 	}
 	d.set(func(d *disk) { d.fail = nil })
-	eventually(t, "the log does not recover", func() bool { return l.Ready() == nil && l.Stats().Waiting == 0 })
+	await.True(t, "the log to recover", func() bool { return l.Ready() == nil && l.Stats().Waiting == 0 })
 	shut(t, l)
 	if got := l.Stats().Records; got != uint64(taken) {
 		t.Errorf("%d records of %d", got, taken)
@@ -226,13 +218,13 @@ func TestDiskHangs(t *testing.T) {
 	if _, err := l.Record(short, record(1)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for a disk that hangs: %v", err)
 	}
-	eventually(t, "the log stays ready", func() bool { return code(l.Ready()) == report.AuditUnavailable })
+	await.True(t, "the log to notice", func() bool { return code(l.Ready()) == report.AuditUnavailable })
 	if _, err := l.Record(t.Context(), record(2)); code(err) != report.AuditUnavailable {
 		t.Error(err)
 	}
 	d.set(func(d *disk) { d.hang = nil })
 	close(hang)
-	eventually(t, "the log does not recover", func() bool { return l.Ready() == nil })
+	await.True(t, "the log to recover", func() bool { return l.Ready() == nil })
 	if got := add(t, l, 3); got != 2 { // the second record got there after all
 		t.Errorf("record %d", got)
 	}
@@ -270,7 +262,7 @@ func TestSmallDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "no tree", func() bool { return l.Stats().Tree == 50 })
+	await.True(t, "the tree", func() bool { return l.Stats().Tree == 50 })
 	// Others fill the disk. The journal has room for a while, in what it has reserved; the tree has none at once.
 	filler := filepath.Join(dir, "filler")
 	if err := fill(filler); err != nil {
@@ -307,11 +299,11 @@ func TestSmallDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the log does not recover", func() bool { return l.Ready() == nil })
+	await.True(t, "the log to recover", func() bool { return l.Ready() == nil })
 	if err := put(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the tree does not catch up", func() bool { s := l.Stats(); return s.Tree == s.Records && s.Checkpoint == s.Tree })
+	await.True(t, "the tree to catch up", func() bool { s := l.Stats(); return s.Tree == s.Records && s.Checkpoint == s.Tree })
 	shut(t, l)
 	all(t, home, keyOf(t, l), granted)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/gost"
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/report"
@@ -260,15 +261,10 @@ func TestCheckpointKeyAway(t *testing.T) {
 		t.Fatal("a receipt without a checkpoint")
 	}
 	soft.failing(nil)
-	deadline := time.Now().Add(time.Minute)
-	for {
-		if _, err := l.Receipt(t.Context(), index); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	await.NoError(t, func() error {
+		_, err := l.Receipt(t.Context(), index)
+		return err
+	})
 }
 
 func TestRefusalsAreLimited(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/epov-signer/epov/internal/await"
 )
 
 // made counts the files that a journal has had made, and can hold back or fail those that are spares.
@@ -211,7 +213,7 @@ func TestSpareOfACrash(t *testing.T) {
 			t.Errorf("it is still there: %v", err)
 		}
 		add(t, l, 1)
-		eventually(t, "no segment is made ready", func() bool {
+		await.True(t, "a segment that is ready", func() bool {
 			data, err := os.ReadFile(name)
 			return err == nil && bytes.Equal(data, make([]byte, segmentBytes))
 		})
@@ -227,7 +229,7 @@ func TestSpareHangs(t *testing.T) {
 	for n := range 20 {
 		add(t, l, n)
 	}
-	eventually(t, "no spare is being made", func() bool { return m.spares() == 1 })
+	await.True(t, "a spare being made", func() bool { return m.spares() == 1 })
 	ended := make(chan struct{})
 	time.AfterFunc(50*time.Millisecond, func() { close(m.hold); close(ended) })
 	shut(t, l)

@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/epov-signer/epov/internal/await"
 	"github.com/epov-signer/epov/signer/audit"
 	"github.com/epov-signer/epov/signer/audit/tlog"
 )
@@ -87,11 +88,12 @@ func run(t *testing.T, c Config) *Follower {
 
 func reaches(t *testing.T, f *Follower, next uint64) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); f.State().Next < next; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the follower stays at %+v", f.State())
+	await.NoError(t, func() error {
+		if s := f.State(); s.Next < next {
+			return fmt.Errorf("the follower stays at %+v", s)
 		}
-	}
+		return nil
+	})
 }
 
 // flaky fails now and then, after it has taken a part.
@@ -279,11 +281,7 @@ func TestDeadSink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for deadline := time.Now().Add(time.Minute); f.State().Err == nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("nobody notices")
-		}
-	}
+	await.True(t, "somebody to notice", func() bool { return f.State().Err != nil })
 	s, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Skipf("the port was taken meanwhile: %v", err)
@@ -322,13 +320,10 @@ func TestNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var conn *nats.Conn
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		if conn, err = nats.Connect(to.URL); err == nil {
-			break
-		} else if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	await.NoError(t, func() error {
+		conn, err = nats.Connect(to.URL)
+		return err
+	})
 	defer conn.Close()
 	js, err := jetstream.New(conn)
 	if err != nil {
@@ -338,11 +333,7 @@ func TestNATS(t *testing.T) {
 	l.add(50)
 	c := Config{Name: "stream", Dir: dir, Source: l, Open: to.Open}
 	f := run(t, c)
-	for deadline := time.Now().Add(time.Minute); f.State().Err == nil; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("without a stream nothing is refused")
-		}
-	}
+	await.True(t, "a refusal without a stream", func() bool { return f.State().Err != nil })
 	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "AUDIT", Subjects: []string{"epov.audit"}})
 	if err != nil {
 		t.Fatal(err)

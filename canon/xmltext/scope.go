@@ -3,6 +3,7 @@ package xmltext
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/maphash"
 )
 
 const (
@@ -62,13 +63,15 @@ func (t *Tokenizer) Lookup(prefix []byte) (uri []byte, ok bool) {
 
 // key is what a search for a prefix compares first.
 type key struct {
-	value uint64 // the first eight octets, 0 where there are fewer
+	value uint64 // the octets of a prefix of up to seven, else a hash with the highest octet not 0
 	homed bool   // see window
 }
 
+var keySeed = maphash.MakeSeed()
+
 func keyOf(prefix []byte) (k uint64) {
-	if len(prefix) >= 8 {
-		return binary.LittleEndian.Uint64(prefix)
+	if len(prefix) >= 8 { // of hundreds that begin alike each would have to be compared
+		return maphash.Bytes(keySeed, prefix) | 1<<63
 	}
 	for i, c := range prefix {
 		k |= uint64(c) << (8 * i)

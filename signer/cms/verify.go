@@ -291,7 +291,7 @@ func (v *verifier) bind(s *report.Signature, si *signerInfo, c *gost.Certificate
 	}
 	further := si.checkSigningCertificate(s, c)
 	t := v.checkTrust(c, at)
-	s.Checks = append(s.Checks, t.Checks...)
+	s.Add(t.Checks...)
 	s.Evidence = t.Evidence
 	checkPathLimit(s, further, t.Path)
 }

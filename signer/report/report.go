@@ -116,8 +116,21 @@ type Report struct {
 // Add appends a check.
 func (r *Report) Add(c Check) { r.Checks = append(r.Checks, c) }
 
-// Add appends a check.
-func (s *Signature) Add(c Check) { s.Checks = append(s.Checks, c) }
+// maxChecks bounds what is told of one signature. A hostile message has a mistake every few octets.
+const maxChecks = 512
+
+// Add appends checks. After 512 of them one more fails and says so, and further ones are dropped.
+func (s *Signature) Add(checks ...Check) {
+	for _, c := range checks {
+		switch n := len(s.Checks); {
+		case n < maxChecks:
+			s.Checks = append(s.Checks, c)
+		case n == maxChecks:
+			s.Checks = append(s.Checks, Check{Code: ReferenceLimit, Status: Failed, Place: s.Place,
+				Message: fmt.Sprintf("there are more than %d things to tell of this signature: not all are told", maxChecks)})
+		}
+	}
+}
 
 // Verdict is Invalid when a check failed or nothing is signed, else Indeterminate when something was not checked, else
 // Valid.

@@ -13,6 +13,22 @@ import (
 
 func check(code Code, s Status) Check { return Check{Code: code, Status: s, Message: "a rule"} }
 
+// A mistake that is not told any more is not forgotten.
+func TestChecksAreBounded(t *testing.T) {
+	var s Signature
+	for range maxChecks {
+		s.Add(check(SignatureValue, Passed))
+	}
+	if v := s.Integrity(); v != Valid {
+		t.Errorf("%v with as many checks as there may be", v)
+	}
+	s.Add(check(SignatureValue, Passed), check(ReferenceDigest, Failed), check(CertPath, Passed))
+	s.Add(check(SignatureValue, Passed))
+	if len(s.Checks) != maxChecks+1 || s.Verdict() != Invalid || s.Integrity() != Invalid {
+		t.Errorf("%d checks, %v, %v", len(s.Checks), s.Verdict(), s.Integrity())
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	signed := func(checks ...Check) *Report { return &Report{Signatures: []Signature{{Checks: checks}}} }
 	for _, c := range []struct {

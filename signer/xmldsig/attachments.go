@@ -125,32 +125,68 @@ func (e *examiner) file(header int, id string) (io.Reader, error) {
 // content finds the b:Content of an attachment in the message; -1 when it is not there, or is an xop:Include. No signature of
 // the message covers it, so it must be the one that any reader finds: in its place, and the only one that could be meant.
 func (e *examiner) content(header int, id string) (int, error) {
-	found := -1
+	if e.contents == nil {
+		e.contents = e.attachmentContents()
+	}
+	if e.contents.odd {
+		return -1, errors.New("an AttachmentContent of the message has not exactly one Id in plain text and one Content")
+	}
+	of := e.contents.byID[id]
+	switch {
+	case len(of) == 0:
+		return -1, nil
+	case len(of) > 1:
+		return -1, errors.New("the message has more than one AttachmentContent with this Id")
+	}
+	list := e.nodes[of[0].node].parent
+	if list < 0 || e.nodes[list].sym != "b:AttachmentContentList" || !e.inMessageOf(header, list) {
+		return -1, errors.New("its AttachmentContent lies where no message of SMEV has it")
+	}
+	if _, elsewhere := e.include(of[0].content); elsewhere {
+		return -1, nil
+	}
+	return of[0].content, nil
+}
+
+// contents are the b:AttachmentContent elements of a document.
+type contents struct {
+	byID map[string][]attachmentContent
+	odd  bool // one has not exactly one Id in plain text and one Content
+}
+
+type attachmentContent struct {
+	node, id, content int
+	ids, contents     int // how many
+}
+
+// attachmentContents reads them all in one pass, for they may lie in each other and headers may be many.
+func (e *examiner) attachmentContents() *contents {
+	var all []attachmentContent
+	index := map[int]int{} // of the node
 	for n := range e.nodes {
-		if e.nodes[n].sym != "b:AttachmentContent" {
-			continue
-		}
-		ids, contents := e.named(n, "b:Id"), e.named(n, "b:Content")
-		switch {
-		case len(ids) != 1 || len(contents) != 1 || e.inner(ids[0]) == nil:
-			return -1, errors.New("an AttachmentContent of the message has not exactly one Id in plain text and one Content")
-		case string(bytes.Trim(e.inner(ids[0]), blanks)) != id:
-			continue
-		case found >= 0:
-			return -1, errors.New("the message has more than one AttachmentContent with this Id")
-		}
-		list := e.nodes[n].parent
-		if list < 0 || e.nodes[list].sym != "b:AttachmentContentList" || !e.inMessageOf(header, list) {
-			return -1, errors.New("its AttachmentContent lies where no message of SMEV has it")
-		}
-		found = contents[0]
-	}
-	if found >= 0 {
-		if _, elsewhere := e.include(found); elsewhere {
-			return -1, nil
+		i, inside := index[e.nodes[n].parent]
+		switch sym := e.nodes[n].sym; {
+		case sym == "b:AttachmentContent":
+			index[n] = len(all)
+			all = append(all, attachmentContent{node: n})
+		case inside && sym == "b:Id":
+			all[i].id = n
+			all[i].ids++
+		case inside && sym == "b:Content":
+			all[i].content = n
+			all[i].contents++
 		}
 	}
-	return found, nil
+	c := &contents{byID: map[string][]attachmentContent{}}
+	for _, a := range all {
+		if a.ids != 1 || a.contents != 1 || e.inner(a.id) == nil {
+			c.odd = true
+			break
+		}
+		id := string(bytes.Trim(e.inner(a.id), blanks))
+		c.byID[id] = append(c.byID[id], a)
+	}
+	return c
 }
 
 // inMessageOf tells whether a list stands in the message that the header is in, beside its signed blocks.

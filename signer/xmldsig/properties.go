@@ -208,6 +208,7 @@ func (e *examiner) unsignedProperties(x *examination, properties int) {
 // certificateValues takes certificates that may lead from the signer's to an anchor.
 func (e *examiner) certificateValues(x *examination, p int) {
 	e.known(x, p, "xades:EncapsulatedX509Certificate")
+	told := false
 	for _, n := range e.named(p, "xades:EncapsulatedX509Certificate") {
 		der, err := decode(e.nodes[n].text)
 		if err == nil && len(x.extra) < maxCertificates {
@@ -216,7 +217,10 @@ func (e *examiner) certificateValues(x *examination, p int) {
 				continue
 			}
 		}
-		e.open(x, n, "a certificate that cannot be read, or one too many")
+		if !told {
+			e.open(x, n, "a certificate that cannot be read, or one too many")
+			told = true
+		}
 	}
 }
 

@@ -276,11 +276,12 @@ func (e *examiner) objects(s *signature, profile *Profile, found []finding, out 
 	if profile != nil {
 		status = report.Failed
 	}
-	manifest := -1
+	manifest, carries := -1, false
 	for _, object := range s.objects {
-		if !referred(object) && !e.onlyKids(object, func(kid int) bool { return referred(kid) || e.isProperties(kid) }) {
+		if !carries && !referred(object) && !e.onlyKids(object, func(kid int) bool { return referred(kid) || e.isProperties(kid) }) {
 			out.Add(report.Check{Code: report.CoverageWrong, Status: status, Place: e.place(object),
 				Message: "the Signature carries an Object that it does not cover"})
+			carries = true // one says enough
 		}
 		if list := e.named(object, "ds:Manifest"); len(list) > 0 && manifest < 0 {
 			manifest = list[0]

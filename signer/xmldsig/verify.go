@@ -71,6 +71,7 @@ type examiner struct {
 	missed   []report.Check   // why others do not follow the profile demanded
 	outside  bool             // a signature covers the content outside
 	loaded   []int            // by loads, nil before
+	contents *contents        // by content, nil before
 	all      []*examination
 	asked    []*digestion
 	digested int   // references
@@ -276,7 +277,7 @@ func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates [
 		store = e.policy.Node
 	}
 	judgement := store.Judge(trust.Question{Certificate: leaf, Extra: x.extra, Time: at, Work: &e.trusting})
-	x.out.Checks = append(x.out.Checks, judgement.Checks...)
+	x.out.Add(judgement.Checks...)
 	x.out.Evidence = judgement.Evidence
 	if node && e.policy.Node == nil {
 		x.add(report.Check{Code: report.CertPath, Status: report.NotChecked, Place: e.place(x.s.keyInfo),

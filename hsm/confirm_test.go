@@ -125,10 +125,7 @@ func TestConfirmedKey(t *testing.T) {
 		}
 		sign := func(s *hsm.Scheduler, name string) error {
 			t.Helper()
-			key, err := s.Key(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+			key := keyOf(t, s, name)
 			return submit(t, s, key)
 		}
 

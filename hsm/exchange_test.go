@@ -1,7 +1,6 @@
 package hsm_test
 
 import (
-	"context"
 	"crypto/rand"
 	"os"
 	"path/filepath"
@@ -41,20 +40,9 @@ func TestExchangeAtWork(t *testing.T) {
 	a, b := tokens[0], tokens[1]
 	var state sync.Map // of tokens by name, as they told of themselves
 	trace := &hsm.Trace{State: func(token string, s hsm.State, _ error) { state.Store(token, s) }}
-	s, err := hsm.Start(t.Context(), hsm.SchedulerConfig{Trace: trace, Tokens: []hsm.TokenConfig{a},
-		Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "a", ID: id}}}}}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	key, err := s.Key("k")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := schedule(t, hsm.SchedulerConfig{Trace: trace, Tokens: []hsm.TokenConfig{a},
+		Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "a", ID: id}}}}})
+	key := keyOf(t, s, "k")
 	time.Sleep(100 * time.Millisecond)
 	alive := len(processes.Children(os.Getpid())) // of one module
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -17,126 +16,6 @@ import (
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm/internal/p11"
 )
-
-// plant is a scheduler over stands, with one key on all of them.
-type plant struct {
-	*Scheduler
-	key *Key
-}
-
-const keyID = "EXMP01/ov/1"
-
-// startOn starts a scheduler whose modules are the stands, by their names.
-func startOn(t testing.TB, cfg SchedulerConfig, stands ...*stand) *plant {
-	t.Helper()
-	s, err := tryStart(t, cfg, stands...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := s.Key("k")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &plant{Scheduler: s, key: key}
-}
-
-func tryStart(t testing.TB, cfg SchedulerConfig, stands ...*stand) (*Scheduler, error) {
-	byModule := map[string]*stand{}
-	key := KeyConfig{Name: "k"}
-	for _, f := range stands {
-		if f.cfg.Name == "" {
-			f.cfg.Name = f.cfg.Label
-		}
-		f.cfg.Module, f.cfg.Isolation = f.cfg.Name, InProcess
-		if f.cfg.CallTime == 0 {
-			f.cfg.CallTime = time.Second
-		}
-		byModule[f.cfg.Module] = f
-		cfg.Tokens = append(cfg.Tokens, f.cfg)
-		key.Replicas = append(key.Replicas, KeyRef{f.cfg.Name, keyID})
-	}
-	if cfg.Keys == nil {
-		cfg.Keys = []KeyConfig{key}
-	}
-	if cfg.Canary == 0 {
-		cfg.Canary = -1
-	}
-	log := slog.New(slog.NewTextHandler(&stands[0].log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := start(context.Background(), cfg, log, func(_ context.Context, module string, _ hostOptions) (host, error) {
-		return byModule[module].begin()
-	})
-	if err == nil {
-		t.Cleanup(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			if err := s.Close(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	return s, err
-}
-
-// begin is the module's life: each begins with the handles' numbers of the one before.
-func (f *stand) begin() (host, error) {
-	time.Sleep(f.slow)
-	f.Restart()
-	f.begun.Add(1)
-	h := newInProcess(f.Fake, func() error { f.released.Add(1); return nil })
-	f.host.Store(h)
-	return h, nil
-}
-
-// crash ends the module as a dead process does: every call gives ErrLost.
-func (f *stand) crash() { f.host.Load().Kill(nil) }
-
-func (p *plant) sign(ctx context.Context) error { return p.signAs(ctx, Flow{Client: "c", Weight: 1}) }
-
-func (p *plant) signAs(ctx context.Context, flow Flow) error {
-	digest := make([]byte, 32)
-	_, _ = rand.Read(digest)
-	signature, err := p.Submit(ctx, p.key, digest, flow)
-	if err != nil {
-		return err
-	}
-	return p.key.Public().Verify(digest, signature.Signature())
-}
-
-func (p *plant) token(i int) TokenHealth { return p.Health().Tokens[i] }
-
-// faults gives return codes to the next calls of a name, one each.
-func faults(call string, codes ...error) func(string) error {
-	var n atomic.Int32
-	return func(name string) error {
-		if name != call {
-			return nil
-		}
-		if i := int(n.Add(1)) - 1; i < len(codes) {
-			return codes[i]
-		}
-		return nil
-	}
-}
-
-// always gives a return code to each call of a name.
-func always(call string, err error) func(string) error {
-	return func(name string) error {
-		if name == call {
-			return err
-		}
-		return nil
-	}
-}
-
-// share gives a stand another's key.
-func (f *stand) share(other *stand) { f.key, f.Signer = other.key, other.Signer; f.setKey() }
-
-func twoStands(t *testing.T) (one, two *stand) {
-	one, two = newStand(t), newStand(t)
-	one.cfg.Name, two.cfg.Name = "one", "two"
-	two.share(one)
-	return one, two
-}
 
 // With a second token of the same key no request is lost, whatever becomes of the first.
 func TestFailover(t *testing.T) {

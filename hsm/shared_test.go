@@ -1,12 +1,10 @@
 package hsm_test
 
 import (
-	"context"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/softhsm"
@@ -49,25 +47,12 @@ func TestTwoTokensOfOneModule(t *testing.T) {
 				cfg.Tokens = append(cfg.Tokens, c)
 				cfg.Keys = append(cfg.Keys, hsm.KeyConfig{Name: name, Replicas: []hsm.KeyRef{{Token: name, ID: "EXMP01/ov/1"}}})
 			}
-			s, err := hsm.Start(t.Context(), cfg, quiet)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-				defer cancel()
-				if err := s.Close(ctx); err != nil {
-					t.Error(err)
-				}
-			})
+			s := schedule(t, cfg)
 			begun.Store(true)
 			faulty.Set(test.rule)
 			var group sync.WaitGroup
 			for _, name := range []string{"a", "b"} {
-				key, err := s.Key(name)
-				if err != nil {
-					t.Fatal(err)
-				}
+				key := keyOf(t, s, name)
 				for range 3 {
 					group.Go(func() {
 						for range 10 {

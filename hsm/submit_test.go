@@ -20,23 +20,11 @@ func noop(tb testing.TB, i hsm.Isolation, sessions int) (*hsm.Scheduler, *hsm.Ke
 	cfg := config(tb, soft)
 	cfg.Name, cfg.Isolation, cfg.Sessions = "noop", i, sessions
 	cfg.Sandbox.Read = []string{filepath.Dir(soft.Module)}
-	s, err := hsm.Start(tb.Context(), hsm.SchedulerConfig{
+	s := schedule(tb, hsm.SchedulerConfig{
 		Tokens: []hsm.TokenConfig{cfg}, Canary: -1,
 		Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "noop", ID: softhsm.NoopKey}}}},
-	}, quiet)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() {
-		if err := s.Close(context.Background()); err != nil {
-			tb.Error(err)
-		}
 	})
-	key, err := s.Key("k")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return s, key
+	return s, keyOf(tb, s, "k")
 }
 
 // Who asks learns where the time went, whether or not there is a signature.

@@ -1,7 +1,6 @@
 package hsm_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -232,23 +231,10 @@ func TestTLSKeyHealsBesideSigning(t *testing.T) {
 	k.open(t) // comes first
 	cfg := k.cfg
 	cfg.Isolation = hsm.InProcess
-	s, err := hsm.Start(t.Context(), hsm.SchedulerConfig{
+	s := schedule(t, hsm.SchedulerConfig{
 		Tokens: []hsm.TokenConfig{cfg}, Keys: []hsm.KeyConfig{{Name: "k", Replicas: []hsm.KeyRef{{Token: "main", ID: "EXMP01/ov/1"}}}},
-	}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := s.Close(ctx); err != nil {
-			t.Error(err)
-		}
 	})
-	key, err := s.Key("k")
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := keyOf(t, s, "k")
 	w := &work{Faulty: k.Faulty, Scheduler: s, key: key}
 	if err := w.sign(t); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
@@ -162,10 +161,7 @@ func TestEndToEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- d.Serve(ctx) }()
+	stop := serve(t, d)
 	if got := heard(t, systemd); got != "READY=1" {
 		t.Errorf("systemd heard %q", got)
 	}
@@ -225,14 +221,6 @@ func TestEndToEnd(t *testing.T) {
 	group.Wait()
 
 	stop()
-	select {
-	case err := <-done:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(20 * time.Second):
-		t.Fatal("the daemon does not stop")
-	}
 	if got := heard(t, systemd); got != "STOPPING=1" {
 		t.Errorf("systemd heard %q", got)
 	}
@@ -276,13 +264,7 @@ func waitFor(t *testing.T, health healthpb.HealthClient, want healthpb.HealthChe
 // goes on.
 func TestTokenAway(t *testing.T) {
 	p := newPlant(t)
-	d, err := Start(t.Context(), p.load(t, p.config), quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Serve(ctx) }()
+	d, _ := p.running(t, p.config, quiet)
 	conn := p.dial(t, d)
 	health := healthpb.NewHealthClient(conn)
 	waitFor(t, health, healthpb.HealthCheckResponse_SERVING)
@@ -290,7 +272,7 @@ func TestTokenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, health, healthpb.HealthCheckResponse_NOT_SERVING)
-	_, err = epovpb.NewSignServiceClient(conn).SignXml(t.Context(),
+	_, err := epovpb.NewSignServiceClient(conn).SignXml(t.Context(),
 		&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)})
 	if status.Code(err) != codes.Unavailable {
 		t.Error(err)
@@ -302,10 +284,6 @@ func TestTokenAway(t *testing.T) {
 	verified, err := epovpb.NewVerifyServiceClient(conn).VerifyXml(t.Context(), &epovpb.VerifyXmlRequest{Document: []byte(ack)})
 	if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_INVALID {
 		t.Error(verified, err)
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 
@@ -322,9 +300,7 @@ func TestKeysVanish(t *testing.T) {
 		!strings.Contains(log.String(), want) {
 		t.Errorf("the grant of no key is not told of:\n%s", log)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Serve(ctx) }()
+	serve(t, d)
 	conn := p.dial(t, d)
 	waitFor(t, healthpb.NewHealthClient(conn), healthpb.HealthCheckResponse_SERVING)
 	if err := os.RemoveAll(filepath.Join(filepath.Dir(p.soft.Conf), "tokens")); err != nil {
@@ -337,10 +313,6 @@ func TestKeysVanish(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "token is away") {
 		t.Error("the log does not say so")
-	}
-	stop()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 

@@ -256,18 +256,9 @@ func TestChangedFiles(t *testing.T) {
 func TestReloadConfiguration(t *testing.T) {
 	r := newLive(t)
 	config := string(read(t, r.d.config.file))
-	reload := func(replaced ...string) []Outcome {
-		t.Helper()
-		text := strings.NewReplacer(replaced...).Replace(config)
-		if text == config && len(replaced) > 0 {
-			t.Fatalf("nothing is replaced by %q", replaced)
-		}
-		r.write(t, "epovd.yaml", []byte(text))
-		return r.d.Reload(t.Context())
-	}
 	const bare = "  - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: main}]}\n"
 	// A new key on a known token, beside a setting that takes a restart.
-	out := reload(bare, bare+"  - {name: keys/EXMP01/more, primary: 1, versions: [{version: 1, token: main, id: EXMP01/ov/2}]}\n",
+	out := r.reload(t, config, bare, bare+"  - {name: keys/EXMP01/more, primary: 1, versions: [{version: 1, token: main, id: EXMP01/ov/2}]}\n",
 		"watch_seconds: 1", "watch_seconds: 2, streams: 7")
 	if got := outcomes(out); !strings.HasPrefix(got, "configuration: restart; keys: taken over; tls: unchanged; policy: unchanged; trust: unchanged; limits: taken over;") ||
 		out[0].Message != "limits.streams: "+stays["limits.streams"] {
@@ -277,7 +268,7 @@ func TestReloadConfiguration(t *testing.T) {
 		t.Error(signed, err)
 	}
 	// A key that the token does not have.
-	out = reload(bare, bare+"  - {name: keys/EXMP01/none, primary: 1, versions: [{version: 1, token: main}]}\n")
+	out = r.reload(t, config, bare, bare+"  - {name: keys/EXMP01/none, primary: 1, versions: [{version: 1, token: main}]}\n")
 	if k := outcome(t, out, "keys"); k.Result != Refused || len(k.Findings) != 1 || k.Findings[0].Line == 0 {
 		t.Errorf("%+v", out)
 	}
@@ -285,7 +276,7 @@ func TestReloadConfiguration(t *testing.T) {
 		t.Error(err)
 	}
 	// A key that is taken out of the configuration.
-	out = reload(bare, "")
+	out = r.reload(t, config, bare, "")
 	if out[0].Result != TakenOver || outcome(t, out, "keys").Result != TakenOver {
 		t.Errorf("%+v", out)
 	}
@@ -301,7 +292,7 @@ func TestReloadConfiguration(t *testing.T) {
 			t.Errorf("%+v", out)
 		}
 	}
-	if out := reload(); !strings.HasPrefix(outcomes(out), "configuration: taken over; keys: taken over; tls: unchanged; ") {
+	if out := r.reload(t, config); !strings.HasPrefix(outcomes(out), "configuration: taken over; keys: taken over; tls: unchanged; ") {
 		t.Errorf("%s", outcomes(out))
 	}
 	if _, err := r.sign("keys/EXMP01/ov"); err != nil {
@@ -311,7 +302,7 @@ func TestReloadConfiguration(t *testing.T) {
 	if err := os.Remove(string(r.folder) + "/pin"); err != nil {
 		t.Fatal(err)
 	}
-	if out := reload(); strings.Count(outcomes(out), "unchanged") != 8 {
+	if out := r.reload(t, config); strings.Count(outcomes(out), "unchanged") != 8 {
 		t.Errorf("%+v", out)
 	}
 }

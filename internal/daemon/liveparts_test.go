@@ -72,15 +72,6 @@ func TestReloadEverything(t *testing.T) {
 	p.config += "metrics: {listen: 127.0.0.1:0, tls: {certificate: scrape.pem, key: scrape.key, client_ca: scrapers.pem}}\n"
 	r := startRotating(t, p)
 	config := string(read(t, r.d.config.file))
-	reload := func(replaced ...string) []Outcome {
-		t.Helper()
-		text := strings.NewReplacer(replaced...).Replace(config)
-		if text == config && len(replaced) > 0 {
-			t.Fatalf("nothing is replaced by %q", replaced)
-		}
-		r.write(t, "epovd.yaml", []byte(text))
-		return r.d.Reload(t.Context())
-	}
 	scraper := func(a *authority, as string) *http.Client {
 		roots := x509.NewCertPool()
 		roots.AddCert(p.tls.cert)
@@ -138,7 +129,7 @@ func TestReloadEverything(t *testing.T) {
 	}
 	// One part is wrong: nothing of the others is in force.
 	bad := append([]string{"operations: [sign-xml,", "operations: [sign-all,"}, changed...)
-	out := reload(bad...)
+	out := r.reload(t, config, bad...)
 	for _, part := range []string{"configuration", "trust", "limits", "metrics", "log"} {
 		if o := outcome(t, out, part); o.Result != Refused || part != "configuration" && o.Message != heldBack {
 			t.Errorf("%+v", o)
@@ -151,7 +142,7 @@ func TestReloadEverything(t *testing.T) {
 		t.Error("a part is in force though another is wrong")
 	}
 
-	out = reload(changed...)
+	out = r.reload(t, config, changed...)
 	for _, part := range []string{"configuration", "trust", "limits", "metrics", "log"} {
 		if o := outcome(t, out, part); o.Result != TakenOver {
 			t.Errorf("%+v", o)
@@ -169,10 +160,10 @@ func TestReloadEverything(t *testing.T) {
 	if n := r.d.listener.most.Load(); n != 9 {
 		t.Errorf("%d connections", n)
 	}
-	if out := reload(changed...); strings.Count(outcomes(out), "unchanged") != 8 {
+	if out := r.reload(t, config, changed...); strings.Count(outcomes(out), "unchanged") != 8 {
 		t.Errorf("%+v", out)
 	}
-	out = reload() // and back
+	out = r.reload(t, config) // and back
 	if strings.Contains(outcomes(out), "refused") || sign(4096) != codes.OK || stamped() || verified() != "VERDICT_VALID" {
 		t.Errorf("%+v", out)
 	}
@@ -190,7 +181,7 @@ func TestReloadEverything(t *testing.T) {
 		{", tls: {certificate: scrape.pem, key: scrape.key, client_ca: scrapers.pem}", ""}: "metrics: metrics.tls: ",
 		{"key: server.key", "key_token: {token: main, id: tls}"}:                           "tls: tls.key_token: ",
 	} {
-		out := reload(change[0], change[1], "level: debug", "level: info")
+		out := r.reload(t, config, change[0], change[1], "level: debug", "level: info")
 		part, message, _ := strings.Cut(names, ": ")
 		if o := outcome(t, out, part); o.Result != Restart || !strings.HasPrefix(o.Message, message) {
 			t.Errorf("%s: %+v", change[1], out)
@@ -198,7 +189,7 @@ func TestReloadEverything(t *testing.T) {
 		if o := outcome(t, out, "log"); o.Result != TakenOver {
 			t.Errorf("%s: %+v", change[1], o)
 		}
-		reload()
+		r.reload(t, config)
 	}
 }
 

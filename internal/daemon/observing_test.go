@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,15 +24,16 @@ func (p *plant) running(t *testing.T, config string, log *slog.Logger) (*Daemon,
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d, serve(t, d)
+}
+
+// serve has a daemon serve until the function that it returns is called, or the test ends.
+func serve(t *testing.T, d *Daemon) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.Serve(ctx) }()
-	stopped := false
-	stop := func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case err := <-done:
@@ -41,9 +43,9 @@ func (p *plant) running(t *testing.T, config string, log *slog.Logger) (*Daemon,
 		case <-time.After(30 * time.Second):
 			t.Error("the daemon does not stop")
 		}
-	}
+	})
 	t.Cleanup(stop)
-	return d, stop
+	return stop
 }
 
 // scrape reads the metrics, as text.

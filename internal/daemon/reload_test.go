@@ -52,21 +52,21 @@ func startRotating(t *testing.T, p *plant, replaced ...string) *rotating {
 	text := strings.NewReplacer(append(replaced, "key_token: {token: main, id: tls}", "key: server.key",
 		"\nclients:\n", "\nkey_states: states.yaml\nclients:\n")...).Replace(p.config)
 	r := &rotating{plant: p, log: &await.Log{}}
-	if r.d, err = Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(r.log, nil))); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- r.d.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	r.d, _ = p.running(t, text, slog.New(slog.NewTextHandler(r.log, nil)))
 	conn := p.dial(t, r.d)
 	r.client, r.keys = epovpb.NewSignServiceClient(conn), epovpb.NewKeyServiceClient(conn)
 	return r
+}
+
+// reload has the daemon read its configuration again, which config with some replacements becomes.
+func (r *rotating) reload(t *testing.T, config string, replaced ...string) []Outcome {
+	t.Helper()
+	text := strings.NewReplacer(replaced...).Replace(config)
+	if text == config && len(replaced) > 0 {
+		t.Fatalf("nothing is replaced by %q", replaced)
+	}
+	r.write(t, "epovd.yaml", []byte(text))
+	return r.d.Reload(t.Context())
 }
 
 // change runs one change of the states, as the officer's tool does.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -20,19 +19,7 @@ func TestHandshakeAfterSessionsDied(t *testing.T) {
 	p := newPlantOn(t, faulty.Token)
 	log := &await.Log{}
 	text := strings.Replace(p.config, "state_dir: state}", "state_dir: state, isolation: none}", 1)
-	d, err := Start(t.Context(), p.load(t, text), slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Serve(ctx) }()
-	defer func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	d, _ := p.running(t, text, slog.New(slog.NewTextHandler(log, nil)))
 	waitFor(t, healthpb.NewHealthClient(p.dial(t, d)), healthpb.HealthCheckResponse_SERVING)
 	for range 2 {
 		faulty.KillSessions()

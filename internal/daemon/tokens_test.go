@@ -98,15 +98,7 @@ func (m *moving) startWith(t *testing.T, c *Config) {
 	if m.d, err = Start(t.Context(), c, slog.New(slog.NewTextHandler(m.log, nil))); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- m.d.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	serve(t, m.d)
 	conn, err := grpc.NewClient(m.d.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -56,15 +56,8 @@ install -d "$usr/share/bash-completion/completions" "$usr/share/fish/vendor_comp
 "$bin/epov" completion zsh | tee "$STAGE/deb/usr/share/zsh/vendor-completions/_epov" \
 	>"$STAGE/rpm/usr/share/zsh/site-functions/_epov"
 
-install -d "$doc/examples/systemd"
-install -m 0644 README.md docs/*.md "$doc/"
-install -m 0644 deploy/epovd.yaml deploy/policy.yaml "$doc/examples/"
-install -m 0644 deploy/systemd/tpm.conf "$doc/examples/systemd/"
+deploy/package/docs.sh "$doc"
 install -m 0644 deploy/package/copyright "$doc/copyright"
-for folder in grafana prometheus balancing; do
-	[[ ! -d deploy/$folder ]] || cp -r --no-preserve=mode "deploy/$folder" "$doc/examples/"
-done
-cp -r --no-preserve=mode deploy/examples/. "$doc/examples/"
 install -m 0644 deploy/package/epov.lintian-overrides "$STAGE/deb/usr/share/lintian/overrides/epov"
 install -d "$STAGE/deb/usr/share/doc/epov"
 {

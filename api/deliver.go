@@ -60,7 +60,8 @@ func (o *outgoing) Put(*[]byte) {
 }
 
 // deliver sends a message. A stream is cut off when its peer takes nothing of what went before for too long; a peer that takes
-// nothing of a large message loses its connection: nothing less makes gRPC let go of it.
+// nothing of a large message, or has not taken all of it that long after the call's time, loses its connection: nothing less makes
+// gRPC let go of it.
 func (s *Server) deliver(ctx context.Context, message any, send func(any) error) error {
 	stall := s.limits.Load().StallTime
 	out := &outgoing{message: message}
@@ -69,20 +70,38 @@ func (s *Server) deliver(ctx context.Context, message any, send func(any) error)
 	}
 	ticker := time.NewTicker(stall)
 	defer ticker.Stop()
+	over, gone := ctx.Done(), ctx.Done()
+	if wire, ok := ctx.Value(wireKey{}).(context.Context); ok {
+		gone = wire.Done()
+	}
 	for before := int64(-1); ; {
 		select {
 		case <-out.sent:
 			return nil
-		case <-ctx.Done():
+		case <-gone:
+			out.settle()
 			return statusOf(ended(ctx), "", "").Err()
+		case <-over:
+			// Were a call to end whose stream goes on, gRPC would keep what is left of its answer, and its place would be free for the
+			// next one. The caller's own time runs out a moment later, and gRPC resets the stream then.
+			over = nil
+			ticker.Reset(stall)
 		case <-ticker.C:
 			left := out.left.Load()
-			if left == before {
+			if left == before || over == nil {
 				s.hangUp(ctx)
 				return status.Error(codes.DeadlineExceeded, "the caller takes no answer") // nobody hears it
 			}
 			before = left
 		}
+	}
+}
+
+// settle waits a moment for gRPC to reset a stream whose time is over, which it does beside, and not after the call.
+func (o *outgoing) settle() {
+	select {
+	case <-o.sent:
+	case <-time.After(reserve):
 	}
 }
 

@@ -203,7 +203,7 @@ func (s *Server) enter(ctx context.Context, info *tap.Info) (context.Context, er
 		ctx, cancel = context.WithCancel(ctx)
 		ctx = context.WithValue(ctx, cutKey{}, cancel)
 	} else {
-		ctx, cancel = bound(ctx, s.limits.Load().CallTime)
+		ctx, cancel = bound(context.WithValue(ctx, wireKey{}, of), s.limits.Load().CallTime)
 	}
 	context.AfterFunc(of, func() {
 		cancel()
@@ -246,7 +246,11 @@ func bound(ctx context.Context, most time.Duration) (context.Context, context.Ca
 	return context.WithTimeout(ctx, most)
 }
 
-type cutKey struct{}
+// cutKey and wireKey give what ends a stream, and the context of gRPC's own stream, which a call's may end before.
+type (
+	cutKey  struct{}
+	wireKey struct{}
+)
 
 // ended is why a call has ended; nil when it has not.
 func ended(ctx context.Context) error {

@@ -166,7 +166,8 @@ func (s *adminService) GetAdminState(ctx context.Context, _ *epovpb.GetAdminStat
 	for _, t := range state.Tokens {
 		out.Tokens = append(out.Tokens, &epovpb.TokenStatus{
 			Name: text(t.Name), State: t.State, Since: encodeTime(t.Since), Message: text(t.Message), Serial: text(t.Serial),
-			Sessions: int32(t.Sessions), SessionsLimit: int32(t.SessionsLimit), Working: int32(t.Working), Queued: int32(t.Waiting), Signed: t.Signed,
+			Sessions: int32(t.Sessions), SessionsLimit: int32(t.SessionsLimit), Working: int32(t.Working),
+			Queued: int32(t.Waiting), Signed: t.Signed,
 		})
 	}
 	for _, k := range state.Keys {

@@ -108,7 +108,8 @@ func TestRoundTrips(t *testing.T) {
 			}
 		}
 		verified, err := c.VerifyCms(ctx, check)
-		if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID || !verified.Report.Signatures[0].ClaimedTime.AsTime().Equal(at.AsTime()) {
+		if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID ||
+			!verified.Report.Signatures[0].ClaimedTime.AsTime().Equal(at.AsTime()) {
 			t.Error(req, verified, err)
 		}
 		check.Profile = "cades-t-" + req.Profile[strings.LastIndexByte(req.Profile, '-')+1:]
@@ -160,21 +161,31 @@ func TestRefusals(t *testing.T) {
 		line   string
 	}{
 		{"wrong operation", func(ctx context.Context) error {
-			_, err := gateway.SignDigest(ctx, &epovpb.SignDigestRequest{Key: "keys/EXMP01/ov", Digest: digest, DigestAlgorithm: "streebog256"})
+			_, err := gateway.SignDigest(ctx,
+				&epovpb.SignDigestRequest{Key: "keys/EXMP01/ov", Digest: digest, DigestAlgorithm: "streebog256"})
 			return err
 		}, codes.PermissionDenied, epovpb.ErrorReason_ACCESS_DENIED, "", ""},
-		{"wrong key", sign(gateway, "keys/EXMP01/second", "smev3", ack()), codes.PermissionDenied, epovpb.ErrorReason_ACCESS_DENIED, "", ""},
+		{"wrong key", sign(gateway, "keys/EXMP01/second", "smev3", ack()), codes.PermissionDenied,
+			epovpb.ErrorReason_ACCESS_DENIED, "", ""},
 		{"unknown key", sign(admin, "keys/EXMP01/none", "smev3", ack()), codes.NotFound, epovpb.ErrorReason_KEY_UNKNOWN, "", ""},
-		{"unknown key to a stranger", sign(gateway, "keys/EXMP01/none", "smev3", ack()), codes.PermissionDenied, epovpb.ErrorReason_ACCESS_DENIED, "", ""},
-		{"expired certificate", sign(admin, "keys/EXMP01/old", "smev3", ack()), codes.FailedPrecondition, epovpb.ErrorReason_CERTIFICATE_TIME, "", ""},
-		{"unknown profile", sign(gateway, "keys/EXMP01/ov", "smev9", ack()), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID, "profile", ""},
-		{"malformed", sign(gateway, "keys/EXMP01/ov", "smev3", []byte("<a>\n<b></a>")), codes.InvalidArgument, epovpb.ErrorReason_XML_SYNTAX, "document", "2"},
-		{"truncated", sign(gateway, "keys/EXMP01/ov", "smev3", ack()[:300]), codes.InvalidArgument, epovpb.ErrorReason_XML_SYNTAX, "document", "1"},
+		{"unknown key to a stranger", sign(gateway, "keys/EXMP01/none", "smev3", ack()), codes.PermissionDenied,
+			epovpb.ErrorReason_ACCESS_DENIED, "", ""},
+		{"expired certificate", sign(admin, "keys/EXMP01/old", "smev3", ack()), codes.FailedPrecondition,
+			epovpb.ErrorReason_CERTIFICATE_TIME, "", ""},
+		{"unknown profile", sign(gateway, "keys/EXMP01/ov", "smev9", ack()), codes.InvalidArgument,
+			epovpb.ErrorReason_REQUEST_INVALID, "profile", ""},
+		{"malformed", sign(gateway, "keys/EXMP01/ov", "smev3", []byte("<a>\n<b></a>")), codes.InvalidArgument,
+			epovpb.ErrorReason_XML_SYNTAX, "document", "2"},
+		{"truncated", sign(gateway, "keys/EXMP01/ov", "smev3", ack()[:300]), codes.InvalidArgument,
+			epovpb.ErrorReason_XML_SYNTAX, "document", "1"},
 		{"DTD", sign(gateway, "keys/EXMP01/ov", "smev3", []byte("<?xml version='1.0'?>\n<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>")),
 			codes.InvalidArgument, epovpb.ErrorReason_XML_DOCTYPE, "document", "2"},
-		{"duplicate Ids", sign(gateway, "keys/EXMP01/ov", "smev3", twice), codes.InvalidArgument, epovpb.ErrorReason_XML_DUPLICATE_ID, "document", "1"},
-		{"nothing to sign", sign(gateway, "keys/EXMP01/ov", "smev3", []byte("<a/>")), codes.InvalidArgument, epovpb.ErrorReason_TARGET_MISSING, "document", ""},
-		{"too large for the service", sign(gateway, "keys/EXMP01/ov", "smev3", make([]byte, 1<<16+1)), codes.InvalidArgument, epovpb.ErrorReason_XML_LIMIT, "document", ""},
+		{"duplicate Ids", sign(gateway, "keys/EXMP01/ov", "smev3", twice), codes.InvalidArgument,
+			epovpb.ErrorReason_XML_DUPLICATE_ID, "document", "1"},
+		{"nothing to sign", sign(gateway, "keys/EXMP01/ov", "smev3", []byte("<a/>")), codes.InvalidArgument,
+			epovpb.ErrorReason_TARGET_MISSING, "document", ""},
+		{"too large for the service", sign(gateway, "keys/EXMP01/ov", "smev3", make([]byte, 1<<16+1)),
+			codes.InvalidArgument, epovpb.ErrorReason_XML_LIMIT, "document", ""},
 		{"neither content nor digest", func(ctx context.Context) error {
 			_, err := admin.SignCms(ctx, &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached"})
 			return err
@@ -232,9 +243,11 @@ func TestWhoMayConnect(t *testing.T) {
 	}{
 		{"known", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")}}, codes.OK},
 		{"no certificate", &tls.Config{}, codes.Unavailable},
-		{"certificate of another CA", &tls.Config{Certificates: []tls.Certificate{foreign.client(t, "admin.example.ru")}}, codes.Unavailable},
+		{"certificate of another CA", &tls.Config{Certificates: []tls.Certificate{foreign.client(t, "admin.example.ru")}},
+			codes.Unavailable},
 		{"server's certificate as client", &tls.Config{Certificates: []tls.Certificate{w.tls.server(t)}}, codes.Unavailable},
-		{"TLS 1.2", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")}, MaxVersion: tls.VersionTLS12}, codes.Unavailable},
+		{"TLS 1.2", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")}, MaxVersion: tls.VersionTLS12},
+			codes.Unavailable},
 		{"unknown name", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "stranger.example.ru")}}, codes.PermissionDenied},
 		{"name in the subject only", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "")}}, codes.PermissionDenied},
 	} {
@@ -285,7 +298,8 @@ func TestPanicIsRecovered(t *testing.T) {
 		w.ring[0].hook = func(context.Context) error { panic(v) }
 		_, err := c.SignXml(t.Context(), req)
 		info := detail[errdetails.ErrorInfo](err)
-		if status.Code(err) != codes.Internal || info.GetReason() != "INTERNAL" || !strings.Contains(w.log.String(), info.GetMetadata()["incident"]) {
+		if status.Code(err) != codes.Internal || info.GetReason() != "INTERNAL" ||
+			!strings.Contains(w.log.String(), info.GetMetadata()["incident"]) {
 			t.Error(err, info)
 		}
 	}

@@ -51,7 +51,8 @@ func TestOneRequestIdFromEverywhere(t *testing.T) {
 			answers[who][string(document)] = true
 		}
 		request := func(document []byte) *epovpb.SignXmlRequest {
-			return &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: document, RequestId: fmt.Sprint("round", round)}
+			return &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: document,
+				RequestId: fmt.Sprint("round", round)}
 		}
 		var group sync.WaitGroup
 		for i := range 12 {
@@ -65,7 +66,8 @@ func TestOneRequestIdFromEverywhere(t *testing.T) {
 					note(who, a.GetDocument(), err)
 				})
 				group.Go(func() {
-					m, err := c.signBatch(t.Context(), &epovpb.SignItem{CorrelationId: 1, Request: &epovpb.SignItem_Xml{Xml: request(document)}})
+					m, err := c.signBatch(t.Context(),
+						&epovpb.SignItem{CorrelationId: 1, Request: &epovpb.SignItem_Xml{Xml: request(document)}})
 					if err != nil {
 						t.Error(err)
 						return
@@ -86,7 +88,8 @@ func TestOneRequestIdFromEverywhere(t *testing.T) {
 		})
 		group.Wait()
 		if signatures.Load() != 2 || len(answers["admin"]) != 1 || len(answers["gateway"]) != 1 || refused == 0 || refused == 48 {
-			t.Errorf("%d signatures, %d and %d answers, %d refusals", signatures.Load(), len(answers["admin"]), len(answers["gateway"]), refused)
+			t.Errorf("%d signatures, %d and %d answers, %d refusals", signatures.Load(), len(answers["admin"]),
+				len(answers["gateway"]), refused)
 		}
 		for document := range answers["admin"] {
 			if answers["gateway"][document] {
@@ -101,7 +104,8 @@ func TestOneRequestIdFromEverywhere(t *testing.T) {
 func TestRequestIdsUnderPressure(t *testing.T) {
 	w := newWorld(t, Limits{})
 	service, err := signer.New(signer.Config{
-		Keys: w.ring, Access: w.server.signing.Access(), Logger: w.server.log, RequestIDs: signer.RequestIDs{Entries: 8, Bytes: 8 << 10, TotalBytes: 10 << 10},
+		Keys: w.ring, Access: w.server.signing.Access(), Logger: w.server.log,
+		RequestIDs: signer.RequestIDs{Entries: 8, Bytes: 8 << 10, TotalBytes: 10 << 10},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +127,8 @@ func TestRequestIdsUnderPressure(t *testing.T) {
 				if answer.Act.Replayed {
 					replayed.Add(1)
 				}
-				if v, err := c.VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: answer.Message}); err != nil || v.Integrity != epovpb.Verdict_VERDICT_VALID {
+				if v, err := c.VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: answer.Message}); err != nil ||
+					v.Integrity != epovpb.Verdict_VERDICT_VALID {
 					t.Errorf("%d, %d: %v, %v", g, i, v, err)
 				}
 			}
@@ -170,7 +175,8 @@ func TestPanicsInItems(t *testing.T) {
 	w.settled(t, func() {
 		for range 20 {
 			m, err := c.signBatch(t.Context(), signItem(1, "keys/EXMP01/ov"), signItem(2, "keys/EXMP01/second"))
-			if err != nil || m[1].GetStatus().GetCode() != int32(codes.Internal) || m[2].GetXml() == nil || strings.Contains(m[1].String(), "secret") {
+			if err != nil || m[1].GetStatus().GetCode() != int32(codes.Internal) || m[2].GetXml() == nil ||
+				strings.Contains(m[1].String(), "secret") {
 				t.Fatal(m, err)
 			}
 			req := &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack(), RequestId: "same"}

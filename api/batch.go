@@ -240,7 +240,8 @@ func workOn[Q item, A proto.Message](ctx context.Context, s *Server, b batch[Q, 
 	most := s.limits.Load().CallTime
 	if t := q.GetTimeout(); t != nil {
 		if t.CheckValid() != nil || t.AsDuration() <= 0 {
-			return b.fail(q, s.fail(ctx, report.Errorf(report.RequestInvalid, report.Place{Path: "timeout"}, "not a positive duration"), ""))
+			return b.fail(q, s.fail(ctx, report.Errorf(report.RequestInvalid, report.Place{Path: "timeout"},
+				"not a positive duration"), ""))
 		}
 		most = min(most, t.AsDuration())
 	}

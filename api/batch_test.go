@@ -227,7 +227,8 @@ func TestBatchWhenStopping(t *testing.T) {
 	if m, err := stream.Recv(); err != nil || m.Items[0].GetXml() == nil {
 		t.Error(m, err)
 	}
-	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable || detail[errdetails.ErrorInfo](err).GetReason() != "SERVICE_DRAINING" ||
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable ||
+		detail[errdetails.ErrorInfo](err).GetReason() != "SERVICE_DRAINING" ||
 		detail[errdetails.RetryInfo](err) == nil {
 		t.Error(err)
 	}
@@ -294,7 +295,8 @@ func TestVerifyBatch(t *testing.T) {
 	xml := func(id uint64, document []byte) *epovpb.VerifyItem {
 		return &epovpb.VerifyItem{CorrelationId: id, Request: &epovpb.VerifyItem_Xml{Xml: &epovpb.VerifyXmlRequest{Document: document}}}
 	}
-	stream.Send(&epovpb.VerifyBatchRequest{Items: []*epovpb.VerifyItem{xml(1, signed.Document), xml(2, ack()), xml(3, []byte("<")), {CorrelationId: 4}}})
+	stream.Send(&epovpb.VerifyBatchRequest{Items: []*epovpb.VerifyItem{xml(1, signed.Document), xml(2, ack()),
+		xml(3, []byte("<")), {CorrelationId: 4}}})
 	stream.CloseSend()
 	got := map[uint64]string{}
 	for {

@@ -106,23 +106,25 @@ type echo struct{}
 
 var echoService = grpc.ServiceDesc{
 	ServiceName: "echo", HandlerType: (*any)(nil),
-	Methods: []grpc.MethodDesc{{MethodName: "Unary", Handler: func(_ any, _ context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		m := new(wrapperspb.BytesValue)
-		return m, dec(m)
-	}}},
-	Streams: []grpc.StreamDesc{{StreamName: "Stream", ClientStreams: true, ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
-		for {
+	Methods: []grpc.MethodDesc{{MethodName: "Unary",
+		Handler: func(_ any, _ context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 			m := new(wrapperspb.BytesValue)
-			if err := s.RecvMsg(m); err == io.EOF {
-				return nil
-			} else if err != nil {
-				return err
+			return m, dec(m)
+		}}},
+	Streams: []grpc.StreamDesc{{StreamName: "Stream", ClientStreams: true, ServerStreams: true,
+		Handler: func(_ any, s grpc.ServerStream) error {
+			for {
+				m := new(wrapperspb.BytesValue)
+				if err := s.RecvMsg(m); err == io.EOF {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				if err := s.SendMsg(m); err != nil {
+					return err
+				}
 			}
-			if err := s.SendMsg(m); err != nil {
-				return err
-			}
-		}
-	}}},
+		}}},
 }
 
 func echoConn(b *testing.B) *grpc.ClientConn {

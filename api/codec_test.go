@@ -55,7 +55,8 @@ func BenchmarkCodec(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire[:20000]), mem.SliceBuffer(wire[20000:])}, new(epovpb.SignBatchResponse)); err != nil {
+				if err := c.Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire[:20000]), mem.SliceBuffer(wire[20000:])},
+					new(epovpb.SignBatchResponse)); err != nil {
 					b.Fatal(err)
 				}
 				out, err := c.Marshal(m)

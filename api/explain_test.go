@@ -31,7 +31,8 @@ func TestExplain(t *testing.T) {
 	document := func(d []byte) *epovpb.ExplainRequest_Document { return &epovpb.ExplainRequest_Document{Document: d} }
 
 	// What is in order has no findings.
-	if a := explain(&epovpb.ExplainRequest{Subject: document(signed.Document)}); a.Verdict != epovpb.Verdict_VERDICT_VALID || len(a.Findings) != 0 {
+	if a := explain(&epovpb.ExplainRequest{Subject: document(signed.Document)}); a.Verdict != epovpb.Verdict_VERDICT_VALID ||
+		len(a.Findings) != 0 {
 		t.Error(a)
 	}
 
@@ -51,7 +52,8 @@ func TestExplain(t *testing.T) {
 	f := a.Findings[0]
 	m := f.Mistakes[0]
 	if m.Name != "value.swapped" || m.SentenceEn == "" || m.SentenceRu == "" || m.AdviceEn == "" || m.AdviceRu == "" ||
-		f.Reference != nil || f.Subject != "SignedInfo" || f.SmevFault != "SignatureIsInvalid" || f.Code != "signature.value" || f.Place.GetLine() != 1 {
+		f.Reference != nil || f.Subject != "SignedInfo" || f.SmevFault != "SignatureIsInvalid" ||
+		f.Code != "signature.value" || f.Place.GetLine() != 1 {
 		t.Error(f)
 	}
 
@@ -89,11 +91,12 @@ func TestExplain(t *testing.T) {
 		req  *epovpb.ExplainRequest
 		want codes.Code
 	}{
-		"nothing":           {&epovpb.ExplainRequest{}, codes.InvalidArgument},
-		"empty":             {&epovpb.ExplainRequest{Subject: document([]byte{})}, codes.InvalidArgument},
-		"not XML":           {&epovpb.ExplainRequest{Subject: document([]byte("<a>"))}, codes.InvalidArgument},
-		"not CMS":           {&epovpb.ExplainRequest{Subject: &epovpb.ExplainRequest_Message{Message: []byte("x")}}, codes.InvalidArgument},
-		"profile with CMS":  {&epovpb.ExplainRequest{Subject: &epovpb.ExplainRequest_Message{Message: cms.Message}, Profile: "smev3"}, codes.InvalidArgument},
+		"nothing": {&epovpb.ExplainRequest{}, codes.InvalidArgument},
+		"empty":   {&epovpb.ExplainRequest{Subject: document([]byte{})}, codes.InvalidArgument},
+		"not XML": {&epovpb.ExplainRequest{Subject: document([]byte("<a>"))}, codes.InvalidArgument},
+		"not CMS": {&epovpb.ExplainRequest{Subject: &epovpb.ExplainRequest_Message{Message: []byte("x")}}, codes.InvalidArgument},
+		"profile with CMS": {&epovpb.ExplainRequest{Subject: &epovpb.ExplainRequest_Message{Message: cms.Message}, Profile: "smev3"},
+			codes.InvalidArgument},
 		"unknown profile":   {&epovpb.ExplainRequest{Subject: document(edited), Profile: "smev4"}, codes.InvalidArgument},
 		"copy is not XML":   {&epovpb.ExplainRequest{Subject: document(edited), Pristine: []byte("<")}, codes.InvalidArgument},
 		"not a certificate": {&epovpb.ExplainRequest{Subject: document(edited), Certificates: [][]byte{{1}}}, codes.InvalidArgument},
@@ -102,7 +105,8 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.dial(t, "spiffe://example.ru/gateway").Explain(ctx, &epovpb.ExplainRequest{Subject: document(edited)}); status.Code(err) != codes.PermissionDenied {
+	if _, err := w.dial(t, "spiffe://example.ru/gateway").Explain(ctx,
+		&epovpb.ExplainRequest{Subject: document(edited)}); status.Code(err) != codes.PermissionDenied {
 		t.Error(err)
 	}
 }

@@ -112,7 +112,8 @@ func TestShare(t *testing.T) {
 	var group sync.WaitGroup
 	for range 6 {
 		group.Go(func() {
-			if _, err := admin.SignXml(context.Background(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/second", Profile: "smev3", Document: ack()}); err != nil {
+			if _, err := admin.SignXml(context.Background(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/second", Profile: "smev3", Document: ack()}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -121,7 +122,8 @@ func TestShare(t *testing.T) {
 	if _, err := admin.ListKeys(t.Context(), &epovpb.ListKeysRequest{}); status.Code(err) != codes.ResourceExhausted {
 		t.Error(err)
 	}
-	if _, err := gateway.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack()}); err != nil {
+	if _, err := gateway.SignXml(t.Context(),
+		&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack()}); err != nil {
 		t.Error(err)
 	}
 	close(leave)

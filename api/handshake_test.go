@@ -59,7 +59,8 @@ func TestRefusalsAreTold(t *testing.T) {
 	}
 	r.lines.told = time.Time{}
 	shake(func(conn net.Conn) { _, _ = io.WriteString(conn, "GET / HTTP/1.1\r\n\r\n"); _, _ = io.ReadAll(conn) })
-	if s := log.String(); !strings.Contains(s, "first record does not look like a TLS handshake") || !strings.Contains(s, "untold_before=1") {
+	if s := log.String(); !strings.Contains(s, "first record does not look like a TLS handshake") ||
+		!strings.Contains(s, "untold_before=1") {
 		t.Error(s)
 	}
 }

@@ -143,7 +143,8 @@ func (id *identity) verify(config *tls.Config, now time.Time) error {
 		Roots: config.ClientCAs, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	if err != nil {
-		return &report.Error{Code: report.AccessDenied, Message: "the authority of the client certificate is not accepted any more", Err: err}
+		return &report.Error{Code: report.AccessDenied,
+			Message: "the authority of the client certificate is not accepted any more", Err: err}
 	}
 	return nil
 }

@@ -65,8 +65,9 @@ func TestExchangedTLS(t *testing.T) {
 		t.Errorf("the client of the restored authority: %v", got)
 	}
 	for name, bad := range map[string]*tls.Config{
-		"no client certificates": {MinVersion: tls.VersionTLS13}, "no authorities": {MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert},
-		"TLS 1.2": {ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: both, MinVersion: tls.VersionTLS12},
+		"no client certificates": {MinVersion: tls.VersionTLS13},
+		"no authorities":         {MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAndVerifyClientCert},
+		"TLS 1.2":                {ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: both, MinVersion: tls.VersionTLS12},
 	} {
 		if w.server.SetTLS(bad) == nil {
 			t.Errorf("%s is taken", name)
@@ -177,13 +178,15 @@ func TestHealthOfKeys(t *testing.T) {
 		cancel()
 	}
 	for c, want := range map[*client]int{admin: len(services) + 3, gateway: len(services) + 2, stranger: len(services) + 1} {
-		if list, err := healthpb.NewHealthClient(c.conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil || len(list.Statuses) != want {
+		if list, err := healthpb.NewHealthClient(c.conn).List(t.Context(), &healthpb.HealthListRequest{}); err != nil ||
+			len(list.Statuses) != want {
 			t.Errorf("%v, %v, want %d", list, err, want)
 		}
 	}
 	// A key that goes is unknown again.
 	w.server.SetServing(true, map[string]bool{"keys/EXMP01/ov": true})
-	if _, err := healthpb.NewHealthClient(admin.conn).Check(t.Context(), &healthpb.HealthCheckRequest{Service: "keys/EXMP01/second"}); status.Code(err) != codes.NotFound {
+	if _, err := healthpb.NewHealthClient(admin.conn).Check(t.Context(),
+		&healthpb.HealthCheckRequest{Service: "keys/EXMP01/second"}); status.Code(err) != codes.NotFound {
 		t.Error(err)
 	}
 }

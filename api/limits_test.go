@@ -89,7 +89,8 @@ func TestWeight(t *testing.T) {
 	c := w.dial(t, "admin.example.ru")
 	entered, leave := make(chan struct{}, 8), make(chan struct{})
 	w.ring[0].hook = func(context.Context) error { entered <- struct{}{}; <-leave; return nil }
-	large := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
+	large := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached",
+		Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
 	done := make(chan error, 1)
 	go func() { _, err := c.SignCms(context.Background(), large); done <- err }()
 	<-entered
@@ -169,11 +170,13 @@ func TestStrangeFields(t *testing.T) {
 			return err
 		},
 		"target": func() error {
-			_, err := c.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: ack(), Target: long})
+			_, err := c.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: ack(), Target: long})
 			return err
 		},
 		"target of a detached signature": func() error {
-			_, err := c.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "detached", Document: ack(), Target: long})
+			_, err := c.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "detached", Document: ack(), Target: long})
 			return err
 		},
 		"digest algorithm": func() error {
@@ -190,11 +193,15 @@ func TestStrangeFields(t *testing.T) {
 			return err
 		},
 		"time before all time": func() error {
-			_, err := c.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack(), SigningTime: &timestamppb.Timestamp{Seconds: -1 << 62}})
+			_, err := c.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack(),
+					SigningTime: &timestamppb.Timestamp{Seconds: -1 << 62}})
 			return err
 		},
 		"nanoseconds": func() error {
-			_, err := c.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack(), SigningTime: &timestamppb.Timestamp{Nanos: -1}})
+			_, err := c.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: ack(),
+					SigningTime: &timestamppb.Timestamp{Nanos: -1}})
 			return err
 		},
 	} {

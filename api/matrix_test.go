@@ -24,9 +24,11 @@ var needs = map[string]struct {
 	op      signer.Operation
 	opening proto.Message
 }{
-	"SignService.SignXml":    {op: signer.OpSignXML, opening: &epovpb.SignXmlRequest{Key: matrixKey}},
-	"SignService.SignCms":    {op: signer.OpSignCMS, opening: &epovpb.SignCmsRequest{Key: matrixKey, Source: &epovpb.SignCmsRequest_Content{}}},
-	"SignService.CheckSign":  {op: signer.OpSignXML, opening: &epovpb.CheckSignRequest{Key: matrixKey, Profile: "smev3", Source: &epovpb.CheckSignRequest_Document{}}},
+	"SignService.SignXml": {op: signer.OpSignXML, opening: &epovpb.SignXmlRequest{Key: matrixKey}},
+	"SignService.SignCms": {op: signer.OpSignCMS,
+		opening: &epovpb.SignCmsRequest{Key: matrixKey, Source: &epovpb.SignCmsRequest_Content{}}},
+	"SignService.CheckSign": {op: signer.OpSignXML,
+		opening: &epovpb.CheckSignRequest{Key: matrixKey, Profile: "smev3", Source: &epovpb.CheckSignRequest_Document{}}},
 	"SignService.SignDigest": {op: signer.OpSignDigest, opening: &epovpb.SignDigestRequest{Key: matrixKey}},
 	"SignService.SignCmsStream": {op: signer.OpSignCMS, opening: &epovpb.SignCmsStreamRequest{
 		Part: &epovpb.SignCmsStreamRequest_Header{Header: &epovpb.SignCmsHeader{Key: matrixKey}}}},

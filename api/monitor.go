@@ -59,14 +59,15 @@ func (s *monitorService) WatchState(req *epovpb.WatchStateRequest, stream grpc.S
 func (s *monitorService) watchState(ctx context.Context, interval time.Duration,
 	stream grpc.ServerStreamingServer[epovpb.WatchStateResponse]) error {
 	begun := time.Now()
-	return s.watching(ctx, epovpb.MonitorService_WatchState_FullMethodName, func(caller *signer.Caller) (<-chan struct{}, time.Duration, error) {
-		if err := s.signing.MayMonitor(caller); err != nil {
-			return nil, 0, s.fail(ctx, err, "")
-		}
-		out := &epovpb.WatchStateResponse{State: s.state()}
-		err := stream.Send(out)
-		return nil, interval - time.Since(begun)%interval, err
-	})
+	return s.watching(ctx, epovpb.MonitorService_WatchState_FullMethodName,
+		func(caller *signer.Caller) (<-chan struct{}, time.Duration, error) {
+			if err := s.signing.MayMonitor(caller); err != nil {
+				return nil, 0, s.fail(ctx, err, "")
+			}
+			out := &epovpb.WatchStateResponse{State: s.state()}
+			err := stream.Send(out)
+			return nil, interval - time.Since(begun)%interval, err
+		})
 }
 
 // state is that of the server at least.

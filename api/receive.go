@@ -115,9 +115,10 @@ func (r registrar) RegisterService(desc *grpc.ServiceDesc, service any) {
 	ours.Methods, ours.Streams = nil, slices.Clone(desc.Streams)
 	for _, m := range desc.Methods {
 		method := "/" + desc.ServiceName + "/" + m.MethodName
-		ours.Streams = append(ours.Streams, grpc.StreamDesc{StreamName: m.MethodName, Handler: func(service any, stream grpc.ServerStream) error {
-			return r.unary(service, stream, method, m.Handler)
-		}})
+		ours.Streams = append(ours.Streams,
+			grpc.StreamDesc{StreamName: m.MethodName, Handler: func(service any, stream grpc.ServerStream) error {
+				return r.unary(service, stream, method, m.Handler)
+			}})
 	}
 	r.grpc.RegisterService(&ours, service)
 }

@@ -42,7 +42,8 @@ var _ encoding.CodecV2 = octets{}
 
 // raw makes a call of messages as they are, and gives its end.
 func (c *client) raw(ctx context.Context, method string, messages [][]byte, opts ...grpc.CallOption) error {
-	s, err := c.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method, append(opts, grpc.ForceCodecV2(octets{}))...)
+	s, err := c.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, method,
+		append(opts, grpc.ForceCodecV2(octets{}))...)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,8 @@ func told(t *testing.T, what string, err error, code codes.Code, reason, hint st
 	t.Helper()
 	s := status.Convert(err)
 	info, local := detail[errdetails.ErrorInfo](err), detail[errdetails.LocalizedMessage](err)
-	if s.Code() != code || info.GetReason() != reason || info.GetDomain() != Domain || local.GetLocale() != "ru" || !strings.Contains(s.Message(), hint) {
+	if s.Code() != code || info.GetReason() != reason || info.GetDomain() != Domain || local.GetLocale() != "ru" ||
+		!strings.Contains(s.Message(), hint) {
 		t.Errorf("%s: %v, %v, %v", what, err, info, local)
 	}
 	if bad := detail[errdetails.BadRequest](err).GetFieldViolations(); (len(bad) == 1) != (code == codes.InvalidArgument) {
@@ -85,7 +87,8 @@ func TestRequestsThatDoNotFit(t *testing.T) {
 	}
 	wild := []byte{0x0a, 0x03, 'k', 0xff, 0xfe} // field 1, no UTF-8
 	for _, method := range []string{
-		epovpb.SignService_SignXml_FullMethodName, epovpb.SignService_SignBatch_FullMethodName, epovpb.SignService_SignCmsStream_FullMethodName,
+		epovpb.SignService_SignXml_FullMethodName, epovpb.SignService_SignBatch_FullMethodName,
+		epovpb.SignService_SignCmsStream_FullMethodName,
 		epovpb.VerifyService_VerifyCms_FullMethodName, epovpb.VerifyService_VerifyBatch_FullMethodName,
 		epovpb.VerifyService_VerifyCmsStream_FullMethodName, epovpb.KeyService_WatchKeys_FullMethodName,
 		epovpb.MonitorService_WatchState_FullMethodName, healthpb.Health_Check_FullMethodName, healthpb.Health_Watch_FullMethodName,
@@ -96,7 +99,8 @@ func TestRequestsThatDoNotFit(t *testing.T) {
 		told(t, method+" compressed", c.raw(t.Context(), method, [][]byte{good}, grpc.UseCompressor(gzip.Name)), codes.InvalidArgument,
 			"REQUEST_INVALID", "compressed")
 	}
-	for _, method := range []string{epovpb.SignService_SignXml_FullMethodName, epovpb.KeyService_GetKey_FullMethodName, healthpb.Health_Check_FullMethodName} {
+	for _, method := range []string{epovpb.SignService_SignXml_FullMethodName, epovpb.KeyService_GetKey_FullMethodName,
+		healthpb.Health_Check_FullMethodName} {
 		told(t, method+" wild", c.raw(t.Context(), method, [][]byte{wild}), codes.InvalidArgument, "REQUEST_INVALID", "UTF-8")
 	}
 	for _, method := range []string{

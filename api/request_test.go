@@ -34,7 +34,8 @@ func TestRequestIds(t *testing.T) {
 		t.Error(batch, err)
 	}
 	req.Profile = "enveloped"
-	if _, err := c.SignXml(t.Context(), req); status.Code(err) != codes.AlreadyExists || detail[errdetails.ErrorInfo](err).GetReason() != "REQUEST_ID_REUSED" {
+	if _, err := c.SignXml(t.Context(), req); status.Code(err) != codes.AlreadyExists ||
+		detail[errdetails.ErrorInfo](err).GetReason() != "REQUEST_ID_REUSED" {
 		t.Error(err)
 	}
 	var one, two bytes.Buffer
@@ -61,12 +62,14 @@ func TestChecksums(t *testing.T) {
 	if err != nil || !x.VerifiedDocumentCrc32C || x.GetDocumentCrc32C() != sumOf(x.Document) {
 		t.Error(x, err)
 	}
-	cms := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ContentCrc32C: &sum, Source: &epovpb.SignCmsRequest_Content{Content: ack()}}
+	cms := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ContentCrc32C: &sum,
+		Source: &epovpb.SignCmsRequest_Content{Content: ack()}}
 	m, err := c.SignCms(t.Context(), cms)
 	if err != nil || !m.VerifiedContentCrc32C || m.GetMessageCrc32C() != sumOf(m.Message) {
 		t.Error(m, err)
 	}
-	byDigest := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ContentCrc32C: &digestSum, Source: &epovpb.SignCmsRequest_ContentDigest{ContentDigest: digest}}
+	byDigest := &epovpb.SignCmsRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ContentCrc32C: &digestSum,
+		Source: &epovpb.SignCmsRequest_ContentDigest{ContentDigest: digest}}
 	if m, err := c.SignCms(t.Context(), byDigest); err != nil || !m.VerifiedContentCrc32C {
 		t.Error(m, err)
 	}
@@ -99,7 +102,8 @@ func TestCapabilities(t *testing.T) {
 	if err != nil || caps.Caller != "gateway" || len(caps.Operations) != 1 || caps.Operations[0] != "sign-xml" {
 		t.Fatal(caps, err)
 	}
-	if l := caps.Limits; l.MessageBytes != 1<<20 || l.BatchItems != 7 || l.StreamBytes == 0 || l.ChunkBytes == 0 || l.CallTime.AsDuration() != time.Minute {
+	if l := caps.Limits; l.MessageBytes != 1<<20 || l.BatchItems != 7 || l.StreamBytes == 0 || l.ChunkBytes == 0 ||
+		l.CallTime.AsDuration() != time.Minute {
 		t.Error(l)
 	}
 	if r := caps.RequestIds; r.Entries == 0 || r.Bytes == 0 || r.TimeToLive.AsDuration() <= 0 {
@@ -114,12 +118,14 @@ func TestCapabilities(t *testing.T) {
 		if p.Format != "cms" || p.Name == "countersignature" {
 			continue
 		}
-		_, err := admin.signStream(t.Context(), &bytes.Buffer{}, list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: p.Name}), signEnd(nil)))
+		_, err := admin.signStream(t.Context(), &bytes.Buffer{},
+			list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: p.Name}), signEnd(nil)))
 		if (err == nil) != p.Stream || p.TimeStamp {
 			t.Error(p, err)
 		}
 	}
-	if _, err := w.dial(t, "stranger.example.ru").GetCapabilities(t.Context(), &epovpb.GetCapabilitiesRequest{}); status.Code(err) != codes.PermissionDenied {
+	if _, err := w.dial(t, "stranger.example.ru").GetCapabilities(t.Context(),
+		&epovpb.GetCapabilitiesRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Error(err)
 	}
 }
@@ -137,7 +143,8 @@ func TestWatchKeys(t *testing.T) {
 	away := error(report.Errorf(report.TokenAway, report.Place{}, "the token cannot be reached"))
 	w.ring[0].away.Store(&away)
 	w.server.KeysChanged()
-	if m, err := watch.Recv(); err != nil || len(m.Keys) != 1 || m.Keys[0].Name != w.ring[0].name || m.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
+	if m, err := watch.Recv(); err != nil || len(m.Keys) != 1 || m.Keys[0].Name != w.ring[0].name ||
+		m.Keys[0].State != epovpb.KeyState_KEY_STATE_AWAY {
 		t.Error(m, err)
 	}
 	w.ring[0].away.Store(nil)
@@ -154,7 +161,8 @@ func TestWatchKeys(t *testing.T) {
 func TestUnknownMethods(t *testing.T) {
 	w := newWorld(t, Limits{})
 	c := w.dial(t, "admin.example.ru")
-	for _, method := range []string{"/epov.v1.SignService/Nothing", "/no.such.Service/X", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"} {
+	for _, method := range []string{"/epov.v1.SignService/Nothing", "/no.such.Service/X",
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"} {
 		err := c.conn.Invoke(t.Context(), method, &epovpb.ListKeysRequest{}, new(epovpb.ListKeysResponse))
 		if status.Code(err) != codes.Unimplemented || detail[errdetails.ErrorInfo](err).GetReason() != "METHOD_UNKNOWN" {
 			t.Errorf("%s: %v", method, err)
@@ -164,14 +172,16 @@ func TestUnknownMethods(t *testing.T) {
 
 func TestReflection(t *testing.T) {
 	w := newWorld(t, Limits{})
-	server, err := New(Config{Service: w.server.signing, TLS: MutualTLS(w.tls.server(t), w.tls.pool()), Logger: w.server.log, Reflection: true})
+	server, err := New(Config{Service: w.server.signing, TLS: MutualTLS(w.tls.server(t), w.tls.pool()),
+		Logger: w.server.log, Reflection: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	reflecting := &world{server: server, tls: w.tls}
 	reflecting.serve(t)
 	ask := func(w *world, san string) (*reflectionpb.ServerReflectionResponse, error) {
-		stream, err := reflectionpb.NewServerReflectionClient(w.dial(t, san).conn).ServerReflectionInfo(t.Context(), grpc.WaitForReady(true))
+		stream, err := reflectionpb.NewServerReflectionClient(w.dial(t, san).conn).ServerReflectionInfo(t.Context(),
+			grpc.WaitForReady(true))
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,8 @@ func TestEveryCodeIsMapped(t *testing.T) {
 				t.Errorf("%s: place %v", info.Code, m)
 			}
 		}
-		if r := detail[errdetails.ResourceInfo](s); info.Code != report.Internal && (r.GetResourceType() != "epov.v1.Key" || r.GetResourceName() != "keys/EXMP01/ov/versions/1") {
+		if r := detail[errdetails.ResourceInfo](s); info.Code != report.Internal &&
+			(r.GetResourceType() != "epov.v1.Key" || r.GetResourceName() != "keys/EXMP01/ov/versions/1") {
 			t.Errorf("%s: ResourceInfo %v", info.Code, r)
 		}
 		retry := detail[errdetails.RetryInfo](s)
@@ -111,7 +112,8 @@ func TestUnknownErrors(t *testing.T) {
 
 // What comes from a message and gets into headers is cut, on a boundary of characters.
 func TestShort(t *testing.T) {
-	for _, s := range []string{"", "x", strings.Repeat("я", 256), strings.Repeat("я", 400) + "x", "x" + strings.Repeat("я", 1000), "\xff\xfe"} {
+	for _, s := range []string{"", "x", strings.Repeat("я", 256), strings.Repeat("я", 400) + "x",
+		"x" + strings.Repeat("я", 1000), "\xff\xfe"} {
 		got := short(s)
 		if len(got) > 520 || strings.ToValidUTF8(got, "") != got {
 			t.Errorf("%d bytes of %d: %q", len(got), len(s), got)

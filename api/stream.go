@@ -192,7 +192,8 @@ func (c *chunks[P]) Read(p []byte) (int, error) {
 		case end != nil:
 			c.err = c.close(end)
 		case len(chunk) > maxChunk:
-			c.err = report.Errorf(report.RequestLimit, report.Place{Path: "chunk"}, "a chunk has %d bytes, the limit is %d", len(chunk), maxChunk)
+			c.err = report.Errorf(report.RequestLimit, report.Place{Path: "chunk"},
+				"a chunk has %d bytes, the limit is %d", len(chunk), maxChunk)
 		case chunk == nil:
 			c.err = errPart
 		default:

@@ -32,7 +32,8 @@ func signEnd(sum *uint32) *epovpb.SignCmsStreamRequest {
 }
 
 // signStream sends the parts while it reads the answer.
-func (c *client) signStream(ctx context.Context, message io.Writer, parts func(yield func(*epovpb.SignCmsStreamRequest) bool)) (*epovpb.SignCmsEnd, error) {
+func (c *client) signStream(ctx context.Context, message io.Writer,
+	parts func(yield func(*epovpb.SignCmsStreamRequest) bool)) (*epovpb.SignCmsEnd, error) {
 	stream, err := c.SignCmsStream(ctx)
 	if err != nil {
 		return nil, err
@@ -113,7 +114,8 @@ func TestCmsStreams(t *testing.T) {
 					}
 					_ = ok && yield(signEnd(&sum))
 				})
-				if err != nil || end.GetKey() != "keys/EXMP01/ov/versions/1" || !end.VerifiedCrc32C || end.MessageCrc32C != sumOf(message.Bytes()) {
+				if err != nil || end.GetKey() != "keys/EXMP01/ov/versions/1" || !end.VerifiedCrc32C ||
+					end.MessageCrc32C != sumOf(message.Bytes()) {
 					t.Fatal(profile, n, known, end, err)
 				}
 				var r *epovpb.VerifyCmsResponse
@@ -149,22 +151,30 @@ func TestCmsStreamRefusals(t *testing.T) {
 		code   codes.Code
 		reason epovpb.ErrorReason
 	}{
-		"no header":        {list(signChunk([]byte("x"))), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
-		"nothing":          {list(), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
-		"an empty part":    {list(signHeader(attached()), &epovpb.SignCmsStreamRequest{}), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
-		"two headers":      {list(signHeader(attached()), signHeader(attached())), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
-		"no end":           {list(signHeader(attached()), signChunk([]byte("x"))), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
-		"checksum":         {list(signHeader(attached()), signChunk([]byte("x")), signEnd(&wrong)), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_CHECKSUM},
-		"longer":           {list(signHeader(sized), signChunk([]byte("12345")), signEnd(nil)), codes.InvalidArgument, epovpb.ErrorReason_CMS_CONTENT},
-		"shorter":          {list(signHeader(sized), signChunk([]byte("123")), signEnd(nil)), codes.InvalidArgument, epovpb.ErrorReason_CMS_CONTENT},
-		"longer, detached": {list(signHeader(detached), signChunk([]byte("12345")), signEnd(nil)), codes.InvalidArgument, epovpb.ErrorReason_CMS_CONTENT},
+		"no header": {list(signChunk([]byte("x"))), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
+		"nothing":   {list(), codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
+		"an empty part": {list(signHeader(attached()), &epovpb.SignCmsStreamRequest{}), codes.InvalidArgument,
+			epovpb.ErrorReason_REQUEST_INVALID},
+		"two headers": {list(signHeader(attached()), signHeader(attached())), codes.InvalidArgument,
+			epovpb.ErrorReason_REQUEST_INVALID},
+		"no end": {list(signHeader(attached()), signChunk([]byte("x"))), codes.InvalidArgument,
+			epovpb.ErrorReason_REQUEST_INVALID},
+		"checksum": {list(signHeader(attached()), signChunk([]byte("x")), signEnd(&wrong)), codes.InvalidArgument,
+			epovpb.ErrorReason_REQUEST_CHECKSUM},
+		"longer": {list(signHeader(sized), signChunk([]byte("12345")), signEnd(nil)), codes.InvalidArgument,
+			epovpb.ErrorReason_CMS_CONTENT},
+		"shorter": {list(signHeader(sized), signChunk([]byte("123")), signEnd(nil)), codes.InvalidArgument,
+			epovpb.ErrorReason_CMS_CONTENT},
+		"longer, detached": {list(signHeader(detached), signChunk([]byte("12345")), signEnd(nil)), codes.InvalidArgument,
+			epovpb.ErrorReason_CMS_CONTENT},
 		"unknown profile": {list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "x"}), signEnd(nil)),
 			codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
 		"a profile that cannot": {list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "countersignature"}), signEnd(nil)),
 			codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
 		"no such key": {list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/none", Profile: "pkcs7-detached"}), signEnd(nil)),
 			codes.NotFound, epovpb.ErrorReason_KEY_UNKNOWN},
-		"a receipt without a log": {list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Receipt: true}), signEnd(nil)),
+		"a receipt without a log": {list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Receipt: true}),
+			signEnd(nil)),
 			codes.InvalidArgument, epovpb.ErrorReason_REQUEST_INVALID},
 		"silence": {func(yield func(*epovpb.SignCmsStreamRequest) bool) {
 			_ = yield(signHeader(attached())) && yield(signChunk([]byte("x")))
@@ -188,7 +198,8 @@ func TestCmsStreamRefusals(t *testing.T) {
 	if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || detail[errdetails.ErrorInfo](err).GetReason() != "DEADLINE" {
 		t.Errorf("the true cause should come before the caller's clock: %v", err)
 	}
-	if _, err := w.dial(t, "spiffe://example.ru/gateway").signStream(t.Context(), io.Discard, list(signHeader(attached()), signEnd(nil))); status.Code(err) != codes.PermissionDenied {
+	if _, err := w.dial(t, "spiffe://example.ru/gateway").signStream(t.Context(), io.Discard,
+		list(signHeader(attached()), signEnd(nil))); status.Code(err) != codes.PermissionDenied {
 		t.Error(err)
 	}
 	await.True(t, "an idle server", w.idle)
@@ -276,7 +287,8 @@ func FuzzSignStream(f *testing.F) {
 			case 3:
 				parts = append(parts, &epovpb.SignCmsStreamRequest{})
 			case 4:
-				parts = append(parts, signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Size: proto.Uint64(uint64(s) / 6)}))
+				parts = append(parts, signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached",
+					Size: proto.Uint64(uint64(s) / 6)}))
 			case 5:
 				sum := uint32(s)
 				parts = append(parts, signEnd(&sum))

@@ -89,7 +89,8 @@ func encodeSignature(s *report.Signature) *epovpb.Signature {
 	}
 	for _, ts := range s.TimeStamps {
 		stamp := &epovpb.TimeStamp{
-			Place: encodePlace(ts.Place), Time: encodeTime(ts.Time), Policy: text(ts.Policy), Serial: text(ts.Serial), Digest: text(ts.Digest),
+			Place: encodePlace(ts.Place), Time: encodeTime(ts.Time), Policy: text(ts.Policy),
+			Serial: text(ts.Serial), Digest: text(ts.Digest),
 			Algorithm: text(ts.Algorithm), Evidence: encodeEvidence(ts.Evidence), Trusted: ts.Trusted,
 		}
 		if ts.Accuracy > 0 {

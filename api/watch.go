@@ -51,7 +51,8 @@ func (s *Server) KeysChanged() { s.changes.give() }
 
 // watching has look send to a watcher, again when changed, if it gives that, is closed, or after the pause that it gives: as
 // long as the caller is one by the policy of the moment, and the service lets watchers be.
-func (s *Server) watching(ctx context.Context, method string, look func(*signer.Caller) (changed <-chan struct{}, pause time.Duration, err error)) error {
+func (s *Server) watching(ctx context.Context, method string,
+	look func(*signer.Caller) (changed <-chan struct{}, pause time.Duration, err error)) error {
 	age := time.NewTimer(s.limits.Load().BatchTime)
 	defer age.Stop()
 	for caller := callerOf(ctx); ; {

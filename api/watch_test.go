@@ -31,7 +31,8 @@ func TestWatchKeysSeesTheClock(t *testing.T) {
 		t.Fatal(m, err)
 	}
 	m, err := watch.Recv()
-	if err != nil || len(m.Keys) != 1 || m.Keys[0].Name != w.ring[0].name || m.Keys[0].State != epovpb.KeyState_KEY_STATE_UNUSABLE || time.Now().Before(end) {
+	if err != nil || len(m.Keys) != 1 || m.Keys[0].Name != w.ring[0].name ||
+		m.Keys[0].State != epovpb.KeyState_KEY_STATE_UNUSABLE || time.Now().Before(end) {
 		t.Error(m, err)
 	}
 }
@@ -83,12 +84,13 @@ func TestWatchersRest(t *testing.T) {
 		begun, enough := time.Now(), errors.New("enough")
 		done := make(chan error)
 		go func() {
-			done <- s.watching(peer.NewContext(t.Context(), &peer.Peer{}), "test", func(*signer.Caller) (<-chan struct{}, time.Duration, error) {
-				if looks = append(looks, time.Since(begun)); len(looks) == 4 {
-					return nil, 0, enough
-				}
-				return s.changes.wait(), 30 * time.Minute, nil
-			})
+			done <- s.watching(peer.NewContext(t.Context(), &peer.Peer{}), "test",
+				func(*signer.Caller) (<-chan struct{}, time.Duration, error) {
+					if looks = append(looks, time.Since(begun)); len(looks) == 4 {
+						return nil, 0, enough
+					}
+					return s.changes.wait(), 30 * time.Minute, nil
+				})
 		}()
 		for range 2 {
 			time.Sleep(10 * time.Minute)

@@ -47,7 +47,8 @@ func rule9(block string) string {
 func TestBlocksByRule9(t *testing.T) {
 	random := newRandom(9)
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", "]>", "]&gt;", "\r", "&#13;")
-	pieces := []string{">", ">", ">>", "]", "]>", "&", "<", "\r", "\u007F", "\u0080", "\u009F", "\u00A0", "\u00BF", "й", "аб", "𝔸", "\uFFFD",
+	pieces := []string{">", ">", ">>", "]", "]>", "&", "<", "\r", "\u007F", "\u0080", "\u009F", "\u00A0",
+		"\u00BF", "й", "аб", "𝔸", "\uFFFD",
 		"x", "xyz", " ", "привет, мир", strings.Repeat("ж", 60), strings.Repeat("q", 100), strings.Repeat("𝔸>", 30)}
 	for range many(4000) {
 		var block, doc strings.Builder

@@ -22,7 +22,8 @@ type attachment struct {
 var base64Line = strings.Repeat("MIICyTCCAnSgAwIBAgICEAMwCgYI", 3)[:76] + "\n"
 
 func newAttachment(size int) *attachment {
-	const open, end = `<m:Message xmlns:m="urn:m" xmlns:unused="urn:u">` + "\n" + `<m:Content encoding='base64'>`, `</m:Content></m:Message>`
+	const open, end = `<m:Message xmlns:m="urn:m" xmlns:unused="urn:u">` + "\n" + `<m:Content encoding='base64'>`,
+		`</m:Content></m:Message>`
 	return &attachment{head: open, tail: end, size: size}
 }
 
@@ -114,14 +115,16 @@ func TestGigabyte(t *testing.T) {
 // A long CDATA section and long white space come in pieces too.
 func TestLongPieces(t *testing.T) {
 	body := strings.Repeat("]]x\r\n\rЖ<&>", 40000)
-	doc := []byte("<a xmlns='urn:a'><![CDATA[" + body + "]]>\n" + strings.Repeat(" ", 300000) + "<b>" + strings.Repeat("&#xD;&lt;>]", 40000) + "</b></a>")
+	doc := []byte("<a xmlns='urn:a'><![CDATA[" + body + "]]>\n" + strings.Repeat(" ", 300000) + "<b>" +
+		strings.Repeat("&#xD;&lt;>]", 40000) + "</b></a>")
 	for _, chain := range [][]Transform{smevChain[:1], smevChain, {{URI: InclusiveURI}}} {
 		want, err := apply(doc, Node{Whole: true}, chain...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
-		if err := ApplyReader(&got, bytes.NewReader(doc), Node{Whole: true}, chain, xmltext.Limits{}); err != nil || !bytes.Equal(got.Bytes(), want) {
+		if err := ApplyReader(&got, bytes.NewReader(doc), Node{Whole: true}, chain, xmltext.Limits{}); err != nil ||
+			!bytes.Equal(got.Bytes(), want) {
 			t.Errorf("%d transforms: %v, %d octets, want %d", len(chain), err, got.Len(), len(want))
 		}
 	}

@@ -118,7 +118,8 @@ func TestProxies(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := envoy.StaticResources
-	if len(r.Listeners) != 1 || len(r.Clusters) != 1 || r.Listeners[0].FilterChains[0].Filters[0].TypedConfig.Cluster != r.Clusters[0].Name ||
+	if len(r.Listeners) != 1 || len(r.Clusters) != 1 ||
+		r.Listeners[0].FilterChains[0].Filters[0].TypedConfig.Cluster != r.Clusters[0].Name ||
 		r.Clusters[0].LoadAssignment.ClusterName != r.Clusters[0].Name || r.Listeners[0].FilterChains[0].TransportSocket != nil {
 		t.Errorf("%+v", r)
 	}
@@ -130,7 +131,8 @@ func TestProxies(t *testing.T) {
 	own := filepath.Join(dir, "nginx.conf")
 	// Debian has the stream module apart; nodes must have addresses when nginx reads its configuration.
 	text := fmt.Sprintf("include /etc/nginx/modules-enabled/*.conf;\npid %s/pid;\nerror_log %s/log;\n", dir, dir) +
-		strings.NewReplacer("node-1.example.ru", "127.0.0.1", "node-2.example.ru", "127.0.0.2", "node-3.example.ru", "127.0.0.3").Replace(string(nginx))
+		strings.NewReplacer("node-1.example.ru", "127.0.0.1", "node-2.example.ru", "127.0.0.2", "node-3.example.ru",
+			"127.0.0.3").Replace(string(nginx))
 	if err := os.WriteFile(own, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

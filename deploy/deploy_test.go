@@ -24,7 +24,8 @@ func TestUnitExposure(t *testing.T) {
 	if err != nil {
 		oracle.Missing(t, "systemd-analyze (Debian package systemd)")
 	}
-	out, err := exec.Command(tool, "security", "--offline=true", "--threshold="+strconv.Itoa(exposure), "systemd/epovd.service").CombinedOutput()
+	out, err := exec.Command(tool, "security", "--offline=true", "--threshold="+strconv.Itoa(exposure),
+		"systemd/epovd.service").CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -61,7 +61,8 @@ func TestChart(t *testing.T) {
 				}
 			}
 			if want, err := os.ReadFile(golden); err != nil || string(want) != out {
-				t.Errorf("%s is not what the chart renders (%v): go test ./deploy -run TestChart -update, and read the difference", golden, err)
+				t.Errorf("%s is not what the chart renders (%v): go test ./deploy -run TestChart -update, and read the difference",
+					golden, err)
 			}
 		})
 	}
@@ -172,7 +173,8 @@ func checkPod(t *testing.T, m manifest) {
 	}
 	for _, c := range append(pod.InitContainers, pod.Containers...) {
 		s := c.SecurityContext
-		if s.Privileged || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
+		if s.Privileged || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation ||
+			!s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
 			t.Errorf("%s is not confined: %+v", c.Name, s)
 		}
 		for _, mount := range c.VolumeMounts {

@@ -88,13 +88,15 @@ var (
 		URI: uriW3C + "gostr34102001-gostr3411", Aliases: []string{uriIETF + "gostr34102001-gostr3411"},
 	}
 	GOST2012_256 = &Algorithm{
-		Name: "gost2012-256", PublicKey: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 1, 1}, Signature: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 3, 2},
-		Digest: Streebog256, Size: 32,
+		Name: "gost2012-256", PublicKey: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 1, 1},
+		Signature: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 3, 2},
+		Digest:    Streebog256, Size: 32,
 		URI: uriIETF + "gostr34102012-gostr34112012-256", Aliases: []string{uriW3C + "gostr34102012-gostr34112012-256"},
 	}
 	GOST2012_512 = &Algorithm{
-		Name: "gost2012-512", PublicKey: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 1, 2}, Signature: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 3, 3},
-		Digest: Streebog512, Size: 64,
+		Name: "gost2012-512", PublicKey: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 1, 2},
+		Signature: asn1.ObjectIdentifier{1, 2, 643, 7, 1, 1, 3, 3},
+		Digest:    Streebog512, Size: 64,
 		URI: uriIETF + "gostr34102012-gostr34112012-512", Aliases: []string{uriW3C + "gostr34102012-gostr34112012-512"},
 	}
 )

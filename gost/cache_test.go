@@ -163,7 +163,9 @@ func TestCertificateCache(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, err := c.ParseCertificate(bytes.Clone(certs[0].Raw))
-		if err != nil || again != first || first.Fingerprint() != certs[0].Fingerprint() || first.SubjectString() != certs[0].SubjectString() || first.IssuerString() != certs[0].IssuerString() || !bytes.Equal(first.Raw, certs[0].Raw) {
+		if err != nil || again != first || first.Fingerprint() != certs[0].Fingerprint() ||
+			first.SubjectString() != certs[0].SubjectString() || first.IssuerString() != certs[0].IssuerString() ||
+			!bytes.Equal(first.Raw, certs[0].Raw) {
 			t.Errorf("%s: %v, the same %t", name, err, again == first)
 		}
 		broken := bytes.Clone(certs[0].Raw)

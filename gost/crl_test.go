@@ -36,7 +36,8 @@ func mustCertificate(tb testing.TB, data []byte) *gost.Certificate {
 // TestRevocationListVectors: lists of OpenSSL, and the examples of RFC 9215 appendix D, which list nobody or one.
 func TestRevocationListVectors(t *testing.T) {
 	for crl, issuer := range map[string]string{
-		"2012-256-cpA/int.crl": "2012-256-cpA/int.pem", "2012-512-tc26A/int.crl": "2012-512-tc26A/int.pem", "2001-cpA/int.crl": "2001-cpA/int.pem",
+		"2012-256-cpA/int.crl": "2012-256-cpA/int.pem", "2012-512-tc26A/int.crl": "2012-512-tc26A/int.pem",
+		"2001-cpA/int.crl":            "2001-cpA/int.pem",
 		"rfc9215/D1-256-test-crl.pem": "rfc9215/D1-256-test-cert.pem", "rfc9215/D2-256-tc26A-crl.pem": "rfc9215/D2-256-tc26A-cert.pem",
 		"rfc9215/D3-512-test-crl.pem": "rfc9215/D3-512-test-cert.pem",
 	} {
@@ -104,7 +105,8 @@ func TestRevocationListEntries(t *testing.T) {
 }
 
 func FuzzRevocationList(f *testing.F) {
-	for _, name := range []string{"2012-256-cpA/int.crl", "rfc9215/D1-256-test-crl.pem", "bad/50-revoked-leaf.crl2.pem", "bad/59-crl-unknown-critical-extension.crl1.pem"} {
+	for _, name := range []string{"2012-256-cpA/int.crl", "rfc9215/D1-256-test-crl.pem", "bad/50-revoked-leaf.crl2.pem",
+		"bad/59-crl-unknown-critical-extension.crl1.pem"} {
 		f.Add(vectors.Read(f, "gost/certs/"+name))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -130,7 +132,8 @@ func manyEntries(tb testing.TB, n int) ([]byte, []*big.Int) {
 	serials := make([]*big.Int, n)
 	entries := make([]testpki.Revocation, n)
 	for i := range serials {
-		serials[i] = new(big.Int).Add(new(big.Int).Lsh(new(big.Int).SetUint64(random.Uint64()|1<<62), 64), new(big.Int).SetUint64(random.Uint64()))
+		serials[i] = new(big.Int).Add(new(big.Int).Lsh(new(big.Int).SetUint64(random.Uint64()|1<<62), 64),
+			new(big.Int).SetUint64(random.Uint64()))
 		entries[i] = testpki.Revocation{Serial: serials[i], Reason: i % 6}
 	}
 	return ca.NewCRL(tb, testpki.CRL{Revoked: entries}), serials

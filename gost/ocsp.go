@@ -170,7 +170,8 @@ func NewOCSPRequest(certificate, issuer *Certificate, nonce []byte) ([]byte, err
 		}
 		var value cryptobyte.Builder
 		value.AddASN1OctetString(nonce)
-		b.AddASN1(cbasn1.Tag(2).Constructed().ContextSpecific(), sequence(Extension{OID: oidOCSPNonce, Value: value.BytesOrPanic()}.marshal))
+		b.AddASN1(cbasn1.Tag(2).Constructed().ContextSpecific(),
+			sequence(Extension{OID: oidOCSPNonce, Value: value.BytesOrPanic()}.marshal))
 	}))(&b)
 	return b.Bytes()
 }

@@ -110,7 +110,8 @@ func (c *Certificate) IdentificationKind() (string, error) {
 
 // oidNames names what certificates hold besides attributes of names; see nameAttributes for these.
 var oidNames = map[string]string{
-	"2.5.29.9": "subjectDirectoryAttributes", "2.5.29.14": "subjectKeyIdentifier", "2.5.29.15": "keyUsage", "2.5.29.16": "privateKeyUsagePeriod",
+	"2.5.29.9": "subjectDirectoryAttributes", "2.5.29.14": "subjectKeyIdentifier", "2.5.29.15": "keyUsage",
+	"2.5.29.16": "privateKeyUsagePeriod",
 	"2.5.29.17": "subjectAltName", "2.5.29.18": "issuerAltName", "2.5.29.19": "basicConstraints", "2.5.29.30": "nameConstraints",
 	"2.5.29.31": "cRLDistributionPoints", "2.5.29.32": "certificatePolicies", "2.5.29.33": "policyMappings",
 	"2.5.29.35": "authorityKeyIdentifier", "2.5.29.36": "policyConstraints", "2.5.29.37": "extKeyUsage", "2.5.29.46": "freshestCRL",
@@ -119,7 +120,8 @@ var oidNames = map[string]string{
 	"1.3.6.1.4.1.311.20.2": "Microsoft certificate template name", "1.3.6.1.4.1.311.21.1": "Microsoft CA version",
 	"1.3.6.1.4.1.311.21.2": "Microsoft previous CA certificate", "1.3.6.1.4.1.311.21.7": "Microsoft certificate template",
 	"1.3.6.1.4.1.311.21.10": "Microsoft application policies",
-	"2.5.29.32.0":           "anyPolicy", "1.2.643.100.113.1": "class KC1", "1.2.643.100.113.2": "class KC2", "1.2.643.100.113.3": "class KC3",
+	"2.5.29.32.0":           "anyPolicy", "1.2.643.100.113.1": "class KC1", "1.2.643.100.113.2": "class KC2",
+	"1.2.643.100.113.3": "class KC3",
 	"1.2.643.100.113.4": "class KB1", "1.2.643.100.113.5": "class KB2", "1.2.643.100.113.6": "class KA1",
 	"2.5.29.37.0": "anyExtendedKeyUsage", "1.3.6.1.5.5.7.3.1": "serverAuth", "1.3.6.1.5.5.7.3.2": "clientAuth",
 	"1.3.6.1.5.5.7.3.3": "codeSigning", "1.3.6.1.5.5.7.3.4": "emailProtection", "1.3.6.1.5.5.7.3.8": "timeStamping",

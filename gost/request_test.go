@@ -160,7 +160,8 @@ func TestMakeRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want != 0 && (!strings.Contains(string(out), "Digital Signature, Non Repudiation") || !strings.Contains(string(out), "KC2")) {
+			if want != 0 && (!strings.Contains(string(out), "Digital Signature, Non Repudiation") ||
+				!strings.Contains(string(out), "KC2")) {
 				t.Errorf("OpenSSL reads\n%s", out)
 			}
 		})
@@ -183,7 +184,8 @@ func TestPrepareRequestRefuses(t *testing.T) {
 		{"empty subject", gost.RequestTemplate{Subject: mustName(t, "")}, public, "subject: empty"},
 		{"subject with octets after it", gost.RequestTemplate{Subject: append(bytes.Clone(subject), 0)}, public, "subject"},
 		{"extension twice", gost.RequestTemplate{Subject: subject, Extensions: []gost.Extension{tool, tool}}, public, "twice"},
-		{"extension without DER", gost.RequestTemplate{Subject: subject, Extensions: []gost.Extension{{OID: []int{1, 2, 3}, Value: []byte{5}}}},
+		{"extension without DER", gost.RequestTemplate{Subject: subject,
+			Extensions: []gost.Extension{{OID: []int{1, 2, 3}, Value: []byte{5}}}},
 			public, "not DER"},
 		{"no object identifier", gost.RequestTemplate{Subject: subject, Extensions: []gost.Extension{{OID: []int{9}, Value: tool.Value}}},
 			public, "OID"},
@@ -262,7 +264,8 @@ func TestRequestFields(t *testing.T) {
 	ski := tlv(0x30, tlv(0x30, tlv(0x06, "551d0e"), tlv(0x04, "04020102")))
 	wish := tlv(0x06, "2a864886f70d01090e")
 	for _, tc := range []struct{ name, tail, err string }{
-		{"extensionRequest and another attribute", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski)), tlv(0x30, tlv(0x06, "2a03"), tlv(0x31, "0500"))), ""},
+		{"extensionRequest and another attribute",
+			tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski)), tlv(0x30, tlv(0x06, "2a03"), tlv(0x31, "0500"))), ""},
 		{"empty attributes", "a000", ""},
 		{"no attributes", "", "attributes: missing"},
 		{"field after the attributes", "a0000500", "unknown field"},
@@ -270,7 +273,8 @@ func TestRequestFields(t *testing.T) {
 		{"attribute of another type", tlv(0xa0, "0500"), "SET of values"},
 		{"extensionRequest twice", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski)), tlv(0x30, wish, tlv(0x31, ski))), "comes twice"},
 		{"extensionRequest with two values", tlv(0xa0, tlv(0x30, wish, tlv(0x31, ski, ski))), "more than one value"},
-		{"extensionRequest with no extensions in it", tlv(0xa0, tlv(0x30, wish, tlv(0x31, "0500"))), "extensionRequest: not a DER SEQUENCE"},
+		{"extensionRequest with no extensions in it", tlv(0xa0, tlv(0x30, wish, tlv(0x31, "0500"))),
+			"extensionRequest: not a DER SEQUENCE"},
 		{"many attributes", tlv(0xa0, strings.Repeat(tlv(0x30, tlv(0x06, "2a03"), tlv(0x31, "0500")), 12)), ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -26,7 +26,8 @@ func TestProve(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, prove := range map[string]func(digest, signature []byte) (Verified, error){"plain": key.Prove, "prepared": Prepare(key).Prove} {
+		for name, prove := range map[string]func(digest, signature []byte) (Verified, error){"plain": key.Prove,
+			"prepared": Prepare(key).Prove} {
 			given, value := bytes.Clone(digest), bytes.Clone(signature)
 			v, err := prove(given, value)
 			if err != nil || !v.Of(key, digest) || !bytes.Equal(v.Signature(), signature) {

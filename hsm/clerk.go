@@ -96,7 +96,8 @@ type job struct {
 
 // brief is called with the mutex held.
 func (w *clerk) brief(l *lane, r *replica) {
-	w.job = job{at: l.at, epoch: l.epoch, vendor: l.vendor, replica: r, mechanism: r.mechanism, confirmed: r.confirmed, serial: l.info.Serial,
+	w.job = job{at: l.at, epoch: l.epoch, vendor: l.vendor, replica: r, mechanism: r.mechanism,
+		confirmed: r.confirmed, serial: l.info.Serial,
 		patience: l.callTime()}
 	if r.epoch == l.epoch {
 		w.object = r.object

@@ -72,7 +72,8 @@ func TestConfirmedKey(t *testing.T) {
 		cfg := config(t, faulty.Token)
 		token := open(t, cfg)
 		newKey(t, token, "EXMP01/ov/1")
-		if _, err := token.Key(t.Context(), confirmedID); hsm.KindOf(err) != hsm.KeyUnusable || !strings.Contains(err.Error(), "asks for its PIN") {
+		if _, err := token.Key(t.Context(), confirmedID); hsm.KindOf(err) != hsm.KeyUnusable ||
+			!strings.Contains(err.Error(), "asks for its PIN") {
 			t.Error(err)
 		}
 		closeToken(t, token)

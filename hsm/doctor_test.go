@@ -104,9 +104,11 @@ func TestDoctorOnFake(t *testing.T) {
 		{name: "well", logIn: true, want: []string{"warning key.weak", "warning key.no-certificate"}, tries: 1},
 		{name: "well, not logged in", want: []string{"warning key.no-certificate"}},
 		{name: "locked", upset: set(p11.FlagPINLocked), logIn: true, want: []string{"fault pin.locked", "warning key.no-certificate"}},
-		{name: "final try", upset: set(p11.FlagPINFinalTry), logIn: true, want: []string{"fault pin.final-try", "warning key.no-certificate"}},
+		{name: "final try", upset: set(p11.FlagPINFinalTry), logIn: true,
+			want: []string{"fault pin.final-try", "warning key.no-certificate"}},
 		{name: "count low", upset: set(p11.FlagPINCountLow), want: []string{"warning pin.count-low", "warning key.no-certificate"}},
-		{name: "to be changed", upset: set(p11.FlagPINToBeChanged), want: []string{"fault pin.to-be-changed", "warning key.no-certificate"}},
+		{name: "to be changed", upset: set(p11.FlagPINToBeChanged),
+			want: []string{"fault pin.to-be-changed", "warning key.no-certificate"}},
 		{name: "pad", upset: set(p11.FlagProtectedPath), want: []string{"fault pin.pad", "warning key.no-certificate"}},
 		{name: "no PIN", upset: func(f *stand, _ *Examination) { f.SetFlags(p11.FlagTokenInitialised) },
 			want: []string{"fault pin.not-set", "warning key.no-certificate"}},
@@ -118,7 +120,8 @@ func TestDoctorOnFake(t *testing.T) {
 		{name: "absent", upset: func(f *stand, e *Examination) { e.Tokens[0].Label = "other" }, want: []string{"fault token.absent"}},
 		{name: "silent", upset: fault("GetTokenInfo", p11.TokenNotRecognized), want: []string{"warning slot.silent", "fault token.absent"}},
 		{name: "no slots", upset: fault("GetSlotList", p11.DeviceError), want: []string{"fault module.refused"}},
-		{name: "no mechanisms", upset: fault("GetMechanismList", p11.DeviceError), want: []string{"fault token.silent", "warning key.no-certificate"}},
+		{name: "no mechanisms", upset: fault("GetMechanismList", p11.DeviceError),
+			want: []string{"fault token.silent", "warning key.no-certificate"}},
 		{name: "no session", upset: fault("OpenSession", p11.SessionCount), want: []string{"fault token.silent"}},
 		{name: "wrong PIN", upset: func(_ *stand, e *Examination) { e.Tokens[0].PIN = PINValue(NewPIN([]byte("wrong-pin"))) }, logIn: true,
 			want: []string{"fault pin.refused", "warning key.no-certificate"}, tries: 1},
@@ -330,7 +333,8 @@ func TestDoctorOnShim(t *testing.T) {
 func TestFactoryPIN(t *testing.T) {
 	soft := softhsm.NewFaulty(t)
 	known := NewPIN([]byte("12345678"))
-	options := InitOptions{Label: "fresh", SOPIN: NewPIN([]byte("so-secret")), UserPIN: known, StateDir: filepath.Join(t.TempDir(), "state")}
+	options := InitOptions{Label: "fresh", SOPIN: NewPIN([]byte("so-secret")), UserPIN: known,
+		StateDir: filepath.Join(t.TempDir(), "state")}
 	soft.Set("manufacturer Aktiv Co.", "model Rutoken ECP")
 	_, err := InitToken(soft.Module, options)
 	wantKind(t, err, Invalid)

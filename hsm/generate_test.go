@@ -138,7 +138,8 @@ func TestGenerateTemplates(t *testing.T) {
 			if test.demand && !has(private, p11.AttrGOSTR3410Params) {
 				return nil, nil, p11.TemplateIncomplete
 			}
-			if test.model == "JaCarta GOST 2.0" && !(has(private, p11.AttrUnwrap) && has(private, p11.AttrModifiable) && has(private, p11.AttrValueLen)) {
+			if test.model == "JaCarta GOST 2.0" &&
+				!(has(private, p11.AttrUnwrap) && has(private, p11.AttrModifiable) && has(private, p11.AttrValueLen)) {
 				return nil, nil, p11.AttributeReadOnly
 			}
 			return make(public, private)

@@ -20,7 +20,8 @@ type host interface {
 	LogIn(ctx context.Context, s p11.Session, slot uint, l pin.Login) error
 	// SignConfirmed signs as Sign does, with a key that wants its PIN for each signature: of that one try is made at most, under the
 	// same rules. Errors of it are *Error, unless another session or login may help.
-	SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte, l pin.Login) ([]byte, error)
+	SignConfirmed(ctx context.Context, dst []byte, s p11.Session, slot, mechanism uint, key p11.Object, digest []byte,
+		l pin.Login) ([]byte, error)
 	// Lost is closed when the module is gone: its worker died, or it was killed. Every handle of it is void.
 	Lost() <-chan struct{}
 	// Kill gives the module up, with whatever calls are under way. Those calls return p11.ErrLost where that can be done.

@@ -62,7 +62,8 @@ func (s *workers) get(module string, o hostOptions) (*worker.Supply, error) {
 		return s.supply, nil
 	}
 	supply, err := worker.NewSupply(worker.Options{
-		Module: module, Calls: min(o.Calls, worker.MaxCalls), Serial: o.Serial, Logins: o.Logins, CallTime: o.CallTime, Log: o.Log, Sandbox: o.Sandbox.grants(),
+		Module: module, Calls: min(o.Calls, worker.MaxCalls), Serial: o.Serial, Logins: o.Logins, CallTime: o.CallTime,
+		Log: o.Log, Sandbox: o.Sandbox.grants(),
 	})
 	s.supply = supply
 	return supply, err

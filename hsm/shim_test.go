@@ -359,7 +359,8 @@ func TestCrash(t *testing.T) {
 	newKey(t, token, "EXMP01/ov/1")
 	closeToken(t, token)
 	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(strings.Join([]string{faulty.Module, faulty.Label, faulty.PIN, cfg.StateDir}, " ")), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.Join([]string{faulty.Module, faulty.Label, faulty.PIN, cfg.StateDir}, " ")),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	run := func() (string, error) {

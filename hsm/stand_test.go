@@ -51,7 +51,8 @@ func newStand(t *testing.T) *stand {
 	}, fakePIN)}
 	f.Signer = func(data []byte) ([]byte, error) { return key.Sign(rand.Reader, data, nil) }
 	f.addKey("EXMP01/ov/1", key.Public().(*gost.PublicKey).Bytes())
-	f.cfg = TokenConfig{Module: "fake", Label: "fake", PIN: PINValue(NewPIN([]byte(fakePIN))), StateDir: filepath.Join(t.TempDir(), "state")}
+	f.cfg = TokenConfig{Module: "fake", Label: "fake", PIN: PINValue(NewPIN([]byte(fakePIN))),
+		StateDir: filepath.Join(t.TempDir(), "state")}
 	return f
 }
 

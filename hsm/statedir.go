@@ -29,7 +29,8 @@ func CheckStateDir(dir string) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int(st.Uid) != os.Geteuid() && (os.Geteuid() != 0 || at != dir) {
 		return &Error{Kind: Config, Op: "use the state directory",
-			Err: fmt.Errorf("%s belongs to user %d; run this as that user (sudo -u '#%d' …), else the service is locked out", at, st.Uid, st.Uid)}
+			Err: fmt.Errorf("%s belongs to user %d; run this as that user (sudo -u '#%d' …), else the service is locked out", at,
+				st.Uid, st.Uid)}
 	}
 	return nil
 }

@@ -52,7 +52,8 @@ func (t *Token) ImportCertificate(ctx context.Context, id string, der []byte, re
 			return refuse(Invalid, "the certificate is for a key of another size")
 		}
 		// The proof that needs no public object on the token: what the key signs must verify under the certificate.
-		if err := r.selfTest(pair{private: p.private, mechanism: p.mechanism, confirmed: p.confirmed, public: cert.PublicKey}, id); err != nil {
+		if err := r.selfTest(pair{private: p.private, mechanism: p.mechanism, confirmed: p.confirmed, public: cert.PublicKey},
+			id); err != nil {
 			return err
 		}
 		old, err := r.find(p11.ClassCertificate, id)

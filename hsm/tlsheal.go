@@ -138,7 +138,8 @@ func (k *tlsKey) heal(what remedy, healing chan struct{}) {
 	defer cancel()
 	key, err := k.token.again(ctx, k.id, what)
 	if err == nil && !k.public.(interface{ Equal(crypto.PublicKey) bool }).Equal(key.Public()) {
-		err = &Error{Kind: KeyUnusable, Err: errors.New("the token has another key of this id now; restart the service with its certificate")}
+		err = &Error{Kind: KeyUnusable,
+			Err: errors.New("the token has another key of this id now; restart the service with its certificate")}
 	}
 	k.mutex.Lock()
 	defer k.mutex.Unlock()

@@ -205,7 +205,8 @@ func TestTLSKeyUnplugged(t *testing.T) {
 		for end, tries := time.Now().Add(time.Second), 0; time.Now().Before(end); tries++ {
 			err := k.sign()
 			wantKind(t, err, hsm.Away)
-			if e, ok := errors.AsType[*hsm.Error](err); tries > 0 && (!ok || e.RetryAfter <= 0 || !strings.Contains(err.Error(), "no token has serial")) {
+			if e, ok := errors.AsType[*hsm.Error](err); tries > 0 &&
+				(!ok || e.RetryAfter <= 0 || !strings.Contains(err.Error(), "no token has serial")) {
 				t.Fatalf("%v", err)
 			}
 			time.Sleep(time.Millisecond)

@@ -259,7 +259,8 @@ func certify(tb testing.TB, key *hsm.TokenKey, serial string) []byte {
 	}
 	for _, args := range [][]string{
 		{"genpkey", "-engine", "gost", "-algorithm", "gost2012_256", "-pkeyopt", "paramset:A", "-out", at("ca.key")},
-		{"req", "-engine", "gost", "-x509", "-new", "-key", at("ca.key"), "-subj", "/CN=test authority", "-md_gost12_256", "-out", at("ca.pem")},
+		{"req", "-engine", "gost", "-x509", "-new", "-key", at("ca.key"), "-subj", "/CN=test authority",
+			"-md_gost12_256", "-out", at("ca.pem")},
 		{"x509", "-engine", "gost", "-req", "-inform", "DER", "-in", at("req.der"), "-CA", at("ca.pem"), "-CAkey", at("ca.key"),
 			"-set_serial", serial, "-md_gost12_256", "-outform", "DER", "-out", at("cert.der")},
 	} {

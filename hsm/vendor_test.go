@@ -106,7 +106,8 @@ func TestVendorTraces(t *testing.T) {
 					part[i] = strings.TrimSpace(part[i])
 				}
 				tokens++
-				if got := vendorOf(p11.TokenInfo{Manufacturer: part[1], Model: part[2], Library: p11.LibraryInfo{Manufacturer: part[0]}}); got != v {
+				if got := vendorOf(p11.TokenInfo{Manufacturer: part[1], Model: part[2],
+					Library: p11.LibraryInfo{Manufacturer: part[0]}}); got != v {
 					t.Errorf("%s: %s is taken for %s", name, rest, got.Name)
 				}
 			case "code":

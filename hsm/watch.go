@@ -20,7 +20,8 @@ type keeper struct {
 
 func newLane(cfg TokenConfig, s *Scheduler, log *slog.Logger) *lane {
 	l := &lane{
-		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests, clock: s.clock, canary: &s.canary,
+		name: cfg.Name, cfg: cfg, log: log.With("token", cfg.Name), trace: cfg.Trace, requests: &s.requests,
+		clock: s.clock, canary: &s.canary,
 		since: time.Now(), vendor: cfg.Vendor, limit: 1, most: cfg.Sessions,
 		queue:   newQueue(cfg.Queue, cfg.FlowQueue),
 		trouble: make(chan struct{}, 1), stop: make(chan struct{}), kept: make(chan struct{}), first: make(chan struct{}),

@@ -45,7 +45,8 @@ func TestGrants(t *testing.T) {
 		{caller(Grant{Keys: []string{"keys/EXMP01/*"}, Operations: sign}), OpSignXML, "keys/EXMP012/sp", false},
 		{caller(Grant{Keys: []string{"keys/*"}, Operations: sign}), OpSignXML, "keys/ANY/sp", true},
 		// Grants do not mix: the operation of one does not reach the keys of another.
-		{caller(Grant{Keys: []string{"keys/A/ov"}, Operations: sign}, Grant{Keys: []string{"keys/B/ov"}, Operations: []Operation{OpList}}), OpSignXML, "keys/B/ov", false},
+		{caller(Grant{Keys: []string{"keys/A/ov"}, Operations: sign}, Grant{Keys: []string{"keys/B/ov"}, Operations: []Operation{OpList}}),
+			OpSignXML, "keys/B/ov", false},
 	} {
 		n, err := ParseKeyName(tc.key)
 		if err != nil {
@@ -56,9 +57,12 @@ func TestGrants(t *testing.T) {
 		}
 	}
 	for _, g := range []Grant{
-		{}, {Keys: []string{"keys/EXMP01/ov"}}, {Operations: sign}, {Keys: []string{"keys/EXMP01/ov"}, Operations: []Operation{"administer"}},
-		{Keys: []string{"EXMP01/ov"}, Operations: sign}, {Keys: []string{"keys/*/ov"}, Operations: sign}, {Keys: []string{"keys/EXMP01/ov/versions/1"}, Operations: sign},
-		{Keys: []string{"keys/EX*"}, Operations: sign}, {Keys: []string{"*"}, Operations: sign}, {Keys: []string{"keys/EXMP01/o*"}, Operations: sign}, {Keys: []string{"keys//*"}, Operations: sign},
+		{}, {Keys: []string{"keys/EXMP01/ov"}}, {Operations: sign},
+		{Keys: []string{"keys/EXMP01/ov"}, Operations: []Operation{"administer"}},
+		{Keys: []string{"EXMP01/ov"}, Operations: sign}, {Keys: []string{"keys/*/ov"}, Operations: sign},
+		{Keys: []string{"keys/EXMP01/ov/versions/1"}, Operations: sign},
+		{Keys: []string{"keys/EX*"}, Operations: sign}, {Keys: []string{"*"}, Operations: sign},
+		{Keys: []string{"keys/EXMP01/o*"}, Operations: sign}, {Keys: []string{"keys//*"}, Operations: sign},
 	} {
 		if g.Check() == nil {
 			t.Errorf("%v is taken for a grant", g)
@@ -124,7 +128,8 @@ func TestCallers(t *testing.T) {
 // A client may do what any of its roles grants, under the first that grants it; profiles bound the operations that know them.
 func TestRoles(t *testing.T) {
 	a, err := NewAccess([]Role{
-		{Name: "narrow", Weight: 8, Grants: []Grant{{Keys: []string{"keys/A/*"}, Operations: []Operation{OpSignXML}, Profiles: []string{"smev3"}}}},
+		{Name: "narrow", Weight: 8, Grants: []Grant{{Keys: []string{"keys/A/*"}, Operations: []Operation{OpSignXML},
+			Profiles: []string{"smev3"}}}},
 		{Name: "wide", Weight: 64, Grants: []Grant{{Keys: []string{"keys/A/ov"}, Operations: []Operation{OpSignXML, OpList}}}},
 	}, []Client{
 		{Name: "x", SANs: []string{"x.ru"}, Roles: []string{"narrow", "wide"}, Share: 2},

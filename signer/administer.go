@@ -49,7 +49,8 @@ func (s *Service) Administer(ctx context.Context, caller *Caller, op Operation, 
 }
 
 // recordAct writes the act's line, and of one that failed its record.
-func (s *Service) recordAct(ctx context.Context, caller *Caller, op Operation, what, key string, under *standing, begun time.Time, err error) {
+func (s *Service) recordAct(ctx context.Context, caller *Caller, op Operation, what, key string, under *standing,
+	begun time.Time, err error) {
 	level, outcome := slog.LevelInfo, audit.Done
 	attrs := []slog.Attr{slog.String("caller", caller.Name()), slog.String("act", what), slog.String("operation", string(op))}
 	if key != "" {

@@ -69,7 +69,8 @@ func (a *act) auditRecord(now time.Time, refused error) audit.Record {
 		r.Certificate = fingerprint(a.key.Certificate())
 		if a.digest != nil {
 			name := a.key.Public().Algorithm.Digest.Name
-			r.Digests = append(make([]audit.Digest, 0, 2), audit.Digest{Of: audit.OfSigned, Algorithm: name, Value: hex.EncodeToString(a.digest)})
+			r.Digests = append(make([]audit.Digest, 0, 2),
+				audit.Digest{Of: audit.OfSigned, Algorithm: name, Value: hex.EncodeToString(a.digest)})
 			for _, content := range a.of[:min(len(a.of), maxContents)] {
 				r.Digests = append(r.Digests, audit.Digest{Of: audit.OfContent, Algorithm: name, Value: hex.EncodeToString(content)})
 			}

@@ -229,14 +229,16 @@ func TestRecordsHoldDigestsOfContents(t *testing.T) {
 	}
 	last(sum(content))
 	for _, profile := range []string{"pkcs7-attached", "pkcs7-detached"} {
-		if _, err := w.SignCMSStream(ctx, w.admin, SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: profile, Size: UnknownSize, Time: now},
+		if _, err := w.SignCMSStream(ctx, w.admin,
+			SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: profile, Size: UnknownSize, Time: now},
 			bytes.NewReader(content), io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		last(sum(content))
 	}
 	for profile, target := range map[string]string{"smev3": "", "xades-bes": "", "enveloped": "", "detached": "file.bin"} {
-		out, err := w.SignXML(ctx, w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: profile, Document: unsigned(), Target: target, Time: now})
+		out, err := w.SignXML(ctx, w.admin,
+			SignXMLRequest{Key: "keys/EXMP01/ov", Profile: profile, Document: unsigned(), Target: target, Time: now})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,8 @@ func (s *Service) SignCanary(ctx context.Context, caller *Caller, key string, no
 	a := &act{caller: caller, op: OpCanary, name: key, octets: len(nonce)}
 	out, err := s.sign(ctx, a, false, "", func(key Key) (prepared, error) {
 		if len(nonce) > maxNonce {
-			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "nonce"}, "%d bytes, at most %d go in", len(nonce), maxNonce)
+			return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "nonce"},
+				"%d bytes, at most %d go in", len(nonce), maxNonce)
 		}
 		return newCanary(key.Public(), nonce), nil
 	})

@@ -36,5 +36,6 @@ func TestCanary(t *testing.T) {
 	refused("no right", err, report.AccessDenied)
 	_, err = w.SignCanary(t.Context(), w.admin, "keys/EXMP01/ov", make([]byte, maxNonce+1))
 	refused("a long nonce", err, report.RequestInvalid)
-	refused("monitoring without right", w.Monitor(t.Context(), w.caller(t, "probe.example.ru"), func() error { return nil }), report.AccessDenied)
+	refused("monitoring without right",
+		w.Monitor(t.Context(), w.caller(t, "probe.example.ru"), func() error { return nil }), report.AccessDenied)
 }

@@ -165,7 +165,8 @@ func form(c *gost.Certificate) []report.Check {
 		codes = append(codes, "…")
 	}
 	return []report.Check{{Code: report.CertForm, Status: report.Failed, Message: fmt.Sprintf(
-		"the certificate deviates in %d points from the form of qualified certificates (FSB order 795): %s", count, strings.Join(codes, ", "))}}
+		"the certificate deviates in %d points from the form of qualified certificates (FSB order 795): %s", count,
+		strings.Join(codes, ", "))}}
 }
 
 func failed(err error) report.Check {

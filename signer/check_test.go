@@ -36,16 +36,26 @@ func TestCheckSign(t *testing.T) {
 		{"in order", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: doc}, nil, ""},
 		{"CMS", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", Content: []byte("x")}, nil, ""},
 		{"CMS by digest", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: digest}, nil, ""},
-		{"wrong digest", CheckSignRequest{Key: "keys/EXMP01/big", Profile: "pkcs7-detached", ByDigest: true, Digest: digest}, []report.Code{report.RequestInvalid}, ""},
-		{"no target", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte("<a/>")}, []report.Code{report.TargetMissing}, ""},
-		{"DOCTYPE", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte("<!DOCTYPE a><a/>")}, []report.Code{report.XMLDoctype}, ""},
-		{"too large", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: make([]byte, 1<<20+1)}, []report.Code{report.XMLLimit}, ""},
-		{"two at once", CheckSignRequest{Key: "keys/EXMP01/old", Profile: "smev3", Document: []byte("<a/>")}, []report.Code{report.CertTime, report.TargetMissing}, report.CertTime},
-		{"no certificate", CheckSignRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: doc}, []report.Code{report.KeyUnusable}, ""},
-		{"for key agreement", CheckSignRequest{Key: "keys/EXMP01/tls", Profile: "smev3", Document: doc}, []report.Code{report.CertUsage}, report.CertUsage},
-		{"the token is away", CheckSignRequest{Key: "keys/EXMP01/away", Profile: "smev3", Document: doc}, []report.Code{report.TokenAway}, report.CertTime},
+		{"wrong digest", CheckSignRequest{Key: "keys/EXMP01/big", Profile: "pkcs7-detached", ByDigest: true, Digest: digest},
+			[]report.Code{report.RequestInvalid}, ""},
+		{"no target", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte("<a/>")},
+			[]report.Code{report.TargetMissing}, ""},
+		{"DOCTYPE", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte("<!DOCTYPE a><a/>")},
+			[]report.Code{report.XMLDoctype}, ""},
+		{"too large", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: make([]byte, 1<<20+1)},
+			[]report.Code{report.XMLLimit}, ""},
+		{"two at once", CheckSignRequest{Key: "keys/EXMP01/old", Profile: "smev3", Document: []byte("<a/>")},
+			[]report.Code{report.CertTime, report.TargetMissing}, report.CertTime},
+		{"no certificate", CheckSignRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: doc},
+			[]report.Code{report.KeyUnusable}, ""},
+		{"for key agreement", CheckSignRequest{Key: "keys/EXMP01/tls", Profile: "smev3", Document: doc},
+			[]report.Code{report.CertUsage}, report.CertUsage},
+		{"the token is away", CheckSignRequest{Key: "keys/EXMP01/away", Profile: "smev3", Document: doc},
+			[]report.Code{report.TokenAway}, report.CertTime},
 		{"ends soon", CheckSignRequest{Key: "keys/EXMP01/soon", Profile: "smev3", Document: doc}, nil, report.CertTime},
-		{"no authority for time-stamps", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "xades-t", Document: []byte("<a/>")}, []report.Code{report.RequestInvalid}, ""},
+		{"no authority for time-stamps",
+			CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "xades-t", Document: []byte("<a/>")},
+			[]report.Code{report.RequestInvalid}, ""},
 		{"a mistake SMEV refuses", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3",
 			Document: []byte(strings.Replace(string(doc), ` accepted="true"`, "", 1))}, nil, report.MessageForm},
 	} {
@@ -60,7 +70,8 @@ func TestCheckSign(t *testing.T) {
 			if warned := codes(r.Warnings); tc.warned == "" && len(warned) > 0 || tc.warned != "" && !slices.Contains(warned, tc.warned) {
 				t.Errorf("warnings %+v", r.Warnings)
 			}
-			if form := slices.ContainsFunc(r.Warnings, func(c report.Check) bool { return c.Code == report.CertForm }); form != (tc.name != "no certificate") {
+			if form := slices.ContainsFunc(r.Warnings,
+				func(c report.Check) bool { return c.Code == report.CertForm }); form != (tc.name != "no certificate") {
 				t.Errorf("warnings %+v", r.Warnings)
 			}
 			if !strings.HasPrefix(r.Key, tc.req.Key+"/versions/") {
@@ -88,7 +99,8 @@ func TestCheckSignRights(t *testing.T) {
 		want report.Code
 	}{
 		{"other system", CheckSignRequest{Key: "keys/OTHER1/ov", Profile: "smev3", Document: unsigned()}, report.AccessDenied},
-		{"digest", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: make([]byte, 32)}, report.AccessDenied},
+		{"digest", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: make([]byte, 32)},
+			report.AccessDenied},
 		{"no such key", CheckSignRequest{Key: "keys/EXMP01/nothing", Profile: "smev3", Document: unsigned()}, report.KeyUnknown},
 		{"no such profile", CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev4", Document: unsigned()}, report.RequestInvalid},
 		{"no key name", CheckSignRequest{Key: "ov", Profile: "smev3", Document: unsigned()}, report.RequestInvalid},
@@ -97,7 +109,8 @@ func TestCheckSignRights(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if _, err := w.CheckSign(t.Context(), gateway, CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); err != nil {
+	if _, err := w.CheckSign(t.Context(), gateway,
+		CheckSignRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); err != nil {
 		t.Error(err)
 	}
 	for _, k := range w.ring {

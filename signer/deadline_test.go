@@ -29,7 +29,8 @@ func TestVerificationObservesTheDeadline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cms, err := w.SignCMS(t.Context(), w.admin, SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached", Content: unsigned(), Time: time.Now()})
+	cms, err := w.SignCMS(t.Context(), w.admin,
+		SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached", Content: unsigned(), Time: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 
 func TestExplain(t *testing.T) {
 	w := newWorld(t, party{name: "idle", san: "idle.example.ru"})
-	signed, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: []byte("<a><b>1</b></a>")})
+	signed, err := w.SignXML(t.Context(), w.admin,
+		SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "enveloped", Document: []byte("<a><b>1</b></a>")})
 	if err != nil {
 		t.Fatal(err)
 	}

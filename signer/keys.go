@@ -67,7 +67,8 @@ func (s *Service) info(key Key, n KeyName) KeyInfo {
 		return info
 	}
 	err := available(key)
-	if e, ok := errors.AsType[*report.Error](err); !ok || e.Code != report.KeyStaged && e.Code != report.KeyRetired && e.Code != report.KeyDisabled {
+	if e, ok := errors.AsType[*report.Error](err); !ok ||
+		e.Code != report.KeyStaged && e.Code != report.KeyRetired && e.Code != report.KeyDisabled {
 		if unusable := s.usable(key, true); unusable != nil { // it tells more than that the token is away
 			err = unusable
 		}

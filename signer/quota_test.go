@@ -44,7 +44,8 @@ var anything = []Grant{{Keys: []string{"keys/EXMP01/*"}, Operations: []Operation
 
 // A bucket gives its burst, then its rate, and says when the next call will be let in: not a moment later, nor earlier.
 func TestRate(t *testing.T) {
-	w := newWorld(t, party{"gw", "gw.example.ru", anything, Quota{Rate: 4, Burst: 3}}, party{"other", "other.example.ru", anything, Quota{}})
+	w := newWorld(t, party{"gw", "gw.example.ru", anything, Quota{Rate: 4, Burst: 3}},
+		party{"other", "other.example.ru", anything, Quota{}})
 	c := &clock{at: time.Now()}
 	w.now = c.now
 	gw, other := w.caller(t, "gw.example.ru"), w.caller(t, "other.example.ru")
@@ -69,7 +70,8 @@ func TestRate(t *testing.T) {
 		t.Error(err)
 	}
 	// All operations draw on it, and the other client's is another.
-	if _, err := w.SignXML(t.Context(), gw, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); code(err) != "quota.exceeded" {
+	if _, err := w.SignXML(t.Context(), gw,
+		SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); code(err) != "quota.exceeded" {
 		t.Error(err)
 	}
 	if _, err := w.VerifyXML(t.Context(), gw, VerifyXMLRequest{Document: unsigned()}); code(err) != "quota.exceeded" {
@@ -118,7 +120,8 @@ func TestConcurrent(t *testing.T) {
 		in = append(in, e)
 	}
 	_, err = enter()
-	if e := quotaOf(t, err, report.QuotaExceeded); e.RetryAfter != 5*time.Millisecond || e.Quota.Value != 2 || e.Quota.Limit != "concurrent" {
+	if e := quotaOf(t, err, report.QuotaExceeded); e.RetryAfter != 5*time.Millisecond || e.Quota.Value != 2 ||
+		e.Quota.Limit != "concurrent" {
 		t.Errorf("%+v %+v", e, e.Quota)
 	}
 	// Calls at work count across a change of the policy, and leave what they entered.
@@ -134,7 +137,8 @@ func TestConcurrent(t *testing.T) {
 	}
 	// However it ends, a call leaves.
 	for range 3 {
-		if _, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/none", Profile: "smev3"}); code(err) != "key.unknown" {
+		if _, err := w.SignXML(t.Context(), w.admin,
+			SignXMLRequest{Key: "keys/EXMP01/none", Profile: "smev3"}); code(err) != "key.unknown" {
 			t.Error(err)
 		}
 	}
@@ -229,13 +233,15 @@ func TestPacedStream(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 	time.Sleep(10 * time.Millisecond)
-	if e := quotaOf(t, stream(6<<20+1), report.QuotaExceeded); e.Quota.Limit != "stream_bytes" || e.Quota.Value != 6<<20 || e.RetryAfter != 0 {
+	if e := quotaOf(t, stream(6<<20+1), report.QuotaExceeded); e.Quota.Limit != "stream_bytes" ||
+		e.Quota.Value != 6<<20 || e.RetryAfter != 0 {
 		t.Errorf("%+v %+v", e, e.Quota)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	w.SetAccess(accessOf(t, party{"slow", "slow.example.ru", sign, Quota{Rate: 0.1, Burst: 1}}))
-	_, err := w.VerifyCMSStream(ctx, w.caller(t, "slow.example.ru"), VerifyCMSStreamRequest{Detached: true, Message: message.Bytes()}, zeros{})
+	_, err := w.VerifyCMSStream(ctx, w.caller(t, "slow.example.ru"),
+		VerifyCMSStreamRequest{Detached: true, Message: message.Bytes()}, zeros{})
 	if code(err) != "deadline" {
 		t.Error(err)
 	}

@@ -67,7 +67,8 @@ func TestRepetitionGetsTheSameAnswer(t *testing.T) {
 	stream := func(profile string, size int64) func(id string) (Signed, error) {
 		return func(id string) (Signed, error) {
 			var message bytes.Buffer
-			out, err := w.SignCMSStream(ctx, w.admin, SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: profile, Size: size, RequestID: id},
+			out, err := w.SignCMSStream(ctx, w.admin,
+				SignCMSStreamRequest{Key: "keys/EXMP01/ov", Profile: profile, Size: size, RequestID: id},
 				bytes.NewReader(content), &message)
 			out.Bytes = message.Bytes()
 			return out, err
@@ -78,16 +79,20 @@ func TestRepetitionGetsTheSameAnswer(t *testing.T) {
 			return w.SignXML(ctx, w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned(), RequestID: id})
 		},
 		"enveloping": func(id string) (Signed, error) {
-			return w.SignXML(ctx, w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "enveloping", Document: unsigned(), RequestID: id})
+			return w.SignXML(ctx, w.admin,
+				SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "enveloping", Document: unsigned(), RequestID: id})
 		},
 		"attached": func(id string) (Signed, error) {
-			return w.SignCMS(ctx, w.admin, SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "cades-bes-attached", Content: content, RequestID: id})
+			return w.SignCMS(ctx, w.admin,
+				SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "cades-bes-attached", Content: content, RequestID: id})
 		},
 		"by digest": func(id string) (Signed, error) {
-			return w.SignCMS(ctx, w.admin, SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: digest, RequestID: id})
+			return w.SignCMS(ctx, w.admin,
+				SignCMSRequest{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached", ByDigest: true, Digest: digest, RequestID: id})
 		},
 		"digest": func(id string) (Signed, error) {
-			return w.SignDigest(ctx, w.admin, SignDigestRequest{Key: "keys/EXMP01/ov", Digest: digest, DigestAlgorithm: "streebog256", RequestID: id})
+			return w.SignDigest(ctx, w.admin,
+				SignDigestRequest{Key: "keys/EXMP01/ov", Digest: digest, DigestAlgorithm: "streebog256", RequestID: id})
 		},
 		"stream, detached":     stream("cades-bes-detached", cms.UnknownSize),
 		"stream, attached":     stream("cades-bes-attached", int64(len(content))),
@@ -106,7 +111,8 @@ func TestRepetitionGetsTheSameAnswer(t *testing.T) {
 			ring.Store(other)
 			again, err := ask(name)
 			ring.Store(before)
-			if err != nil || !bytes.Equal(first.Bytes, again.Bytes) || !again.Replayed || again.Key != first.Key || again.Fingerprint != first.Fingerprint {
+			if err != nil || !bytes.Equal(first.Bytes, again.Bytes) || !again.Replayed || again.Key != first.Key ||
+				again.Fingerprint != first.Fingerprint {
 				t.Fatalf("%v: %d and %d octets, by %s and %s", err, len(first.Bytes), len(again.Bytes), first.Key, again.Key)
 			}
 			if n := ring.Load().count.Load() - signed + other.count.Load(); n != 1 {
@@ -194,7 +200,8 @@ func TestRepetitionWhileAtWork(t *testing.T) {
 		if _, err := ask(ctx); code(err) != string(report.Deadline) {
 			t.Error("a waiting one whose time runs out:", err)
 		}
-		if _, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev2", RequestID: "a"}); code(err) != string(report.RequestIDReused) {
+		if _, err := w.SignXML(t.Context(), w.admin,
+			SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev2", RequestID: "a"}); code(err) != string(report.RequestIDReused) {
 			t.Error("another one does not wait:", err)
 		}
 		// The first fails: that is its own affair, the next one signs.

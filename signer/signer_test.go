@@ -390,7 +390,8 @@ func TestWrongSignature(t *testing.T) {
 				return w.SignCMS(t.Context(), w.admin, SignCMSRequest{Key: wrong.Name(), Profile: "pkcs7-detached", Content: digest})
 			},
 			func() (Signed, error) {
-				return w.SignDigest(t.Context(), w.admin, SignDigestRequest{Key: wrong.Name(), Digest: digest, DigestAlgorithm: "streebog256"})
+				return w.SignDigest(t.Context(), w.admin,
+					SignDigestRequest{Key: wrong.Name(), Digest: digest, DigestAlgorithm: "streebog256"})
 			},
 		} {
 			if out, err := ask(); code(err) != string(report.Internal) || out.Bytes != nil {
@@ -398,7 +399,8 @@ func TestWrongSignature(t *testing.T) {
 			}
 		}
 		message := &bytes.Buffer{}
-		_, err := w.SignCMSStream(t.Context(), w.admin, SignCMSStreamRequest{Key: wrong.Name(), Profile: "pkcs7-detached", Size: UnknownSize},
+		_, err := w.SignCMSStream(t.Context(), w.admin,
+			SignCMSStreamRequest{Key: wrong.Name(), Profile: "pkcs7-detached", Size: UnknownSize},
 			bytes.NewReader(digest), message)
 		if code(err) != string(report.Internal) || message.Len() > 0 {
 			t.Errorf("%s, in a stream: %v with %d bytes", name, err, message.Len())
@@ -428,7 +430,8 @@ func (r ringOf) Keys() []Key             { return r }
 func TestRecords(t *testing.T) {
 	w := newWorld(t)
 	secret := "8c1c0a10-f1ee-11f0-8a5e-0242ac120002"
-	if _, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); err != nil {
+	if _, err := w.SignXML(t.Context(), w.admin,
+		SignXMLRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: unsigned()}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := w.SignXML(t.Context(), w.admin, SignXMLRequest{Key: "keys/EXMP01/old", Profile: "smev3", Document: unsigned()})

@@ -146,7 +146,8 @@ func (b *building) again(c *replay) ([]byte, error) {
 		return nil, err
 	}
 	if !bytes.Equal(made.Digest(), c.digest) {
-		return nil, report.Errorf(report.RequestIDReused, report.Place{Path: "request_id"}, "a request about other content has this request_id")
+		return nil, report.Errorf(report.RequestIDReused, report.Place{Path: "request_id"},
+			"a request about other content has this request_id")
 	}
 	if p.Detached {
 		return c.recipe.apply(nil), nil

@@ -88,7 +88,8 @@ func TestTimeStampedProfiles(t *testing.T) {
 			continue
 		}
 		r := verify(profile, signed.Bytes, time.Time{})
-		if r.Verdict() != report.Valid || len(r.Signatures) != 1 || len(r.Signatures[0].TimeStamps) != 1 || !r.Signatures[0].TimeStamps[0].Trusted {
+		if r.Verdict() != report.Valid || len(r.Signatures) != 1 || len(r.Signatures[0].TimeStamps) != 1 ||
+			!r.Signatures[0].TimeStamps[0].Trusted {
 			t.Errorf("%s: %s, %+v", profile, r.Verdict(), r.Failures())
 		}
 	}

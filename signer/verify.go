@@ -68,10 +68,12 @@ func (s *Service) VerifyXML(ctx context.Context, caller *Caller, req VerifyXMLRe
 		return nil, err
 	}
 	if len(req.Require) > MaxRequire {
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "require"}, "%d names, the limit is %d", len(req.Require), MaxRequire)
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "require"}, "%d names, the limit is %d",
+			len(req.Require), MaxRequire)
 	}
 	if len(req.Attachments) > MaxAttachments {
-		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "attachments"}, "%d attachments, the limit is %d", len(req.Attachments), MaxAttachments)
+		return nil, report.Errorf(report.RequestInvalid, report.Place{Path: "attachments"},
+			"%d attachments, the limit is %d", len(req.Attachments), MaxAttachments)
 	}
 	for _, file := range req.Attachments {
 		if err := s.fits("attachments", file, report.XMLLimit); err != nil {

@@ -156,7 +156,8 @@ func (c *client) public(o pkcs11.ObjectHandle, p set) *gost.PublicKey {
 
 func (c *client) find(class uint, id string) pkcs11.ObjectHandle {
 	c.Helper()
-	c.must(c.FindObjectsInit(c.s, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class), pkcs11.NewAttribute(pkcs11.CKA_ID, id)}))
+	c.must(c.FindObjectsInit(c.s, []*pkcs11.Attribute{pkcs11.NewAttribute(pkcs11.CKA_CLASS, class),
+		pkcs11.NewAttribute(pkcs11.CKA_ID, id)}))
 	found, _, err := c.FindObjects(c.s, 2)
 	c.must(err)
 	c.must(c.FindObjectsFinal(c.s))

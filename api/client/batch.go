@@ -49,9 +49,10 @@ func (b *Batch) SignCMS(ctx context.Context, req *pb.SignCmsRequest) (*Pending[p
 // SignDigest is SignXML for digests.
 func (b *Batch) SignDigest(ctx context.Context, req *pb.SignDigestRequest) (*Pending[pb.SignDigestResponse], error) {
 	prepareDigest(req)
-	return pend(ctx, b.exchange, &pb.SignItem{Request: &pb.SignItem_Digest{Digest: req}}, func(a *pb.SignedItem) (*pb.SignDigestResponse, error) {
-		return checkDigest(req, a.GetDigest())
-	})
+	return pend(ctx, b.exchange, &pb.SignItem{Request: &pb.SignItem_Digest{Digest: req}},
+		func(a *pb.SignedItem) (*pb.SignDigestResponse, error) {
+			return checkDigest(req, a.GetDigest())
+		})
 }
 
 // Close takes no more, waits for the answers to come and ends the call. The error says why the batch ended before.

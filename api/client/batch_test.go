@@ -221,7 +221,8 @@ func TestSignCMSStream(t *testing.T) {
 	s.cms = func([]byte) ([]byte, error) {
 		return nil, refusal(codes.FailedPrecondition, pb.ErrorReason_KEY_UNUSABLE, 0)
 	}
-	if _, err := c.SignCMSStream(t.Context(), header(), bytes.NewReader(make([]byte, 1<<20)), io.Discard); !errors.Is(err, client.Because(pb.ErrorReason_KEY_UNUSABLE)) {
+	if _, err := c.SignCMSStream(t.Context(), header(), bytes.NewReader(make([]byte, 1<<20)), io.Discard); !errors.Is(err,
+		client.Because(pb.ErrorReason_KEY_UNUSABLE)) {
 		t.Errorf("a refusal: %v", err)
 	}
 }

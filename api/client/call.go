@@ -17,7 +17,8 @@ import (
 const pause = 50 * time.Millisecond
 
 // unary gives a call its deadline, makes it again where that is right, and types its error.
-func (c *Client) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+func (c *Client) unary(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn,
+	invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if _, has := ctx.Deadline(); !has {
 		bounded, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
@@ -82,7 +83,8 @@ func changesNothing(method string) bool {
 	i := strings.LastIndexByte(method, '/')
 	service, name := method[1:max(i, 1)], method[i+1:]
 	switch service {
-	case epovpb.VerifyService_ServiceDesc.ServiceName, epovpb.KeyService_ServiceDesc.ServiceName, epovpb.InfoService_ServiceDesc.ServiceName:
+	case epovpb.VerifyService_ServiceDesc.ServiceName, epovpb.KeyService_ServiceDesc.ServiceName,
+		epovpb.InfoService_ServiceDesc.ServiceName:
 		return true
 	}
 	return name == "CheckSign"
@@ -99,7 +101,8 @@ func requestID(req any) string {
 }
 
 // stream types the errors of streams; they are not made again, and their deadline is their caller's.
-func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
+	streamer grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	opts = append([]grpc.CallOption{grpc.MaxCallRecvMsgSize(int(c.receive.Load()))}, opts...)
 	s, err := streamer(ctx, desc, conn, method, opts...)
 	if err != nil {

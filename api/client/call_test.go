@@ -87,7 +87,8 @@ func TestRepetition(t *testing.T) {
 		}
 	}
 	never := &scripted{list: func(int) error { return overload }}
-	if _, err := never.start(t, client.Config{Attempts: 2}).Keys.ListKeys(t.Context(), &pb.ListKeysRequest{}); !errors.Is(err, client.Because(pb.ErrorReason_OVERLOAD)) {
+	if _, err := never.start(t, client.Config{Attempts: 2}).Keys.ListKeys(t.Context(),
+		&pb.ListKeysRequest{}); !errors.Is(err, client.Because(pb.ErrorReason_OVERLOAD)) {
 		t.Error(err)
 	}
 	if n := never.calls.Load(); n != 2 {
@@ -180,7 +181,8 @@ func TestWeighted(t *testing.T) {
 	idle := a.world(t, func() (uint64, float64) { return served[0].Add(100), 0.1 })
 	busy := a.world(t, func() (uint64, float64) { return served[1].Add(100), 0.9 })
 	c := dial(t, client.Config{
-		Addresses: []string{idle.address, busy.address}, TLS: client.Files(idle.files[0], idle.files[1], idle.files[2]), Balance: client.Weighted,
+		Addresses: []string{idle.address, busy.address},
+		TLS:       client.Files(idle.files[0], idle.files[1], idle.files[2]), Balance: client.Weighted,
 	})
 	fingerprints := map[string]int{}
 	share := func(n int) map[string]int {
@@ -194,7 +196,8 @@ func TestWeighted(t *testing.T) {
 		}
 		return fingerprints
 	}
-	key, err := dial(t, client.Config{Addresses: []string{busy.address}, TLS: client.Files(idle.files[0], idle.files[1], idle.files[2])}).Signer(t.Context(), "keys/EXMP01/ov")
+	key, err := dial(t, client.Config{Addresses: []string{busy.address},
+		TLS: client.Files(idle.files[0], idle.files[1], idle.files[2])}).Signer(t.Context(), "keys/EXMP01/ov")
 	if err != nil {
 		t.Fatal(err)
 	}

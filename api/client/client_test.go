@@ -103,7 +103,8 @@ func TestStreams(t *testing.T) {
 	content := make([]byte, 3<<20)
 	rand.Read(content)
 	var signed bytes.Buffer
-	end, err := c.SignCMSStream(t.Context(), &pb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached"}, bytes.NewReader(content), &signed)
+	end, err := c.SignCMSStream(t.Context(), &pb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-detached"},
+		bytes.NewReader(content), &signed)
 	if err != nil || end.GetKey() != keyVersion {
 		t.Fatal(err)
 	}
@@ -119,7 +120,8 @@ func TestErrors(t *testing.T) {
 	if e == nil {
 		t.Fatal(err)
 	}
-	if e.Reason != pb.ErrorReason_XML_SYNTAX || e.Place.Line != 2 || e.Field != "document" || e.SMEVFault == "" || e.Russian == "" || e.RetryAfter != 0 {
+	if e.Reason != pb.ErrorReason_XML_SYNTAX || e.Place.Line != 2 || e.Field != "document" || e.SMEVFault == "" ||
+		e.Russian == "" || e.RetryAfter != 0 {
 		t.Errorf("%+v", *e)
 	}
 	if !errors.Is(err, client.Because(pb.ErrorReason_XML_SYNTAX)) || errors.Is(err, client.Because(pb.ErrorReason_XML_LIMIT)) {
@@ -221,7 +223,8 @@ func TestConfig(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	l := listen(t) // nobody answers there
 	defer l.Close()
-	c := dial(t, client.Config{Addresses: []string{l.Addr().String()}, Insecure: true, Timeout: 50 * time.Millisecond, Health: client.NoHealth})
+	c := dial(t, client.Config{Addresses: []string{l.Addr().String()}, Insecure: true,
+		Timeout: 50 * time.Millisecond, Health: client.NoHealth})
 	_, err := c.Keys.ListKeys(context.Background(), &pb.ListKeysRequest{})
 	if status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("%v", err)

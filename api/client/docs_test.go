@@ -35,7 +35,8 @@ func TestDocs(t *testing.T) {
 	if config == nil || !json.Valid(config[1]) {
 		t.Fatal("no service config")
 	}
-	conn, err := grpc.NewClient("127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultServiceConfig(string(config[1])))
+	conn, err := grpc.NewClient("127.0.0.1:1", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(string(config[1])))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,8 @@ type Pending[T any] struct {
 // Wait waits for the answer. Called once.
 func (p *Pending[T]) Wait(ctx context.Context) (*T, error) { return p.wait(ctx) }
 
-func pend[Q proto.Message, A reply, T any](ctx context.Context, b *exchange[Q, A], question Q, check func(A) (*T, error)) (*Pending[T], error) {
+func pend[Q proto.Message, A reply, T any](ctx context.Context, b *exchange[Q, A], question Q,
+	check func(A) (*T, error)) (*Pending[T], error) {
 	i, err := b.ask(ctx, question)
 	if err != nil {
 		return nil, err

@@ -64,7 +64,8 @@ func (t TLS) credentials() (credentials.TransportCredentials, error) {
 			return nil, err
 		}
 		return &reloading{
-			TransportCredentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: t.files.serverName}), files: t.files,
+			TransportCredentials: credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS13, ServerName: t.files.serverName}),
+			files:                t.files,
 		}, nil
 	}
 	return nil, errors.New("client: TLS is missing")

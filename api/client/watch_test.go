@@ -149,7 +149,8 @@ func TestVerifyManyAndMuch(t *testing.T) {
 	}
 	attached, detached := &octets{}, &octets{}
 	for profile, to := range map[string]*octets{"pkcs7-attached": attached, "pkcs7-detached": detached} {
-		if _, err := c.SignCMSStream(t.Context(), &pb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: profile}, zeros(3<<20), to); err != nil {
+		if _, err := c.SignCMSStream(t.Context(), &pb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: profile},
+			zeros(3<<20), to); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,11 +165,13 @@ func TestVerifyManyAndMuch(t *testing.T) {
 	} else if _, bad := errors.AsType[*client.InvalidError](err); !bad {
 		t.Error(err)
 	}
-	if _, err := c.VerifyCMSStream(t.Context(), &pb.VerifyCmsHeader{Profile: "nothing"}, zeros(30<<20)); !errors.Is(err, client.Because(pb.ErrorReason_REQUEST_INVALID)) {
+	if _, err := c.VerifyCMSStream(t.Context(), &pb.VerifyCmsHeader{Profile: "nothing"}, zeros(30<<20)); !errors.Is(err,
+		client.Because(pb.ErrorReason_REQUEST_INVALID)) {
 		t.Error(err)
 	}
 	broken := errors.New("the disk is gone")
-	if _, err := c.VerifyCMSStream(t.Context(), &pb.VerifyCmsHeader{}, io.MultiReader(attached.reader(), unreadable{broken})); !errors.Is(err, broken) {
+	if _, err := c.VerifyCMSStream(t.Context(), &pb.VerifyCmsHeader{},
+		io.MultiReader(attached.reader(), unreadable{broken})); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }

@@ -76,7 +76,8 @@ func (a *authority) files(tb testing.TB, dir string, cert *x509.Certificate, key
 		tb.Fatal(err)
 	}
 	var out [3]string
-	for i, block := range []pem.Block{{Type: "CERTIFICATE", Bytes: cert.Raw}, {Type: "PRIVATE KEY", Bytes: der}, {Type: "CERTIFICATE", Bytes: a.cert.Raw}} {
+	for i, block := range []pem.Block{{Type: "CERTIFICATE", Bytes: cert.Raw}, {Type: "PRIVATE KEY", Bytes: der},
+		{Type: "CERTIFICATE", Bytes: a.cert.Raw}} {
 		out[i] = filepath.Join(dir, []string{"tls.pem", "tls.key", "ca.pem"}[i])
 		if err := os.WriteFile(out[i], pem.EncodeToMemory(&block), 0o600); err != nil {
 			tb.Fatal(err)
@@ -96,7 +97,8 @@ func (a *authority) client(tb testing.TB, dir, uri string) [3]string {
 
 func (a *authority) server(tb testing.TB) *tls.Config {
 	cert, key := a.issue(tb, &x509.Certificate{
-		IPAddresses: []net.IP{{127, 0, 0, 1}}, DNSNames: []string{"epovd.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{{127, 0, 0, 1}}, DNSNames: []string{"epovd.test"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)

@@ -56,7 +56,8 @@ func TestToUTF8(t *testing.T) {
 			}
 		}
 	}
-	for _, same := range []string{"", "<a/>", "\uFEFF<a/>", `<?xml version="1.0"?><a/>`, `<?xml version="1.0" encoding="utf-8"?><a>` + text + "</a>",
+	for _, same := range []string{"", "<a/>", "\uFEFF<a/>", `<?xml version="1.0"?><a/>`,
+		`<?xml version="1.0" encoding="utf-8"?><a>` + text + "</a>",
 		`<a encoding="windows-1251"/>`} {
 		if out, from, err := ToUTF8([]byte(same)); err != nil || string(out) != same || from != "UTF-8" {
 			t.Errorf("%q: %q from %q, %v", same, out, from, err)

@@ -75,7 +75,8 @@ func TestWindow(t *testing.T) {
 		[]byte("<a xmlns='urn:a' xmlns:p='urn:&#112;&amp;x' p:x=\"1&#10;\"><p:b xmlns=''>one\r\ntwo\r&#xD;&lt;Ж\U0001F600]]x]<c/>]</p:b></a>"),
 		[]byte("<a><![CDATA[one]]two]]]]><![CDATA[]]>\r\n<![CDATA[\r\n\rЖ>]]x]]>\r<b/></a>"),
 		[]byte("<a>\r\r\n\n]]></a>"), []byte("<a>text\r\n\r&#x1;</a>"), []byte("<a>\r\n<b>\xD0"), []byte("<a>\r\nЖ\xD0</a>"),
-		[]byte("<a><!-- -- --></a>"), []byte("<a>&unknown;</a>"), []byte("<a>&am"), []byte("<a x='1"), []byte("<a></b></a>"), []byte("<a/>\r\nx"),
+		[]byte("<a><!-- -- --></a>"), []byte("<a>&unknown;</a>"), []byte("<a>&am"), []byte("<a x='1"),
+		[]byte("<a></b></a>"), []byte("<a/>\r\nx"),
 		[]byte("<a><p:b/></a>"), []byte("<a><![CDATA[]]"), []byte("<a>" + strings.Repeat("<b>", 300)), []byte(" \n <a/>"), nil,
 	}
 	for _, pattern := range []string{"smev-messages/made/*.xml", "smev-transform/0[1-4]*.in.xml"} {
@@ -97,7 +98,8 @@ func TestWindow(t *testing.T) {
 		want := tokens(tok, doc)
 		for _, size := range []int{2, 3, 5, 8, 13, 64, 1000} {
 			firstWindow = size
-			for i, r := range []io.Reader{bytes.NewReader(doc), iotest.OneByteReader(bytes.NewReader(doc)), iotest.DataErrReader(bytes.NewReader(doc))} {
+			for i, r := range []io.Reader{bytes.NewReader(doc), iotest.OneByteReader(bytes.NewReader(doc)),
+				iotest.DataErrReader(bytes.NewReader(doc))} {
 				tok := new(Tokenizer)
 				tok.ResetReader(r, Limits{})
 				if got := tokens(tok, doc); got != want {

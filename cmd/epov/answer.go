@@ -26,12 +26,14 @@ func reportOf(p *pb.Report, verdict pb.Verdict) (*report.Report, error) {
 		r.Signatures = append(r.Signatures, report.Signature{
 			Name: s.GetName(), Profile: s.GetProfile(), Place: placeOfProto(s.GetPlace()), Algorithm: s.GetAlgorithm(),
 			Signer: signerOf(s.GetSigner()), Coverage: coverageOf(s.GetCoverage()), ClaimedTime: timeOf(s.GetClaimedTime()),
-			Evidence: evidenceOf(s.GetEvidence()), TimeStamps: stampsOf(s.GetTimeStamps()), Covers: coversOf(s.GetCovers(), len(p.GetSignatures())),
+			Evidence: evidenceOf(s.GetEvidence()), TimeStamps: stampsOf(s.GetTimeStamps()),
+			Covers: coversOf(s.GetCovers(), len(p.GetSignatures())),
 			Checks: checks,
 		})
 	}
 	want := map[report.Verdict]pb.Verdict{
-		report.Valid: pb.Verdict_VERDICT_VALID, report.Invalid: pb.Verdict_VERDICT_INVALID, report.Indeterminate: pb.Verdict_VERDICT_INDETERMINATE,
+		report.Valid: pb.Verdict_VERDICT_VALID, report.Invalid: pb.Verdict_VERDICT_INVALID,
+		report.Indeterminate: pb.Verdict_VERDICT_INDETERMINATE,
 	}[r.Verdict()]
 	if verdict != want {
 		return nil, fmt.Errorf("the daemon says %v but its report says %v: are epov and epovd of one version?", verdict, want)
@@ -43,7 +45,8 @@ func checksOf(list []*pb.Check) ([]report.Check, error) {
 	var out []report.Check
 	for _, c := range list {
 		k := report.Check{
-			Code: report.Code(c.GetCode()), Message: c.GetMessage(), Place: placeOfProto(c.GetPlace()), Expected: c.GetExpected(), Got: c.GetGot(),
+			Code: report.Code(c.GetCode()), Message: c.GetMessage(), Place: placeOfProto(c.GetPlace()),
+			Expected: c.GetExpected(), Got: c.GetGot(),
 		}
 		switch c.GetStatus() {
 		case pb.CheckStatus_CHECK_STATUS_PASSED:

@@ -23,8 +23,9 @@ func TestReportOf(t *testing.T) {
 			Coverage: []*pb.Coverage{{Uri: "u", Place: &pb.Place{Offset: 1, End: 2, Line: 3, Column: 4, Path: "p"}, Octets: 5}},
 			Checks:   []*pb.Check{{Code: "certificate.path", Status: pb.CheckStatus_CHECK_STATUS_NOT_CHECKED, Expected: "e", Got: "g"}},
 			Evidence: &pb.Evidence{Time: timestamppb.New(at), RevocationPolicy: "required", Certificates: []*pb.PathCertificate{
-				{Subject: "CN=A", Serial: "0A", Fingerprint: "f", Revocation: &pb.Revocation{Kind: "crl", Source: "s", Issuer: "i", Number: "1",
-					ThisUpdate: timestamppb.New(at), Revoked: true, RevokedAt: timestamppb.New(at), Reason: "r"}},
+				{Subject: "CN=A", Serial: "0A", Fingerprint: "f",
+					Revocation: &pb.Revocation{Kind: "crl", Source: "s", Issuer: "i", Number: "1",
+						ThisUpdate: timestamppb.New(at), Revoked: true, RevokedAt: timestamppb.New(at), Reason: "r"}},
 				{Subject: "CN=B", Anchor: true}}},
 		}},
 	}, pb.Verdict_VERDICT_INDETERMINATE)
@@ -40,8 +41,9 @@ func TestReportOf(t *testing.T) {
 			Coverage: []report.Coverage{{URI: "u", Place: report.Place{Offset: 1, End: 2, Line: 3, Column: 4, Path: "p"}, Octets: 5}},
 			Checks:   []report.Check{{Code: report.CertPath, Status: report.NotChecked, Expected: "e", Got: "g"}},
 			Evidence: &report.Evidence{Time: at, Revocation: "required", Path: []report.PathCertificate{
-				{Subject: "CN=A", Serial: "0A", Fingerprint: "f", Revocation: &report.Revocation{Kind: "crl", Source: "s", Issuer: "i", Number: "1",
-					ThisUpdate: at, Revoked: true, RevokedAt: at, Reason: "r"}},
+				{Subject: "CN=A", Serial: "0A", Fingerprint: "f",
+					Revocation: &report.Revocation{Kind: "crl", Source: "s", Issuer: "i", Number: "1",
+						ThisUpdate: at, Revoked: true, RevokedAt: at, Reason: "r"}},
 				{Subject: "CN=B", Anchor: true}}},
 		}},
 	}

@@ -163,7 +163,8 @@ func (c *auditVerifyCmd) json(con *console, v *tlog.Verification) error {
 		First      string           `json:"first,omitempty"`
 		Last       string           `json:"last,omitempty"`
 		Findings   []jsonLogFinding `json:"findings"`
-	}{Log: v.Log, Sound: len(v.Findings) == 0, Records: v.Records(), Checkpoint: v.Checkpoint, Journal: v.Journal, Findings: []jsonLogFinding{}}
+	}{Log: v.Log, Sound: len(v.Findings) == 0, Records: v.Records(), Checkpoint: v.Checkpoint, Journal: v.Journal,
+		Findings: []jsonLogFinding{}}
 	if !v.First.IsZero() {
 		out.First, out.Last = moment(v.First), moment(v.Last)
 	}
@@ -304,7 +305,8 @@ func (c *auditReceiptVerifyCmd) Run(con *console) error {
 	} else if wrong != nil {
 		fmt.Fprintf(con.out, "INVALID  %s\n", printable(plain(wrong)))
 	} else {
-		fmt.Fprintf(con.out, "VALID  record %d of %s, among the %d that its key has signed for\n", r.Index, printable(r.Log), checkpoint.Size)
+		fmt.Fprintf(con.out, "VALID  record %d of %s, among the %d that its key has signed for\n", r.Index,
+			printable(r.Log), checkpoint.Size)
 		describeRecord(con.out, &r.Record)
 	}
 	if wrong != nil {

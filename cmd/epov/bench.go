@@ -90,7 +90,8 @@ func (c *benchCmd) Run(ctx context.Context, con *console) error {
 func (c *benchCmd) measure(ctx context.Context, con *console, op load.Operation, r *load.Report) error {
 	config := load.Config{Rate: c.Rate, Duration: c.Duration, Timeout: c.Deadline, Name: load.ErrorName}
 	progress := func(now load.Result) {
-		fmt.Fprintf(con.err, "\r%6.1f s  %8.0f/s asked  %8.0f/s good  p99 %-12v", now.Seconds, now.Offered(), now.Goodput(), now.Latency.Quantile(0.99))
+		fmt.Fprintf(con.err, "\r%6.1f s  %8.0f/s asked  %8.0f/s good  p99 %-12v", now.Seconds, now.Offered(),
+			now.Goodput(), now.Latency.Quantile(0.99))
 	}
 	shares := []float64{1}
 	if c.Knee {
@@ -132,7 +133,8 @@ func (c *benchCmd) tell(con *console, name string, r load.Result) {
 	for _, e := range slices.Sorted(maps.Keys(r.Errors)) {
 		fmt.Fprintf(con.out, "  %d times %s\n", r.Errors[e], printable(e))
 	}
-	fmt.Fprintf(con.out, "  p50 %v  p90 %v  p99 %v  p99.9 %v  longest %v\n", h.Quantile(0.5), h.Quantile(0.9), h.Quantile(0.99), h.Quantile(0.999), h.Max())
+	fmt.Fprintf(con.out, "  p50 %v  p90 %v  p99 %v  p99.9 %v  longest %v\n", h.Quantile(0.5), h.Quantile(0.9),
+		h.Quantile(0.99), h.Quantile(0.999), h.Max())
 	most := int64(1)
 	for _, b := range h.Bars() {
 		most = max(most, b.Count)

@@ -28,7 +28,8 @@ func (c *canaryCmd) Run(ctx context.Context, con *console) error {
 			return err
 		}
 		t := answer.GetTimings()
-		_, err = fmt.Fprintf(con.out, "%s signed and the signature verifies: %s in all, queue %s, token %s, verification %s\n", printable(answer.GetKey()),
+		_, err = fmt.Fprintf(con.out, "%s signed and the signature verifies: %s in all, queue %s, token %s, verification %s\n",
+			printable(answer.GetKey()),
 			answer.GetTotal().AsDuration().Round(time.Microsecond), t.GetQueue().AsDuration().Round(time.Microsecond),
 			t.GetToken().AsDuration().Round(time.Microsecond), t.GetVerify().AsDuration().Round(time.Microsecond))
 		return err

@@ -108,7 +108,8 @@ func view(c *gost.Certificate) *certificateView {
 		Version: c.Version, NotBefore: c.NotBefore, NotAfter: c.NotAfter, SignedWith: named(c.SignatureOID), CA: c.IsCA,
 		Purposes: namedAll(c.ExtKeyUsage), Policies: namedAll(c.Policies), OCSP: c.OCSPServers, IssuerAddresses: c.IssuerURLs,
 		CRLs: addresses(c.DistributionPoints), DeltaCRLs: addresses(c.FreshestCRL), AlternativeNames: general(c.AlternativeNames),
-		SubjectKeyID: hex.EncodeToString(c.SubjectKeyID), AuthorityKeyID: hex.EncodeToString(c.AuthorityKeyID), Fingerprint: c.FingerprintString(),
+		SubjectKeyID: hex.EncodeToString(c.SubjectKeyID), AuthorityKeyID: hex.EncodeToString(c.AuthorityKeyID),
+		Fingerprint: c.FingerprintString(),
 	}
 	switch {
 	case c.PublicKey != nil:

@@ -106,15 +106,17 @@ func TestServerName(t *testing.T) {
 		}
 	}()
 	file := filepath.Join(dir, "client.yaml")
-	text := "address: " + listener.Addr().String() + "\ntls: {certificate: c.pem, key: k.pem, ca: ca.pem, server_name: epovd.test}\ntimeout: 5s\n"
+	text := "address: " + listener.Addr().String() +
+		"\ntls: {certificate: c.pem, key: k.pem, ca: ca.pem, server_name: epovd.test}\ntimeout: 5s\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for flag, want := range map[string]string{"": "epovd.test", "other.test": "other.test"} {
-		err := (&connection{ClientConfig: file, ServerName: flag}).call(t.Context(), func(ctx context.Context, service *client.Client, _ *clientConfig) error {
-			_, err := service.Keys.ListKeys(ctx, &pb.ListKeysRequest{})
-			return err
-		})
+		err := (&connection{ClientConfig: file, ServerName: flag}).call(t.Context(),
+			func(ctx context.Context, service *client.Client, _ *clientConfig) error {
+				_, err := service.Keys.ListKeys(ctx, &pb.ListKeysRequest{})
+				return err
+			})
 		if got := <-asked; err == nil || got != want {
 			t.Errorf("%q: asked for %q, %v", flag, got, err)
 		}

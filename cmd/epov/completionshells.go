@@ -86,7 +86,8 @@ func zshCompletion(list []place) string {
 	})
 	b.WriteString("\tesac\n\tcase \"$at\" in\n")
 	described := func(word, help string) string {
-		return " '" + strings.NewReplacer(":", `\:`, "'", `'\''`).Replace(word) + ":" + strings.NewReplacer("'", `'\''`).Replace(brief(help)) + "'"
+		return " '" + strings.NewReplacer(":", `\:`, "'", `'\''`).Replace(word) + ":" +
+			strings.NewReplacer("'", `'\''`).Replace(brief(help)) + "'"
 	}
 	for _, p := range list {
 		fmt.Fprintf(&b, "\t%q)", p.at)

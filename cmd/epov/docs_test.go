@@ -22,7 +22,8 @@ func TestExplainDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folders := []string{"../../internal/vectors/testdata/smev-messages/made", "../../internal/vectors/testdata/gost/xmldsig", "testdata/docs"}
+	folders := []string{"../../internal/vectors/testdata/smev-messages/made",
+		"../../internal/vectors/testdata/gost/xmldsig", "testdata/docs"}
 	for i, dir := range folders {
 		folders[i] = absolute(dir)
 	}

@@ -77,7 +77,8 @@ func (c *esiaSecretCmd) Run(ctx context.Context, con *console) error {
 	})
 }
 
-func (c *esiaSecretCmd) v1(ctx context.Context, con *console, service *client.Client, key string, r *esia.Request) (esia.Parameters, error) {
+func (c *esiaSecretCmd) v1(ctx context.Context, con *console, service *client.Client, key string,
+	r *esia.Request) (esia.Parameters, error) {
 	answer, err := service.SignCMS(ctx, &pb.SignCmsRequest{
 		Key: key, Profile: "pkcs7-detached", Source: &pb.SignCmsRequest_Content{Content: r.Text()},
 	})
@@ -89,7 +90,8 @@ func (c *esiaSecretCmd) v1(ctx context.Context, con *console, service *client.Cl
 }
 
 // v2 signs with the key version whose certificate it puts beside the signature.
-func (c *esiaSecretCmd) v2(ctx context.Context, con *console, service *client.Client, key string, r *esia.Request) (esia.Parameters, error) {
+func (c *esiaSecretCmd) v2(ctx context.Context, con *console, service *client.Client, key string,
+	r *esia.Request) (esia.Parameters, error) {
 	info, err := service.Keys.GetKey(ctx, &pb.GetKeyRequest{Key: key})
 	if err != nil {
 		return esia.Parameters{}, err

@@ -112,9 +112,11 @@ func TestHandbook(t *testing.T) {
 	if len(blocks) < 12 || len(yaml) > 0 {
 		t.Fatalf("%d blocks, %d configurations missing", len(blocks), len(yaml))
 	}
-	commands := regexp.MustCompile(`(?m)^# The accredited authority answers with (\S+)\.pem\.$`).ReplaceAllString(script.String(), "authority $1")
+	commands := regexp.MustCompile(`(?m)^# The accredited authority answers with (\S+)\.pem\.$`).ReplaceAllString(script.String(),
+		"authority $1")
 	// Where a command finds the configuration by itself, the test says where it is.
-	commands = regexp.MustCompile(`(?m)(epov key (?:stage|activate|retire|states))`).ReplaceAllString(commands, "$1 --config "+root+"/etc/epovd/epovd.yaml")
+	commands = regexp.MustCompile(`(?m)(epov key (?:stage|activate|retire|states))`).ReplaceAllString(commands,
+		"$1 --config "+root+"/etc/epovd/epovd.yaml")
 	if err := os.WriteFile(filepath.Join(dir, "request.xml"), message, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,8 @@ func newPIN(file, what string) (hsm.PIN, error) {
 func ask(what string) ([]byte, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, usagef("no terminal to ask for the %s on: give it in a file of mode 0600 (--pin-file, --new-pin-file, --so-pin-file)", strings.ToLower(what[:1])+what[1:])
+		return nil, usagef("no terminal to ask for the %s on: give it in a file of mode 0600 (--pin-file, --new-pin-file, --so-pin-file)",
+			strings.ToLower(what[:1])+what[1:])
 	}
 	defer tty.Close()
 	fd := int(tty.Fd())

@@ -41,7 +41,8 @@ func (c *pinChangeCmd) Run(ctx context.Context, con *console) error {
 	if c.PINFile != "" {
 		fmt.Fprintf(con.out, "The file %s still holds the old PIN: replace it\n", printable(c.PINFile))
 	}
-	_, err = fmt.Fprintln(con.out, "Give a running daemon the new one before its next start or login: write its PIN file or credential anew, or seal the PIN anew with `epov pin seal`")
+	_, err = fmt.Fprintln(con.out,
+		"Give a running daemon the new one before its next start or login: write its PIN file or credential anew, or seal the PIN anew with `epov pin seal`")
 	return err
 }
 
@@ -119,11 +120,14 @@ func (c *pinSealCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	if len(sealed.Unmeasured) > 0 {
-		fmt.Fprintf(con.err, "epov: warning: nothing was measured into PCR %s on this machine: it guards nothing\n", numbers(sealed.Unmeasured))
+		fmt.Fprintf(con.err, "epov: warning: nothing was measured into PCR %s on this machine: it guards nothing\n",
+			numbers(sealed.Unmeasured))
 	}
-	fmt.Fprintf(con.out, "sealed the PIN of token %s, serial %s, to PCR %s\n", printable(info.Label), printable(info.Serial), numbers(c.PCRs))
-	_, err = fmt.Fprintln(con.out, "When one of these changes by an update, seal the PIN again; keep it elsewhere too, for the TPM gives it to no other machine.\n"+
-		"Whoever may read the file and use the TPM of this machine has the PIN: let the daemon's user read it, and nobody else")
+	fmt.Fprintf(con.out, "sealed the PIN of token %s, serial %s, to PCR %s\n", printable(info.Label),
+		printable(info.Serial), numbers(c.PCRs))
+	_, err = fmt.Fprintln(con.out,
+		"When one of these changes by an update, seal the PIN again; keep it elsewhere too, for the TPM gives it to no other machine.\n"+
+			"Whoever may read the file and use the TPM of this machine has the PIN: let the daemon's user read it, and nobody else")
 	return err
 }
 

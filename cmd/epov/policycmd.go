@@ -59,7 +59,8 @@ func (c *policyShowCmd) Run(con *console) error {
 		}
 		role := caller.Under(signer.Operation(c.Operation), key, c.Profile)
 		if role == "" {
-			return fmt.Errorf("client %s: no role grants %s", caller.Name(), printable(strings.TrimSpace(c.Operation+" "+c.Key+" "+c.Profile)))
+			return fmt.Errorf("client %s: no role grants %s", caller.Name(),
+				printable(strings.TrimSpace(c.Operation+" "+c.Key+" "+c.Profile)))
 		}
 		_, err = fmt.Fprintf(con.out, "client %s: granted by role %s\n", caller.Name(), role)
 		return err

@@ -21,7 +21,8 @@ with -protoset, Python and others with a descriptor pool. deploy/examples shows 
 }
 
 func (c *protosetCmd) Run(con *console) error {
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(protoset(pb.File_epov_v1_epov_proto, pb.File_epov_v1_audit_proto, pb.File_epov_v1_monitor_proto,
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(protoset(pb.File_epov_v1_epov_proto,
+		pb.File_epov_v1_audit_proto, pb.File_epov_v1_monitor_proto,
 		errdetails.File_google_rpc_error_details_proto))
 	if err != nil {
 		return err

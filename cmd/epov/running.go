@@ -86,7 +86,8 @@ func (c *rotationFlags) answering(address, name, verb string) (*administration, 
 		}
 		err = errors.New("it asks for a certificate with the right admin-keys")
 	}
-	return nil, usagef("a daemon runs by this configuration, and has to make the change: %w; use\n  epov admin key %s %s %s", err, verb, at, name)
+	return nil, usagef("a daemon runs by this configuration, and has to make the change: %w; use\n  epov admin key %s %s %s", err,
+		verb, at, name)
 }
 
 // awaitState waits until the daemon has a version in a state.

@@ -234,7 +234,8 @@ func (c *tokenInitCmd) choose() (serial string, err error) {
 	i := found[0]
 	switch {
 	case i.Initialised && c.Reinitialize == "":
-		return "", usagef("token %s is initialised: its keys would be lost; if that is meant, give --reinitialize with its label", printable(i.Label))
+		return "", usagef("token %s is initialised: its keys would be lost; if that is meant, give --reinitialize with its label",
+			printable(i.Label))
 	case i.Initialised && i.Label != c.Reinitialize:
 		return "", usagef("--reinitialize says %q, but the token's label is %q", c.Reinitialize, i.Label)
 	case !i.Initialised && c.Reinitialize != "":

@@ -35,25 +35,35 @@ func stateForTop() *pb.ServiceState {
 	const ms = time.Millisecond
 	s := &pb.ServiceState{
 		Time: timestamppb.New(now), Started: ago(76*time.Hour + 12*time.Minute), Version: "1.0.0", Serving: true,
-		Connections: 12, ConnectionsLimit: 1024, Calls: 7, SignaturesPerSecond: 118.4, RefusalsPerSecond: 0.2, Signatures: 1234567, Refusals: 42,
+		Connections: 12, ConnectionsLimit: 1024, Calls: 7, SignaturesPerSecond: 118.4, RefusalsPerSecond: 0.2,
+		Signatures: 1234567, Refusals: 42,
 		Queue: latency(ms/4, 3*ms), Token: latency(21*ms, 48*ms), Verify: latency(ms/10, ms/8), Total: latency(22*ms, 1300*ms),
 		Tokens: []*pb.TokenState{
-			{Name: "main", Vendor: "rutoken", State: "ready", Since: ago(76 * time.Hour), Pin: "ok", Sessions: 4, SessionsLimit: 8, Working: 3, Queued: 5,
-				Signatures: 1234567, SignaturesPerSecond: 118.4, OfferedPerSecond: 118.6, CapacityPerSecond: float(381), Headroom: float(0.689), Latency: latency(21*ms, 48*ms)},
-			{Name: "spare", State: "away", Since: ago(95 * time.Second), Pin: "unknown", Reason: "the token cannot be reached", Restarts: 2, Latency: &pb.Latency{}},
+			{Name: "main", Vendor: "rutoken", State: "ready", Since: ago(76 * time.Hour), Pin: "ok", Sessions: 4,
+				SessionsLimit: 8, Working: 3, Queued: 5,
+				Signatures: 1234567, SignaturesPerSecond: 118.4, OfferedPerSecond: 118.6, CapacityPerSecond: float(381),
+				Headroom: float(0.689), Latency: latency(21*ms, 48*ms)},
+			{Name: "spare", State: "away", Since: ago(95 * time.Second), Pin: "unknown",
+				Reason: "the token cannot be reached", Restarts: 2, Latency: &pb.Latency{}},
 		},
 		Keys: []*pb.KeyHealth{
-			{Name: "keys/EXMP01/ov/versions/1", State: "retired", Reason: "the version is retired: it signs no more", CertificateEnd: in(-3)},
-			{Name: "keys/EXMP01/ov/versions/2", Primary: true, State: "active", CertificateEnd: in(212.5), SignaturesPerSecond: 110, Latency: latency(22*ms, 50*ms),
-				Replicas: []*pb.ReplicaState{{Token: "main", Signed: ago(0)}, {Token: "spare", Reason: "the token cannot be reached", Signed: ago(time.Hour)}}},
-			{Name: "keys/EXMP02/ov/versions/1", Primary: true, State: "active", CertificateEnd: in(12.2), SignaturesPerSecond: 8.4, Latency: latency(22*ms, 50*ms),
+			{Name: "keys/EXMP01/ov/versions/1", State: "retired",
+				Reason: "the version is retired: it signs no more", CertificateEnd: in(-3)},
+			{Name: "keys/EXMP01/ov/versions/2", Primary: true, State: "active", CertificateEnd: in(212.5),
+				SignaturesPerSecond: 110, Latency: latency(22*ms, 50*ms),
+				Replicas: []*pb.ReplicaState{{Token: "main", Signed: ago(0)},
+					{Token: "spare", Reason: "the token cannot be reached", Signed: ago(time.Hour)}}},
+			{Name: "keys/EXMP02/ov/versions/1", Primary: true, State: "active", CertificateEnd: in(12.2),
+				SignaturesPerSecond: 8.4, Latency: latency(22*ms, 50*ms),
 				Replicas: []*pb.ReplicaState{{Token: "main", Signed: ago(3 * time.Second)}}},
-			{Name: "keys/EXMP03/ov/versions/1", Primary: true, State: "active", Reason: "the token cannot be reached", CertificateEnd: in(300),
+			{Name: "keys/EXMP03/ov/versions/1", Primary: true, State: "active",
+				Reason: "the token cannot be reached", CertificateEnd: in(300),
 				Replicas: []*pb.ReplicaState{{Token: "spare", Reason: "the token cannot be reached"}}},
 		},
-		Certificates: []*pb.CertificateEnd{{Kind: "key", Name: "keys/EXMP02/ov/versions/1", End: in(12.2)}, {Kind: "tls", Name: "CN=epovd", End: in(300)}},
-		Revocation:   &pb.RevocationState{Lists: 12, Overdue: 1, Oldest: ago(time.Hour)},
-		Audit:        &pb.AuditState{Records: 1234700, Lag: 14},
+		Certificates: []*pb.CertificateEnd{{Kind: "key", Name: "keys/EXMP02/ov/versions/1", End: in(12.2)},
+			{Kind: "tls", Name: "CN=epovd", End: in(300)}},
+		Revocation: &pb.RevocationState{Lists: 12, Overdue: 1, Oldest: ago(time.Hour)},
+		Audit:      &pb.AuditState{Records: 1234700, Lag: 14},
 	}
 	for i := range 6 {
 		s.Keys = append(s.Keys, &pb.KeyHealth{Name: fmt.Sprintf("keys/EXMP1%d/ov/versions/1", i), State: "active", CertificateEnd: in(100),
@@ -115,7 +125,8 @@ type monitorOf struct {
 	calls   int
 }
 
-func (m *monitorOf) WatchState(ctx context.Context, _ *pb.WatchStateRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[pb.WatchStateResponse], error) {
+func (m *monitorOf) WatchState(ctx context.Context, _ *pb.WatchStateRequest,
+	_ ...grpc.CallOption) (grpc.ServerStreamingClient[pb.WatchStateResponse], error) {
 	m.calls++
 	return &stateStream{of: m, ctx: ctx}, nil
 }
@@ -173,7 +184,8 @@ func TestTopWatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := &pb.ServiceState{}
-	if err := protojson.Unmarshal(out.Bytes(), back); err != nil || back.Tokens[1].State != "away" || strings.Count(out.String(), "\n") != 1 {
+	if err := protojson.Unmarshal(out.Bytes(), back); err != nil || back.Tokens[1].State != "away" ||
+		strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("%v: %s", err, out.String())
 	}
 }

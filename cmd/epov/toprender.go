@@ -156,8 +156,10 @@ func (s *screen) tokens(tokens []*pb.TokenState) {
 		if t.GetState() != "ready" || t.GetPin() != "ok" {
 			color = bad
 		}
-		s.line(color, "%s %s %s %s %s %s %s  %s", pad(printable(t.GetName()), 12), pad(printable(t.GetState()), 10), pad(printable(t.GetPin()), 7),
-			pad(fmt.Sprintf("%d/%d/%d", t.GetWorking(), t.GetSessions(), t.GetSessionsLimit()), -8), pad(strconv.Itoa(int(t.GetQueued())), -5),
+		s.line(color, "%s %s %s %s %s %s %s  %s", pad(printable(t.GetName()), 12), pad(printable(t.GetState()), 10),
+			pad(printable(t.GetPin()), 7),
+			pad(fmt.Sprintf("%d/%d/%d", t.GetWorking(), t.GetSessions(), t.GetSessionsLimit()), -8),
+			pad(strconv.Itoa(int(t.GetQueued())), -5),
 			pad(rate(t.GetSignaturesPerSecond()), -7), pad(lately(t.GetLatency().GetP99(), t.GetLatency()), -7), use)
 		if t.GetReason() != "" {
 			s.line(color, "  %s, since %s", printable(t.GetReason()), span(s.now.Sub(t.GetSince().AsTime())))
@@ -187,7 +189,8 @@ func (s *screen) keys(keys []*pb.KeyHealth) {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.GetSignaturesPerSecond(), a.GetSignaturesPerSecond()),
 			cmp.Compare(a.GetName(), b.GetName()))
 	})
-	s.line(header, "%s %s %s %s %s  %s", pad("KEY (* primary)", 34), pad("STATE", 8), pad("DAYS", -5), pad("SIG/S", -8), pad("P99", -7), "TESTED")
+	s.line(header, "%s %s %s %s %s  %s", pad("KEY (* primary)", 34), pad("STATE", 8), pad("DAYS", -5),
+		pad("SIG/S", -8), pad("P99", -7), "TESTED")
 	for _, k := range keys {
 		name := printable(k.GetName())
 		if k.GetPrimary() {
@@ -204,7 +207,8 @@ func (s *screen) keys(keys []*pb.KeyHealth) {
 		if troubled(k) && k.GetState() == "active" {
 			color = bad
 		}
-		s.line(color, "%s %s %s %s %s  %s", pad(name, 34), pad(printable(k.GetState()), 8), pad(days, -5), pad(rate(k.GetSignaturesPerSecond()), -8),
+		s.line(color, "%s %s %s %s %s  %s", pad(name, 34), pad(printable(k.GetState()), 8), pad(days, -5),
+			pad(rate(k.GetSignaturesPerSecond()), -8),
 			pad(lately(k.GetLatency().GetP99(), k.GetLatency()), -7), s.tested(k))
 		if k.GetReason() != "" && k.GetState() == "active" {
 			s.line(color, "  %s", printable(k.GetReason()))

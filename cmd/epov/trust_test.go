@@ -38,7 +38,8 @@ func TestFetching(t *testing.T) {
 	defer site.Close()
 	root := testpki.NewCA(t, gost.GOST2012_256, "CryptoPro-A")
 	ca := root.NewIntermediate(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{})
-	key, c := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(site.URL + "/absent.crl")}})
+	key, c := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A",
+		testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(site.URL + "/absent.crl")}})
 	sign := func(doc []byte) []byte {
 		p, err := xmldsig.Enveloped.Prepare(xmldsig.Input{Document: doc, Certificate: c})
 		if err != nil {

@@ -146,7 +146,8 @@ func TestProcess(t *testing.T) {
 	for _, task := range tasks {
 		status := read(t, task)
 		const no = ":\t0000000000000000"
-		for _, want := range []string{"NoNewPrivs:\t1", "Umask:\t0077", "Seccomp:\t2", "CapInh" + no, "CapPrm" + no, "CapEff" + no, "CapAmb" + no} {
+		for _, want := range []string{"NoNewPrivs:\t1", "Umask:\t0077", "Seccomp:\t2", "CapInh" + no, "CapPrm" + no,
+			"CapEff" + no, "CapAmb" + no} {
 			if !strings.Contains(status, want) {
 				t.Errorf("%s lacks %s:\n%s", task, want, status)
 			}
@@ -155,7 +156,8 @@ func TestProcess(t *testing.T) {
 			t.Errorf("%s:\n%s", task, status)
 		}
 	}
-	if limits := strings.Fields(after(read(t, proc+"limits"), "Max core file size")); len(limits) < 2 || limits[0] != "0" || limits[1] != "0" {
+	if limits := strings.Fields(after(read(t, proc+"limits"), "Max core file size")); len(limits) < 2 ||
+		limits[0] != "0" || limits[1] != "0" {
 		t.Errorf("core dumps are limited to %v", limits)
 	}
 	// A process that is not dumpable belongs to root in /proc, whoever runs it.
@@ -178,7 +180,8 @@ func TestProcess(t *testing.T) {
 	}
 	for _, pid := range workers {
 		status := read(t, fmt.Sprintf("/proc/%d/status", pid))
-		if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Seccomp:\t2") || !strings.Contains(status, "CapEff:\t0000000000000000") {
+		if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, "Seccomp:\t2") ||
+			!strings.Contains(status, "CapEff:\t0000000000000000") {
 			t.Errorf("a worker is not confined:\n%s", status)
 		}
 	}
@@ -192,7 +195,8 @@ func TestProcess(t *testing.T) {
 	if strings.Contains(log, pin) {
 		t.Error("the PIN is in the log")
 	}
-	if !strings.Contains(log, "msg=confined in_force=\"landlock (ABI") || !strings.Contains(log, "seccomp, no-new-privileges, no-dump, no-capabilities") {
+	if !strings.Contains(log, "msg=confined in_force=\"landlock (ABI") ||
+		!strings.Contains(log, "seccomp, no-new-privileges, no-dump, no-capabilities") {
 		oracle.Missing(t, "a kernel with Landlock and seccomp")
 	}
 	for _, pid := range workers {

@@ -94,8 +94,9 @@ func daemon(help, operating string) (string, error) {
 		p.Item(r[1], r[2]+". Restarted by the unit: "+r[3]+".")
 	}
 	p.Section("ENVIRONMENT")
-	p.Item("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES", "Sockets that the service manager passes (sd_listen_fds(3)), by the names api, admin and "+
-		"metrics. Their addresses must be those of the configuration.")
+	p.Item("LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES",
+		"Sockets that the service manager passes (sd_listen_fds(3)), by the names api, admin and "+
+			"metrics. Their addresses must be those of the configuration.")
 	p.Item("NOTIFY_SOCKET, WATCHDOG_USEC", "Where and how often to say that the service is alive (sd_notify(3)).")
 	p.Item("CREDENTIALS_DIRECTORY", "Where PINs of the source credential are (systemd.exec(5), LoadCredential=).")
 	p.Item("GOGC, GOMEMLIMIT", "When garbage is collected.")

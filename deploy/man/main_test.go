@@ -49,7 +49,8 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			oracle.Missing(t, "groff")
 		}
-		if said, err := exec.Command(groff, "-man", "-Tutf8", "-Kutf8", "-ww", "-z", filepath.Join(out, name)).CombinedOutput(); err != nil || len(said) > 0 {
+		if said, err := exec.Command(groff, "-man", "-Tutf8", "-Kutf8", "-ww", "-z",
+			filepath.Join(out, name)).CombinedOutput(); err != nil || len(said) > 0 {
 			t.Errorf("%s: %v\n%s", name, err, said)
 		}
 	}

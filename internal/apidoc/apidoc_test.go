@@ -76,7 +76,8 @@ func TestEveryBreakIsNoticed(t *testing.T) {
 			message(f, "VerifyXmlRequest").NestedType[0].Field[1].Type = descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()
 		},
 		"message removed": func(f *descriptorpb.FileDescriptorProto) {
-			f.MessageType = slices.DeleteFunc(f.MessageType, func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == "ListKeysRequest" })
+			f.MessageType = slices.DeleteFunc(f.MessageType,
+				func(m *descriptorpb.DescriptorProto) bool { return m.GetName() == "ListKeysRequest" })
 		},
 		"service removed":      func(f *descriptorpb.FileDescriptorProto) { f.Service = f.Service[1:] },
 		"method removed":       func(f *descriptorpb.FileDescriptorProto) { f.Service[0].Method = f.Service[0].Method[1:] },
@@ -131,7 +132,8 @@ func TestDocumentation(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	got := parse(" One line\n and another.\n\n A list:\n   short    is\n            what it is\n   tight it is\n After it.\n")
-	want := []block{{text: "One line and another."}, {text: "A list:"}, {true, "short", "is what it is"}, {true, "tight", "it is"}, {text: "After it."}}
+	want := []block{{text: "One line and another."}, {text: "A list:"}, {true, "short", "is what it is"},
+		{true, "tight", "it is"}, {text: "After it."}}
 	if !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}

@@ -28,7 +28,8 @@ func compareWorker(rounds int) {
 		one = append(one, spent["BenchmarkSign/worker/sessions=1"]-spent["BenchmarkSign/process/sessions=1"])
 		many = append(many, spent["BenchmarkSign/worker/sessions=4"]-spent["BenchmarkSign/process/sessions=4"])
 	}
-	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, with 4 sessions; with one %.1f)\n", median(many), median(one))
+	fmt.Printf("ratio hsm/worker-cost-us %.1f (processor time of both processes, with 4 sessions; with one %.1f)\n",
+		median(many), median(one))
 }
 
 // benchmark runs benchmarks of a package and gives one of their figures by name.

@@ -78,7 +78,8 @@ func (s *signerSide) cmsComparisons() []comparison {
 		{name: "signer/cms-1g", ours: func() { sign() }, other: hash},
 		{name: "signer/cms-1g-verify", ours: func() { verify(bytes.NewReader(detached), cms.Policy{Reader: content()}) }, other: hash},
 		{name: "signer/cms-1g-attached", other: hash, ours: func() {
-			verify(io.MultiReader(bytes.NewReader(attached.Bytes()[:head]), content(), bytes.NewReader(attached.Bytes()[head:])), cms.Policy{})
+			verify(io.MultiReader(bytes.NewReader(attached.Bytes()[:head]), content(), bytes.NewReader(attached.Bytes()[head:])),
+				cms.Policy{})
 		}},
 	}
 	for i := range list {

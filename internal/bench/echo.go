@@ -62,13 +62,14 @@ func newEchoService() *grpc.ServiceDesc {
 }
 
 func unaryMethod(name string, work func([]byte) error) grpc.MethodDesc {
-	return grpc.MethodDesc{MethodName: name, Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
-		message := &wrapperspb.BytesValue{}
-		if err := decode(message); err != nil {
-			return nil, err
-		}
-		return message, work(message.Value)
-	}}
+	return grpc.MethodDesc{MethodName: name,
+		Handler: func(_ any, _ context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+			message := &wrapperspb.BytesValue{}
+			if err := decode(message); err != nil {
+				return nil, err
+			}
+			return message, work(message.Value)
+		}}
 }
 
 func streamMethod(name string, work func([]byte) error) grpc.StreamDesc {
@@ -123,7 +124,8 @@ func unaryEcho(conn grpc.ClientConnInterface, method string, payload []byte) fun
 }
 
 // streamEcho keeps as many messages on their way over one stream for a time, and returns how many came back.
-func streamEcho(ctx context.Context, conn grpc.ClientConnInterface, method string, payload []byte, window int, d time.Duration) (int, error) {
+func streamEcho(ctx context.Context, conn grpc.ClientConnInterface, method string, payload []byte, window int,
+	d time.Duration) (int, error) {
 	s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/bench.Echo/"+method)
 	if err != nil {
 		return 0, err

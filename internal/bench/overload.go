@@ -58,7 +58,8 @@ func measureOverload(tb *oracle.Program, peers string, rounds int) {
 	fmt.Printf("ratio hsm/overload-goodput %.3f (twice the knee %.0f/s, the knee %.0f/s; at most %.0f/s)\n",
 		over.good/knee.good, over.good, knee.good, most)
 	fmt.Printf("ratio hsm/overload-p99 %.2f (twice the knee %v, the knee %v; a token of %v, callers that wait %v; refused after %v)\n",
-		float64(over.p99)/float64(knee.p99), over.p99.Round(time.Millisecond), knee.p99.Round(time.Millisecond), tokenTime, patience.Round(time.Millisecond),
+		float64(over.p99)/float64(knee.p99), over.p99.Round(time.Millisecond), knee.p99.Round(time.Millisecond),
+		tokenTime, patience.Round(time.Millisecond),
 		over.refused.Round(time.Microsecond))
 }
 
@@ -93,6 +94,7 @@ func offer(sign signing, rate float64, d, patience time.Duration) outcome {
 	seconds := time.Since(begun).Seconds()
 	group.Wait()
 	return outcome{
-		offered: float64(asked) / seconds, good: float64(len(took)) / seconds, p99: percentile(took, 0.99), refused: percentile(refused, 0.5),
+		offered: float64(asked) / seconds, good: float64(len(took)) / seconds, p99: percentile(took, 0.99),
+		refused: percentile(refused, 0.5),
 	}
 }

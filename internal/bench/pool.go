@@ -120,7 +120,8 @@ func compareSlowPools(tb *oracle.Program, rounds int) {
 	theirs.token.Set(delay)
 	var a, b []float64
 	for range rounds {
-		a, b = append(a, busy(ours.submit, 2*tokenWidth, time.Second).perSecond), append(b, busy(theirs.sign, 2*tokenWidth, time.Second).perSecond)
+		a, b = append(a, busy(ours.submit, 2*tokenWidth, time.Second).perSecond),
+			append(b, busy(theirs.sign, 2*tokenWidth, time.Second).perSecond)
 	}
 	most := median(slices.Clone(b))
 	fmt.Printf("ratio hsm/crypto11-slow %.3f (ours %.0f/s, crypto11 %.0f/s; a token of %v, %d sessions, twice as many callers)\n",
@@ -130,7 +131,8 @@ func compareSlowPools(tb *oracle.Program, rounds int) {
 	theirs.token.Set(delay)
 	x, y := offer(ours.submit, 2*most, 4*time.Second, callerTime), offer(theirs.sign, 2*most, 4*time.Second, callerTime)
 	fmt.Printf("ratio hsm/crypto11-overload %.2f (twice what the token can, callers that wait %v: in time ours %.0f/s, p99 %v, refused after %v; "+
-		"crypto11 %.0f/s, p99 %v, refused after %v)\n", x.good/y.good, callerTime, x.good, x.p99.Round(time.Millisecond), x.refused.Round(10*time.Microsecond),
+		"crypto11 %.0f/s, p99 %v, refused after %v)\n", x.good/y.good, callerTime, x.good, x.p99.Round(time.Millisecond),
+		x.refused.Round(10*time.Microsecond),
 		y.good, y.p99.Round(time.Millisecond), y.refused.Round(time.Millisecond))
 	must(theirs.Close())
 }

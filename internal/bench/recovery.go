@@ -29,7 +29,8 @@ func measureRecoveries(tb *oracle.Program) {
 		{"dead-session-worker", hsm.Separate, time.Millisecond, func(f *softhsm.Faulty, _ *plant, _ <-chan struct{}) {
 			f.Set("call C_Sign at=1 return=0xB3")
 		}},
-		{"lost-login-worker", hsm.Separate, 50 * time.Millisecond, func(f *softhsm.Faulty, _ *plant, _ <-chan struct{}) { f.KillSessions() }},
+		{"lost-login-worker", hsm.Separate, 50 * time.Millisecond,
+			func(f *softhsm.Faulty, _ *plant, _ <-chan struct{}) { f.KillSessions() }},
 		{"replug-worker", hsm.Separate, time.Second, unplug},
 		{"crash", hsm.Separate, 2 * time.Second, dying("abort")},
 		{"hang", hsm.Separate, 2 * time.Second, dying("hang")},

@@ -131,9 +131,11 @@ func (b *serviceBench) compareEcho(n *nodes.Node) {
 	for _, l := range []struct {
 		name         string
 		ours, theirs []float64
-	}{{"unary", ours, slices.Clone(theirs)}, {"stream", stream, slices.Clone(theirStream)}, {"floor", floor, theirs}, {"stream-floor", floorStream, theirStream}} {
+	}{{"unary", ours, slices.Clone(theirs)}, {"stream", stream, slices.Clone(theirStream)}, {"floor", floor, theirs},
+		{"stream-floor", floorStream, theirStream}} {
 		share(2, "service/signxml-"+l.name, l.ours, l.theirs, func(ours, theirs float64) string {
-			return fmt.Sprintf("the server's processor time for one: %s, an echo's %s; lower is better", perOperation(ours), perOperation(theirs))
+			return fmt.Sprintf("the server's processor time for one: %s, an echo's %s; lower is better",
+				perOperation(ours), perOperation(theirs))
 		})
 	}
 }
@@ -207,7 +209,8 @@ func (b *serviceBench) compareToken() {
 		return fmt.Sprintf("%.0f digests in a second, the token alone %.0f signatures", ours, theirs)
 	})
 	share(2, "service/softhsm-floor", least, again, func(ours, theirs float64) string {
-		return fmt.Sprintf("%.0f messages of 10 KB in a second, echoed after a call of the token each, the token alone %.0f signatures", ours, theirs)
+		return fmt.Sprintf("%.0f messages of 10 KB in a second, echoed after a call of the token each, the token alone %.0f signatures",
+			ours, theirs)
 	})
 }
 

@@ -89,6 +89,7 @@ func (b *serviceBench) compareNodes() {
 		together = append(together, rate)
 	}
 	share(2, "service/three-nodes", together, alone, func(three, one float64) string {
-		return fmt.Sprintf("%.0f signatures in a second, one node %.0f; tokens of %v, %d sessions each", three, one, slowToken, slowSessions)
+		return fmt.Sprintf("%.0f signatures in a second, one node %.0f; tokens of %v, %d sessions each", three,
+			one, slowToken, slowSessions)
 	})
 }

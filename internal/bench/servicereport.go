@@ -34,7 +34,8 @@ func (b *serviceBench) findKnee(n *nodes.Node) {
 		c.Rate, c.Duration = max(share*knee, 1), 3*time.Second
 		run := load.Run(ctx, op, c, nil)
 		r.Add(fmt.Sprintf("%.0f %% of the knee", share*100), run)
-		fmt.Printf("load %s: %.0f %% of the knee (%.0f/s): good %.0f/s, p50 %v, p99 %v, p99.9 %v, errors %v\n", load.SignXML, share*100, c.Rate, run.Goodput(),
+		fmt.Printf("load %s: %.0f %% of the knee (%.0f/s): good %.0f/s, p50 %v, p99 %v, p99.9 %v, errors %v\n",
+			load.SignXML, share*100, c.Rate, run.Goodput(),
 			run.Latency.Quantile(0.5), run.Latency.Quantile(0.99), run.Latency.Quantile(0.999), run.Errors)
 	}
 	b.charts = append(b.charts, drawing{"service.html", r.HTML()}, drawing{"service-latency.svg", r.Latencies()},

@@ -46,9 +46,10 @@ func TestPage(t *testing.T) {
 		"in no table":                 whole() + "more\t1\tvalid\tvalid\n",
 		"nobody says why":             whole() + "sign\t3\tvalid\tinvalid\n",
 		"{valid valid} and {invalid ": whole() + "sign\t1\tinvalid\tinvalid\n",
-		"is as expected now":          strings.ReplaceAll(whole(), "smev transform\t092\tvalid\tinvalid", "smev transform\t092\tvalid\tvalid"),
-		"is not an outcome":           whole() + "sign\n",
-		`no outcome of "sign"`:        strings.ReplaceAll(whole(), "sign\t", "xmldsig\t"),
+		"is as expected now": strings.ReplaceAll(whole(), "smev transform\t092\tvalid\tinvalid",
+			"smev transform\t092\tvalid\tvalid"),
+		"is not an outcome":    whole() + "sign\n",
+		`no outcome of "sign"`: strings.ReplaceAll(whole(), "sign\t", "xmldsig\t"),
 	} {
 		if _, err := page(t, data); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %q", err, name)
@@ -62,7 +63,8 @@ func TestSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	less, err := page(t, strings.ReplaceAll(strings.ReplaceAll(whole(), "bouncy castle\t1\tvalid\tvalid\n", ""), "bouncy castle\t2\tpolicy\tinvalid\n", ""))
+	less, err := page(t, strings.ReplaceAll(strings.ReplaceAll(whole(), "bouncy castle\t1\tvalid\tvalid\n", ""),
+		"bouncy castle\t2\tpolicy\tinvalid\n", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,8 @@ func newAdministered(t *testing.T) (*rotating, epovpb.AdminServiceClient) {
 	p := newPlant(t)
 	r := startRotating(t, p, "primary: 2", "primary: 1", "      - {version: 2, token: main}\n", "",
 		"limits: {watch_seconds: 1}", "limits: {watch_seconds: 1}\nadmin: {listen: "+filepath.Join(string(p.folder), "admin.sock")+"}")
-	conn, err := grpc.NewClient("unix://"+filepath.Join(string(p.folder), "admin.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("unix://"+filepath.Join(string(p.folder), "admin.sock"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,8 @@ func TestAdminDrain(t *testing.T) {
 	if err := <-done; status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "called off") {
 		t.Error(err)
 	}
-	if _, err := admin.Drain(t.Context(), &epovpb.DrainRequest{Notice: durationpb.New(2 * time.Hour)}); status.Code(err) != codes.InvalidArgument {
+	if _, err := admin.Drain(t.Context(),
+		&epovpb.DrainRequest{Notice: durationpb.New(2 * time.Hour)}); status.Code(err) != codes.InvalidArgument {
 		t.Error(err)
 	}
 }
@@ -186,7 +188,8 @@ func TestAdminAddress(t *testing.T) {
 	p := newPlant(t)
 	officers := newAuthority(t)
 	p.pem(t, "officers.pem", "CERTIFICATE", officers.cert.Raw)
-	r := startRotating(t, p, "limits: {watch_seconds: 1}", "limits: {watch_seconds: 1}\nadmin: {listen: \"127.0.0.1:0\", client_ca: officers.pem}",
+	r := startRotating(t, p, "limits: {watch_seconds: 1}",
+		"limits: {watch_seconds: 1}\nadmin: {listen: \"127.0.0.1:0\", client_ca: officers.pem}",
 		"\nclients:\n", "\n  - {name: operator, allow: [{operations: [admin]}]}\nclients:\n  - {name: operator, san: [\"spiffe://example.ru/operator\"], roles: [operator]}\n")
 	dial := func(a *authority, san string) epovpb.AdminServiceClient {
 		roots := x509.NewCertPool()
@@ -222,11 +225,13 @@ func TestAdminAddress(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := dial(p.tls, "spiffe://example.ru/operator").Reload(t.Context(), &epovpb.ReloadRequest{}); status.Code(err) != codes.Unavailable {
+	if _, err := dial(p.tls, "spiffe://example.ru/operator").Reload(t.Context(),
+		&epovpb.ReloadRequest{}); status.Code(err) != codes.Unavailable {
 		t.Errorf("a certificate of the clients' authority: %v", err)
 	}
 	// What belongs to the administration is not served to clients, and the other way round.
-	if _, err := epovpb.NewAdminServiceClient(p.dial(t, r.d)).Reload(t.Context(), &epovpb.ReloadRequest{}); status.Code(err) != codes.Unimplemented {
+	if _, err := epovpb.NewAdminServiceClient(p.dial(t, r.d)).Reload(t.Context(),
+		&epovpb.ReloadRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Error(err)
 	}
 	// Its authorities are exchanged with the rest.

@@ -17,8 +17,10 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.keys) != 3 || c.keys[1].replicas[0].ID != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary || c.keys[0].certificate == nil ||
-		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil || len(c.policy.Clients) != 5 || c.log.text || c.tokens[0].Sessions != 4 {
+	if len(c.keys) != 3 || c.keys[1].replicas[0].ID != "EXMP01/ov/2" || !c.keys[1].primary || c.keys[0].primary ||
+		c.keys[0].certificate == nil ||
+		len(c.keys[0].chain) != 1 || c.trust == nil || c.smev == nil || c.timeStamps == nil ||
+		len(c.policy.Clients) != 5 || c.log.text || c.tokens[0].Sessions != 4 {
 		t.Errorf("%+v", c)
 	}
 	caller, err := c.policy.Access.Caller([]string{"gateway.example.ru"})
@@ -73,10 +75,12 @@ func TestFindings(t *testing.T) {
 			`- {name: siem: audit.followers[0]: exactly one of syslog and nats is needed`}},
 		{"follower's address", `"tcp://siem.example.ru:601"`, `"siem.example.ru"`, []string{
 			`- {name: siem: audit.followers[0].syslog: not tls://host:port, tcp://host:port, udp://host:port or unix:///path`}},
-		{"follower's key without its certificate", `syslog: "tcp://siem.example.ru:601"`, `syslog: "tls://siem.example.ru:6514", key: siem.key`, []string{
-			`- {name: siem: audit.followers[0].syslog: a certificate needs its key, and a key its certificate`}},
-		{"follower's certificate without TLS", `syslog: "tcp://siem.example.ru:601"`, `syslog: "tcp://siem.example.ru:601", ca: ca.pem`, []string{
-			`- {name: siem: audit.followers[0].syslog: certificates are for tls://host:port`}},
+		{"follower's key without its certificate", `syslog: "tcp://siem.example.ru:601"`,
+			`syslog: "tls://siem.example.ru:6514", key: siem.key`, []string{
+				`- {name: siem: audit.followers[0].syslog: a certificate needs its key, and a key its certificate`}},
+		{"follower's certificate without TLS", `syslog: "tcp://siem.example.ru:601"`,
+			`syslog: "tcp://siem.example.ru:601", ca: ca.pem`, []string{
+				`- {name: siem: audit.followers[0].syslog: certificates are for tls://host:port`}},
 		{"follower without a subject", `syslog: "tcp://siem.example.ru:601"`, `nats: "nats://b:4222"`, []string{
 			`- {name: siem: audit.followers[0].subject: is missing`}},
 		{"follower twice", `- {name: siem,`, "- {name: siem, syslog: \"udp://a:1\"}\n    - {name: siem,", []string{
@@ -105,7 +109,8 @@ func TestFindings(t *testing.T) {
 			`- {version: 1: keys[1].versions[0].replicas[0].token: no token named "other"`}},
 		{"no replica", "{version: 1, token: main}", "{version: 1, replicas: []}", []string{
 			`- {version: 1: keys[1].versions[0].replicas: names 0 tokens; 1 to 16 are possible`}},
-		{"neither label nor serial", "    label: EPOV", "", []string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
+		{"neither label nor serial", "    label: EPOV", "",
+			[]string{`- name: main: tokens[0]: label or serial is needed to tell the token from others`}},
 		{"two TLS keys", "key: server.key ", "key: server.key\n  key_token: {token: main, id: tls} ", []string{
 			`certificate: server.pem: tls: exactly one of key and key_token is needed`}},
 		{"TLS key on no token", "key: server.key ", "key_token: {token: other, id: tls} ", []string{
@@ -117,12 +122,15 @@ func TestFindings(t *testing.T) {
 		{"client CA with GOST", "client_ca: clients-ca.pem", "client_ca: root-ca.pem", []string{
 			`client_ca:: tls.client_ca: the certificate of *`}},
 		{"port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:84430", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
-		{"named port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:https", []string{`listen:: listen: the port must be a number from 0 to 65535`}},
-		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}", []string{`tpm: pin: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
+		{"named port", "listen: 0.0.0.0:8443", "listen: 0.0.0.0:https",
+			[]string{`listen:: listen: the port must be a number from 0 to 65535`}},
+		{"sealed PIN that is none", "pin: {credential: pin-main}", "pin: {tpm: pin}",
+			[]string{`tpm: pin: tokens[0].pin.tpm: hsm: read a sealed PIN: *`}},
 		{"TPM without a sealed PIN", "pin: {credential: pin-main}", "pin: {file: pin, tpm_device: /dev/tpmrm0}", []string{
 			`tpm_device:: tokens[0].pin.tpm_device: goes with tpm`}},
 		{"TLS certificate as anchor", "anchors: [root-ca.pem]", "anchors: [pin]", []string{`anchors:: trust.anchors[0]: *`}},
-		{"mode of revocation", "mode: if-available", "mode: always", []string{`mode:: trust.revocation.mode: must be one of if-available, required, off`}},
+		{"mode of revocation", "mode: if-available", "mode: always",
+			[]string{`mode:: trust.revocation.mode: must be one of if-available, required, off`}},
 		{"absent CRL", "fetch: true", "files: [absent.crl]", []string{`mode:: trust.revocation: *`}},
 		{"empty trust directory", "smev: [smev.pem]", "smev: [smev.pem]\n  directory: absent", []string{
 			`directory: absent: trust.directory: nothing was imported there yet; see ` + "`epov trust import`"}},
@@ -138,7 +146,8 @@ func TestFindings(t *testing.T) {
 		{"address", "listen: 0.0.0.0:8443", "listen: everywhere", []string{`listen:: listen: must be host:port`}},
 		{"not YAML", "log:\n  level", "log:\n level: [\n  level", []string{`*`}},
 		{"several", "sessions: 4 ", "sessions: x\n    colour: red ", []string{
-			`sessions: x: tokens[0].sessions: must be a number from 1 to 1024`, `colour:: tokens[0]: unknown setting "colour" (known here: *`}},
+			`sessions: x: tokens[0].sessions: must be a number from 1 to 1024`,
+			`colour:: tokens[0]: unknown setting "colour" (known here: *`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if tc.name == "other TLS key" {

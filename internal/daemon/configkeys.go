@@ -125,7 +125,8 @@ func (c *Config) readSandbox(v value) hsm.Sandbox {
 		families = append(families, item.choice("unix", "inet", "inet6", "netlink"))
 	}
 	return hsm.Sandbox{
-		Off: at("off").flag(), Demand: at("demand").flag(), Ports: ports, Read: paths(at("read")), Write: paths(at("write")), Devices: paths(at("devices")),
+		Off: at("off").flag(), Demand: at("demand").flag(), Ports: ports, Read: paths(at("read")),
+		Write: paths(at("write")), Devices: paths(at("devices")),
 		Sockets: paths(at("sockets")), Families: families, Environment: at("environment").texts(),
 	}
 }

@@ -22,7 +22,8 @@ func TestDomain(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _, _ := strings.Cut(example, "\nsandbox:")
-	c, err := Load(f.write(t, "epovd.yaml", []byte(before+"\nsandbox: {ports: [8080], read: [/opt/vendor/etc], write: [/var/opt/vendor]}\n")))
+	c, err := Load(f.write(t, "epovd.yaml",
+		[]byte(before+"\nsandbox: {ports: [8080], read: [/opt/vendor/etc], write: [/var/opt/vendor]}\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,8 @@ func TestDomain(t *testing.T) {
 		}
 	}
 	for _, g := range d.Grants {
-		if g.Path == "/" || g.Path == "/etc" || g.Path == "" || g.Right&sandbox.Execute == sandbox.Execute && strings.HasPrefix(g.Path, "/usr") {
+		if g.Path == "/" || g.Path == "/etc" || g.Path == "" ||
+			g.Right&sandbox.Execute == sandbox.Execute && strings.HasPrefix(g.Path, "/usr") {
 			t.Errorf("%+v is too much", g)
 		}
 	}

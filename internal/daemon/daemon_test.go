@@ -202,10 +202,12 @@ func TestEndToEnd(t *testing.T) {
 	if err != nil || verified.Verdict != epovpb.Verdict_VERDICT_VALID {
 		t.Errorf("cms: the daemon says %v, %v", verified, err)
 	}
-	if r, err := cms.Verify(out.Message, cms.Policy{Detached: true, Content: content, Trust: store}); err != nil || r.Verdict() != report.Valid {
+	if r, err := cms.Verify(out.Message, cms.Policy{Detached: true, Content: content, Trust: store}); err != nil ||
+		r.Verdict() != report.Valid {
 		t.Errorf("cms: the library says %v, %v", r, err)
 	}
-	if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: []byte(ack)}); err == nil {
+	if _, err := sign.SignXml(t.Context(),
+		&epovpb.SignXmlRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: []byte(ack)}); err == nil {
 		t.Error("a key without certificate signed XML")
 	}
 
@@ -213,7 +215,8 @@ func TestEndToEnd(t *testing.T) {
 	var group sync.WaitGroup
 	for range 24 {
 		group.Go(func() {
-			if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
+			if _, err := sign.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -87,7 +87,8 @@ func TestStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if merged, err := c.withStates(again); err != nil || len(merged) != len(keys) || again.Keys[0].Versions[0].Since != "2026-01-31T12:00:00Z" {
+	if merged, err := c.withStates(again); err != nil || len(merged) != len(keys) ||
+		again.Keys[0].Versions[0].Since != "2026-01-31T12:00:00Z" {
 		t.Errorf("%+v %v", merged, err)
 	}
 	written, err := os.ReadFile(path)

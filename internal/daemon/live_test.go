@@ -258,9 +258,11 @@ func TestReloadConfiguration(t *testing.T) {
 	config := string(read(t, r.d.config.file))
 	const bare = "  - {name: keys/EXMP01/bare, primary: 1, versions: [{version: 1, token: main}]}\n"
 	// A new key on a known token, beside a setting that takes a restart.
-	out := r.reload(t, config, bare, bare+"  - {name: keys/EXMP01/more, primary: 1, versions: [{version: 1, token: main, id: EXMP01/ov/2}]}\n",
+	out := r.reload(t, config, bare,
+		bare+"  - {name: keys/EXMP01/more, primary: 1, versions: [{version: 1, token: main, id: EXMP01/ov/2}]}\n",
 		"watch_seconds: 1", "watch_seconds: 2, streams: 7")
-	if got := outcomes(out); !strings.HasPrefix(got, "configuration: restart; keys: taken over; tls: unchanged; policy: unchanged; trust: unchanged; limits: taken over;") ||
+	if got := outcomes(out); !strings.HasPrefix(got,
+		"configuration: restart; keys: taken over; tls: unchanged; policy: unchanged; trust: unchanged; limits: taken over;") ||
 		out[0].Message != "limits.streams: "+stays["limits.streams"] {
 		t.Fatalf("%s %+v\n%s", got, out, r.log)
 	}
@@ -288,7 +290,8 @@ func TestReloadConfiguration(t *testing.T) {
 	// What is not YAML, and what is no configuration, changes nothing.
 	for _, bad := range []string{"listen: [", "listen: 127.0.0.1:0\ncolour: red\n", ""} {
 		r.write(t, "epovd.yaml", []byte(bad))
-		if out := r.d.Reload(t.Context()); out[0].Result != Refused || len(out[0].Findings) == 0 || strings.Count(outcomes(out), "unchanged") != 7 {
+		if out := r.d.Reload(t.Context()); out[0].Result != Refused || len(out[0].Findings) == 0 ||
+			strings.Count(outcomes(out), "unchanged") != 7 {
 			t.Errorf("%+v", out)
 		}
 	}

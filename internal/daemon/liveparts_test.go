@@ -76,7 +76,8 @@ func TestReloadEverything(t *testing.T) {
 		roots := x509.NewCertPool()
 		roots.AddCert(p.tls.cert)
 		roots.AddCert(other.cert)
-		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "epovd.test", Certificates: []tls.Certificate{a.client(t, as)}}}
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "epovd.test",
+			Certificates: []tls.Certificate{a.client(t, as)}}}
 		t.Cleanup(transport.CloseIdleConnections)
 		return &http.Client{Transport: transport}
 	}
@@ -110,7 +111,8 @@ func TestReloadEverything(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := epovpb.NewVerifyServiceClient(r.dial(t, r.d)).VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: signed.Message, Content: []byte("content")})
+		out, err := epovpb.NewVerifyServiceClient(r.dial(t, r.d)).VerifyCms(t.Context(),
+			&epovpb.VerifyCmsRequest{Message: signed.Message, Content: []byte("content")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +126,8 @@ func TestReloadEverything(t *testing.T) {
 	p.pem(t, "scrapers.pem", "CERTIFICATE", other.cert.Raw)
 	changed := []string{
 		"limits: {watch_seconds: 1}", "limits: {watch_seconds: 2, message_bytes: 2048, stop_seconds: 3, connections: 9}",
-		"trust: {anchors: [root.pem]}", "trust: {anchors: [root.pem], policies: [KA1], revocation: {mode: required, cache: crls}}\ntimestamps: {urls: [\"http://127.0.0.1:1/\"]}",
+		"trust: {anchors: [root.pem]}",
+		"trust: {anchors: [root.pem], policies: [KA1], revocation: {mode: required, cache: crls}}\ntimestamps: {urls: [\"http://127.0.0.1:1/\"]}",
 		"log: {level: debug, format: text}", "log: {level: error, format: json}",
 	}
 	// One part is wrong: nothing of the others is in force.
@@ -214,7 +217,8 @@ func TestLogIsExchanged(t *testing.T) {
 	log.Info("three")
 	with.Error("four")
 	got := string(read(t, file.Name()))
-	for _, want := range []string{`"msg":"one","token":"main","g":{"n":1}}`, "level=DEBUG msg=two token=main g.n=2 g.pin=[redacted]", `"msg":"four"`} {
+	for _, want := range []string{`"msg":"one","token":"main","g":{"n":1}}`,
+		"level=DEBUG msg=two token=main g.n=2 g.pin=[redacted]", `"msg":"four"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the log lacks %s:\n%s", want, got)
 		}

@@ -55,7 +55,8 @@ func (d *Daemon) monitor() *epovpb.ServiceState {
 
 func tokenMessage(t *observe.Token) *epovpb.TokenState {
 	out := &epovpb.TokenState{
-		Name: t.Name, Vendor: t.Vendor, Model: t.Model, Serial: t.Serial, State: t.State, Since: moment(t.Since), Reason: t.Reason, Pin: t.PIN,
+		Name: t.Name, Vendor: t.Vendor, Model: t.Model, Serial: t.Serial, State: t.State, Since: moment(t.Since),
+		Reason: t.Reason, Pin: t.PIN,
 		Sessions: uint32(t.Sessions), SessionsLimit: uint32(t.Limit), Working: uint32(t.Working), Queued: uint32(t.Queued),
 		Hanging: uint32(t.Hanging), Signatures: t.Signed, SignaturesPerSecond: t.Rate, OfferedPerSecond: t.Offered,
 		Latency: latency(t.Latency), Restarts: t.Restarts,
@@ -76,7 +77,8 @@ func keyMessage(k *observe.Key) *epovpb.KeyHealth {
 	}
 	for _, r := range k.Replicas {
 		m := &epovpb.ReplicaState{
-			Token: r.Token, Reason: r.Reason, OutOfService: r.OutOfService, Signed: moment(r.Signed), Tested: moment(r.Tested), TestFailure: r.Failure,
+			Token: r.Token, Reason: r.Reason, OutOfService: r.OutOfService, Signed: moment(r.Signed),
+			Tested: moment(r.Tested), TestFailure: r.Failure,
 		}
 		if !r.Tested.IsZero() {
 			m.TestTook = durationpb.New(r.Took)
@@ -99,7 +101,8 @@ func latency(l observe.Latency) *epovpb.Latency {
 
 func tokenState(t hsm.TokenHealth) observe.Token {
 	return observe.Token{
-		Name: t.Name, Vendor: t.Vendor, Model: t.Info.Model, Serial: t.Info.Serial, State: t.State.String(), Since: t.Since, Reason: short(t.Err),
+		Name: t.Name, Vendor: t.Vendor, Model: t.Info.Model, Serial: t.Info.Serial, State: t.State.String(),
+		Since: t.Since, Reason: short(t.Err),
 		PIN: pinState(t), Sessions: t.Sessions, Limit: t.Limit, Working: t.Working, Queued: t.Queued, Hanging: t.Hanging,
 		Service: t.Service, Signed: t.Signed,
 	}

@@ -17,13 +17,15 @@ import (
 func TestMonitor(t *testing.T) {
 	p := newPlant(t)
 	operations := func(list string) string {
-		return strings.Replace(p.config, "[sign-xml, sign-cms, verify, list]", "["+list+"]", 1) + "audit: {directory: audit, name: epov.test/log}\n"
+		return strings.Replace(p.config, "[sign-xml, sign-cms, verify, list]", "["+list+"]", 1) +
+			"audit: {directory: audit, name: epov.test/log}\n"
 	}
 	d, stop := p.running(t, operations("monitor, canary, sign-xml"), quiet)
 	conn := p.dial(t, d)
 	monitor, sign := epovpb.NewMonitorServiceClient(conn), epovpb.NewSignServiceClient(conn)
 	for range 3 {
-		if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
+		if _, err := sign.SignXml(t.Context(),
+			&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -42,7 +44,8 @@ func TestMonitor(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := monitor.SignCanary(t.Context(), &epovpb.SignCanaryRequest{Key: "keys/OTHER1/ov"}); status.Code(err) != codes.PermissionDenied {
+	if _, err := monitor.SignCanary(t.Context(),
+		&epovpb.SignCanaryRequest{Key: "keys/OTHER1/ov"}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a key that is not granted: %v", err)
 	}
 
@@ -60,8 +63,10 @@ func TestMonitor(t *testing.T) {
 			break
 		}
 	}
-	if !s.Serving || s.Draining || s.Signatures != 5 || s.Refusals != 3 || s.SignaturesPerSecond <= 0 || s.Connections != 1 || s.Calls != 1 ||
-		s.Version != BuildVersion() || s.Total.P99.AsDuration() <= 0 || s.Token.Count != 5 || s.Audit.GetRecords() < 5 || s.Audit.Reason != "" {
+	if !s.Serving || s.Draining || s.Signatures != 5 || s.Refusals != 3 || s.SignaturesPerSecond <= 0 ||
+		s.Connections != 1 || s.Calls != 1 ||
+		s.Version != BuildVersion() || s.Total.P99.AsDuration() <= 0 || s.Token.Count != 5 ||
+		s.Audit.GetRecords() < 5 || s.Audit.Reason != "" {
 		t.Errorf("%v", s)
 	}
 	if len(s.Tokens) != 1 || s.Tokens[0].State != "ready" || s.Tokens[0].Pin != "ok" || s.Tokens[0].Vendor != "softhsm" ||
@@ -108,7 +113,8 @@ func TestMonitor(t *testing.T) {
 	if _, err := monitor.GetState(t.Context(), &epovpb.GetStateRequest{}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a state without the right: %v", err)
 	}
-	if _, err := monitor.SignCanary(t.Context(), &epovpb.SignCanaryRequest{Key: "keys/EXMP01/ov"}); status.Code(err) != codes.PermissionDenied {
+	if _, err := monitor.SignCanary(t.Context(),
+		&epovpb.SignCanaryRequest{Key: "keys/EXMP01/ov"}); status.Code(err) != codes.PermissionDenied {
 		t.Errorf("a canary without the right: %v", err)
 	}
 }

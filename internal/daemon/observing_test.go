@@ -82,11 +82,13 @@ func TestMetrics(t *testing.T) {
 	d, _ := p.running(t, strings.Replace(p.config, "watch_seconds: 1", "watch_seconds: 600", 1)+"metrics: {listen: 127.0.0.1:0}\n", quiet)
 	sign := epovpb.NewSignServiceClient(p.dial(t, d))
 	for range 3 {
-		if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
+		if _, err := sign.SignXml(t.Context(),
+			&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "smev3", Document: []byte(ack)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "none of ours", Document: []byte(ack)}); err == nil {
+	if _, err := sign.SignXml(t.Context(),
+		&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: "none of ours", Document: []byte(ack)}); err == nil {
 		t.Error("an unknown profile signs")
 	}
 	before := d.tokens.Health().Tokens[0].Signed
@@ -151,13 +153,15 @@ func TestMetricsOverTLS(t *testing.T) {
 	p.pem(t, "metrics.key", "PRIVATE KEY", der)
 	p.pem(t, "metrics.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
 	p.pem(t, "monitoring.pem", "CERTIFICATE", monitoring.cert.Raw)
-	d, _ := p.running(t, p.config+"metrics: {listen: 0.0.0.0:0, tls: {certificate: metrics.pem, key: metrics.key, client_ca: monitoring.pem}}\n", quiet)
+	d, _ := p.running(t, p.config+
+		"metrics: {listen: 0.0.0.0:0, tls: {certificate: metrics.pem, key: metrics.key, client_ca: monitoring.pem}}\n", quiet)
 	roots := x509.NewCertPool()
 	roots.AddCert(p.tls.cert)
 	with := func(certificates ...tls.Certificate) *tls.Config {
 		return &tls.Config{RootCAs: roots, ServerName: "epovd.test", Certificates: certificates}
 	}
-	if text, err := scrape(t, d, with(monitoring.client(t, "spiffe://example.ru/prometheus"))); err != nil || !strings.Contains(text, "epov_serving") {
+	if text, err := scrape(t, d, with(monitoring.client(t, "spiffe://example.ru/prometheus"))); err != nil ||
+		!strings.Contains(text, "epov_serving") {
 		t.Errorf("with its certificate: %v", err)
 	}
 	for name, config := range map[string]*tls.Config{

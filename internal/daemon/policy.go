@@ -282,7 +282,9 @@ func readSANs(v value) []string {
 // isSPIFFE is by the standard SPIFFE-ID, section 2: one spelling for each identity, so that comparing octets is enough.
 func isSPIFFE(s string, u *url.URL) bool {
 	return len(s) <= 2048 && strings.HasPrefix(s, "spiffe://") && u.User == nil && u.RawQuery == "" && u.Fragment == "" && u.Port() == "" &&
-		u.Host == strings.ToLower(u.Host) && !strings.ContainsFunc(u.Host+strings.ReplaceAll(u.Path, "/", ""), notInHost) && len(u.Path) > 1 && !strings.HasSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") &&
+		u.Host == strings.ToLower(u.Host) &&
+		!strings.ContainsFunc(u.Host+strings.ReplaceAll(u.Path, "/", ""), notInHost) && len(u.Path) > 1 &&
+		!strings.HasSuffix(u.Path, "/") && !strings.Contains(u.Path, "//") &&
 		!strings.Contains(u.Path+"/", "/./") && !strings.Contains(u.Path+"/", "/../") && !strings.Contains(s, "%")
 }
 

@@ -100,14 +100,16 @@ func TestPolicyFindings(t *testing.T) {
 		{"SPIFFE ID", "spiffe://example.ru/archive", "spiffe://Example.ru/archive", []string{
 			`san: [spiffe://E: clients[1].san[0]: "spiffe://Example.ru/archive" is not a SPIFFE ID: *`}},
 		{"text for list", "san: [monitoring.example.ru]", "san: monitoring.example.ru", []string{`san: m: clients[2].san: must be a list`}},
-		{"no names", "san: [monitoring.example.ru]", "san: []", []string{`san: []: clients[2].san: is empty; the client could not be told`}},
+		{"no names", "san: [monitoring.example.ru]", "san: []",
+			[]string{`san: []: clients[2].san: is empty; the client could not be told`}},
 		{"DN for SAN", "san: [monitoring.example.ru]", "san: [CN=monitoring]", []string{
 			`san: [CN: clients[2].san[0]: "CN=monitoring" is neither a DNS name nor a URI`}},
 		{"address for SAN", "san: [monitoring.example.ru]", "san: [\"::1\", 10.0.0.1]", []string{
 			`san: ["::1": clients[2].san[0]: "::1" is neither a DNS name nor a URI`,
 			`san: ["::1": clients[2].san[1]: "10.0.0.1" is neither a DNS name nor a URI`}},
 		{"anyone", "san: [monitoring.example.ru]", "anyone: true", []string{`anyone: true: clients[2].anyone: is only for insecure: true`}},
-		{"priority", "priority: low", "priority: lowest", []string{`priority: lowest: roles[1].priority: must be one of normal, high, low`}},
+		{"priority", "priority: low", "priority: lowest",
+			[]string{`priority: lowest: roles[1].priority: must be one of normal, high, low`}},
 		{"share", "share: 2", "share: 65", []string{`share: 65: clients[1].share: must be a number from 1 to 64`}},
 		{"rate", "rate: 30/minute", "rate: 30/fortnight", []string{
 			`rate: 30/f: roles[1].limits.rate: must be a number of calls from 1 to 1000000 in a second, or such as 30/minute or 100/hour`}},

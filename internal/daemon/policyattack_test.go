@@ -115,7 +115,8 @@ clients:
 		}
 	}
 	// A file beyond all bounds.
-	if err := load(good + strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 5<<10)); err == nil || !strings.Contains(err.Error(), "too large") {
+	if err := load(good + strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 5<<10)); err == nil ||
+		!strings.Contains(err.Error(), "too large") {
 		t.Error(err)
 	}
 }

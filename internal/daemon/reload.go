@@ -192,7 +192,8 @@ func (d *Daemon) renew(ctx context.Context, parts []*part, root value, forced bo
 		next.files, next.sandbox = files[i], sandboxConfig{}
 		p.read(next, root.in(doc))
 		if beyond := d.beyond(p, next); beyond != nil {
-			changes[i] = &change{restart: "the process was confined at its start to what the configuration named then: " + strings.Join(beyond, ", ")}
+			changes[i] = &change{restart: "the process was confined at its start to what the configuration named then: " +
+				strings.Join(beyond, ", ")}
 		} else if len(doc.findings) > 0 {
 			errs[i], failed = next.errors(doc), true
 		}
@@ -251,7 +252,8 @@ func (p *part) edited(before, now value, files map[string]fileStamp) bool {
 }
 
 // outcome is what became of a part, for whoever asked, the log, and the next look at its files.
-func (d *Daemon) outcome(ctx context.Context, p *part, next *Config, files map[string]fileStamp, c *change, err error, failed bool) Outcome {
+func (d *Daemon) outcome(ctx context.Context, p *part, next *Config, files map[string]fileStamp, c *change,
+	err error, failed bool) Outcome {
 	out := Outcome{Part: p.name, Result: Unchanged}
 	if p.retry, p.pending = (time.Time{}), nil; p.watched == nil || err == nil && !failed {
 		p.watched = files

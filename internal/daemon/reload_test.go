@@ -312,7 +312,8 @@ func TestRotationRefusals(t *testing.T) {
 		c.Warn = func(format string, _ ...any) { warned = format }
 		return c.Stage(ctx, version(2), Staging{})
 	}))
-	if err := r.tryChange(t, past(activate)); err == nil || !strings.Contains(err.Error(), "begins at") || !strings.Contains(warned, "begins at") {
+	if err := r.tryChange(t, past(activate)); err == nil || !strings.Contains(err.Error(), "begins at") ||
+		!strings.Contains(warned, "begins at") {
 		t.Errorf("%v, %q", err, warned)
 	}
 	if err := r.tryChange(t, func(ctx context.Context, c *Rotation) error {
@@ -327,7 +328,8 @@ func TestRotationRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	if _, err := Rotate(filepath.Join(string(r.folder), "epovd.yaml"), quiet); err == nil || !strings.Contains(err.Error(), "somebody else") {
+	if _, err := Rotate(filepath.Join(string(r.folder), "epovd.yaml"), quiet); err == nil ||
+		!strings.Contains(err.Error(), "somebody else") {
 		t.Error(err)
 	}
 }
@@ -359,8 +361,9 @@ func TestRotationToAnotherToken(t *testing.T) {
 	if err := spare.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := startRotating(t, p, "\nkeys:", fmt.Sprintf("\n  - {name: spare, module: %q, label: %q, pin: {file: pin}, state_dir: state2}\nkeys:",
-		p.soft.Module, p.soft.Label))
+	r := startRotating(t, p, "\nkeys:",
+		fmt.Sprintf("\n  - {name: spare, module: %q, label: %q, pin: {file: pin}, state_dir: state2}\nkeys:",
+			p.soft.Module, p.soft.Label))
 	if out, err := r.sign("keys/EXMP01/ov"); err != nil || out.Key != version(2).String() {
 		t.Fatal(out, err)
 	}

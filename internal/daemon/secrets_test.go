@@ -66,7 +66,8 @@ func TestNoSecretLeaves(t *testing.T) {
 	p.pem(t, "server.key", "PRIVATE KEY", der)
 	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
 	text := strings.NewReplacer("key_token: {token: main, id: tls}", "key: server.key", "[sign-xml, sign-cms, verify, list]",
-		"[sign-xml, sign-cms, sign-digest, verify, list]").Replace(p.config) + "metrics: {listen: 127.0.0.1:0}\naudit: {directory: audit, name: epov.test/log}\n"
+		"[sign-xml, sign-cms, sign-digest, verify, list]").Replace(p.config) +
+		"metrics: {listen: 127.0.0.1:0}\naudit: {directory: audit, name: epov.test/log}\n"
 
 	hidden := secrets{}
 	hidden.add("PIN", p.soft.PIN)
@@ -98,14 +99,17 @@ func TestNoSecretLeaves(t *testing.T) {
 	body := `<q:Request xmlns:q="urn://example.ru/q" note="` + inAttribute + `">` + inText + `</q:Request>`
 	documents := []string{ // errors may name elements, attributes, entities; not what is in them
 		`<S:Envelope xmlns:S="http://schemas.xmlsoap.org/soap/envelope/"><S:Header/><S:Body>` + body + `</S:Body></S:Envelope>`,
-		body, body + body, body[:len(body)-2], strings.Replace(body, "</q", "&unknown;</q", 1), strings.Replace(body, `">`, `" note="`+inAttribute+`">`, 1),
-		"<!DOCTYPE x [<!ENTITY a '" + inText + "'>]>" + body, "\xff" + body, inText, "<a b=" + inText + "></a>", "<a>" + inText + "]]></a>", "",
+		body, body + body, body[:len(body)-2], strings.Replace(body, "</q", "&unknown;</q", 1),
+		strings.Replace(body, `">`, `" note="`+inAttribute+`">`, 1),
+		"<!DOCTYPE x [<!ENTITY a '" + inText + "'>]>" + body, "\xff" + body, inText, "<a b=" + inText + "></a>",
+		"<a>" + inText + "]]></a>", "",
 		`<?xml version="1.0" encoding="koi8-r"?>` + body,
 	}
 	var signed []byte
 	for _, document := range documents {
 		for _, profile := range []string{"smev2", "smev3", "enveloped", "xades-bes", "none"} {
-			out, err := sign.SignXml(t.Context(), &epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: profile, Document: []byte(document)})
+			out, err := sign.SignXml(t.Context(),
+				&epovpb.SignXmlRequest{Key: "keys/EXMP01/ov", Profile: profile, Document: []byte(document)})
 			hear(err)
 			if err == nil {
 				signed = out.Document
@@ -114,7 +118,8 @@ func TestNoSecretLeaves(t *testing.T) {
 			hear(err)
 		}
 	}
-	for _, changed := range []string{string(signed), strings.Replace(string(signed), inText, inText+"!", 1), string(signed[:len(signed)/2])} {
+	for _, changed := range []string{string(signed), strings.Replace(string(signed), inText, inText+"!", 1),
+		string(signed[:len(signed)/2])} {
 		_, err := verify.VerifyXml(t.Context(), &epovpb.VerifyXmlRequest{Document: []byte(changed)})
 		hear(err)
 		_, err = verify.Explain(t.Context(), &epovpb.ExplainRequest{Subject: &epovpb.ExplainRequest_Document{Document: []byte(changed)}})
@@ -125,12 +130,14 @@ func TestNoSecretLeaves(t *testing.T) {
 			Key: "keys/EXMP01/ov", Profile: profile, Source: &epovpb.SignCmsRequest_Content{Content: []byte(inContent)},
 		})
 		hear(err)
-		_, err = verify.VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: out.GetMessage(), Content: []byte("other than " + inContent)})
+		_, err = verify.VerifyCms(t.Context(),
+			&epovpb.VerifyCmsRequest{Message: out.GetMessage(), Content: []byte("other than " + inContent)})
 		hear(err)
 		_, err = verify.VerifyCms(t.Context(), &epovpb.VerifyCmsRequest{Message: []byte(inContent)})
 		hear(err)
 	}
-	_, err = sign.SignDigest(t.Context(), &epovpb.SignDigestRequest{Key: "keys/EXMP01/bare", Digest: []byte(inContent), DigestAlgorithm: "streebog256"})
+	_, err = sign.SignDigest(t.Context(),
+		&epovpb.SignDigestRequest{Key: "keys/EXMP01/bare", Digest: []byte(inContent), DigestAlgorithm: "streebog256"})
 	hear(err)
 	// The token goes away under the daemon.
 	if err := d.tokens.Close(t.Context()); err != nil {

@@ -42,7 +42,8 @@ func newMoving(t *testing.T) *moving {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B").Issue(t, private.Public().(*gost.PublicKey), testpki.Template{CommonName: "moving"})
+	cert := testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B").Issue(t, private.Public().(*gost.PublicKey),
+		testpki.Template{CommonName: "moving"})
 	m.pem(t, "cert.pem", "CERTIFICATE", cert.Raw)
 	for i := range m.tokens {
 		soft := softhsm.NewFaulty(t)
@@ -194,9 +195,12 @@ func TestTokensThatDoNotCome(t *testing.T) {
 		{"another key", one, "token: t1, id: EXMP01/own/1", Refused, "another key"},
 		{"no such key", one, "token: t1, id: EXMP01/none/1", Refused, "no private key has this id"},
 		{"nobody has it", one, "token: t0", Refused, `no token named "t0"`},
-		{"within the process", zero + strings.Replace(one, "vendor: softhsm,", "isolation: none,", 1), "token: t0", Restart, "token t1: a module within"},
-		{"by a descriptor", zero + strings.Replace(one, "{file: pin1}", "{descriptor: 9}", 1), "token: t0", Restart, "token t1: its PIN comes by a descriptor"},
-		{"outside", zero + strings.Replace(one, filepath.Join(string(m.folder), "state1"), filepath.Join(outside, "state"), 1), "token: t0", Restart, "confined at its start"},
+		{"within the process", zero + strings.Replace(one, "vendor: softhsm,", "isolation: none,", 1), "token: t0",
+			Restart, "token t1: a module within"},
+		{"by a descriptor", zero + strings.Replace(one, "{file: pin1}", "{descriptor: 9}", 1), "token: t0", Restart,
+			"token t1: its PIN comes by a descriptor"},
+		{"outside", zero + strings.Replace(one, filepath.Join(string(m.folder), "state1"), filepath.Join(outside, "state"), 1), "token: t0",
+			Restart, "confined at its start"},
 	} {
 		if test.name == "outside" {
 			m.d.config.confined = sandbox.Report{{Name: sandbox.Landlock, InForce: true}}
@@ -216,7 +220,8 @@ func TestTokensThatDoNotCome(t *testing.T) {
 		if got.Part != "keys" && got.Part != "configuration" || !strings.Contains(text, test.says) {
 			t.Errorf("%s: %+v", test.name, out)
 		}
-		if logged := outcome(t, out, "log"); test.result == Refused && logged.Result == TakenOver || test.result == Restart && logged.Result == Refused {
+		if logged := outcome(t, out, "log"); test.result == Refused && logged.Result == TakenOver ||
+			test.result == Restart && logged.Result == Refused {
 			t.Errorf("%s: the log is %+v", test.name, logged)
 		}
 		if err := m.call(); err != nil {

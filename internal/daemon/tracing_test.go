@@ -66,7 +66,8 @@ func TestTraces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := sign.SignXml(traced, &epovpb.SignXmlRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: []byte(ack)}); err == nil {
+	if _, err := sign.SignXml(traced,
+		&epovpb.SignXmlRequest{Key: "keys/EXMP01/bare", Profile: "smev3", Document: []byte(ack)}); err == nil {
 		t.Error("a key without certificate signs")
 	}
 	stop() // which exports what waits

@@ -128,7 +128,8 @@ func TestTrustFetch(t *testing.T) {
 	var crl []byte
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(crl) }))
 	defer site.Close()
-	_, leaf := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(site.URL + "/ca.crl")}})
+	_, leaf := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A",
+		testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(site.URL + "/ca.crl")}})
 	crl = ca.NewCRL(t, testpki.CRL{Revoked: []testpki.Revocation{{Serial: leaf.Serial}}})
 	f.write(t, "root-ca.pem", testpki.PEM(ca.Certificate))
 	c := trusting(t, f, example, "  revocation: {mode: required, fetch: true, private_addresses: true, wait_milliseconds: 10000, cache: crl}")

@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, sandbox.Restart(d, "", 3, 4, 5)) // by which a fuzzer talks to its workers
 		os.Exit(1)
 	}
-	if lacking := sandbox.Process(files, sandbox.Allowing(sandbox.Families())).Lacks([]string{sandbox.NewPrivileges, sandbox.Capabilities}); lacking != nil {
+	if lacking := sandbox.Process(files,
+		sandbox.Allowing(sandbox.Families())).Lacks([]string{sandbox.NewPrivileges, sandbox.Capabilities}); lacking != nil {
 		fmt.Fprintln(os.Stderr, lacking)
 		os.Exit(1)
 	}

@@ -127,7 +127,8 @@ func (r *runner) result(took time.Duration) Result {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	out := Result{
-		Rate: r.Rate, Seconds: math.Max(took.Seconds(), 1e-9), Asked: r.asked.Load(), Good: r.good.Load(), Latency: r.latency, Errors: map[string]int64{},
+		Rate: r.Rate, Seconds: math.Max(took.Seconds(), 1e-9), Asked: r.asked.Load(), Good: r.good.Load(),
+		Latency: r.latency, Errors: map[string]int64{},
 	}
 	for name, n := range r.errors {
 		out.Errors[name] = n

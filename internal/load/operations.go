@@ -71,7 +71,8 @@ func (t *Target) Prepare(ctx context.Context, name string) (op Operation, end fu
 		return a, err
 	}
 	signCMS := func(ctx context.Context) (*pb.SignCmsResponse, error) {
-		a, err := t.client().SignCMS(ctx, &pb.SignCmsRequest{Key: t.Key, Profile: cmsProfile, Source: &pb.SignCmsRequest_Content{Content: message}})
+		a, err := t.client().SignCMS(ctx,
+			&pb.SignCmsRequest{Key: t.Key, Profile: cmsProfile, Source: &pb.SignCmsRequest_Content{Content: message}})
 		if err == nil {
 			t.told(a.GetAct())
 		}

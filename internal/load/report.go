@@ -56,7 +56,8 @@ type Figures struct {
 func figures(name string, r Result) Figures {
 	h := r.Latency
 	return Figures{
-		Name: name, Rate: round(r.Rate), Offered: round(r.Offered()), Goodput: round(r.Goodput()), Asked: r.Asked, Good: r.Good, Errors: r.Errors,
+		Name: name, Rate: round(r.Rate), Offered: round(r.Offered()), Goodput: round(r.Goodput()), Asked: r.Asked,
+		Good: r.Good, Errors: r.Errors,
 		Mean: Millis(h.Mean()), P50: Millis(h.Quantile(0.5)), P90: Millis(h.Quantile(0.9)), P99: Millis(h.Quantile(0.99)),
 		P999: Millis(h.Quantile(0.999)), Max: Millis(h.Max()),
 	}
@@ -81,7 +82,8 @@ func (r *Report) AddSearch(knee float64, bound time.Duration, steps []Result) {
 // Latencies draws each run's latency over the share of calls that it covers, from the median on.
 func (r *Report) Latencies() []byte {
 	c := plot.Chart{
-		Title: "Latency by share of calls", X: plot.Axis{Label: "share of calls that are not slower", Log: true, Name: func(v float64) string {
+		Title: "Latency by share of calls",
+		X: plot.Axis{Label: "share of calls that are not slower", Log: true, Name: func(v float64) string {
 			return strconv.FormatFloat(100-100/v, 'g', 6, 64) + " %"
 		}, Ticks: []float64{2, 10, 100, 1000, 10000}},
 		Y: plot.Axis{Label: "milliseconds from the intended moment", Log: true},
@@ -119,7 +121,8 @@ func (r *Report) Rates() []byte {
 	lines = append(lines, plot.Line{Name: "bound of p99", Dashed: true, Points: []plot.Point{{X: first, Y: bound}, {X: last, Y: bound}}})
 	c := plot.Chart{
 		Title: fmt.Sprintf("Latency by rate; the knee is at %.0f in a second", r.Knee),
-		X:     plot.Axis{Label: "calls in a second, asked for", Log: true}, Y: plot.Axis{Label: "milliseconds from the intended moment", Log: true}, Lines: lines,
+		X:     plot.Axis{Label: "calls in a second, asked for", Log: true},
+		Y:     plot.Axis{Label: "milliseconds from the intended moment", Log: true}, Lines: lines,
 	}
 	return c.SVG()
 }

@@ -9,7 +9,8 @@ import (
 
 func TestReport(t *testing.T) {
 	run := func(rate float64) Result {
-		r := Result{Rate: rate, Seconds: 2, Asked: int64(2 * rate), Good: int64(2*rate) - 1, Errors: map[string]int64{"<OVERLOAD>": 1}, Latency: &Histogram{}}
+		r := Result{Rate: rate, Seconds: 2, Asked: int64(2 * rate), Good: int64(2*rate) - 1,
+			Errors: map[string]int64{"<OVERLOAD>": 1}, Latency: &Histogram{}}
 		for i := range r.Good {
 			r.Latency.Record(time.Duration(i) * time.Millisecond)
 		}

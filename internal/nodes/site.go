@@ -67,7 +67,8 @@ func (s *Site) Server(tb testing.TB, name, host string) {
 }
 
 func (s *Site) server(tb testing.TB, host string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	return s.issue(tb, &x509.Certificate{IPAddresses: []net.IP{net.ParseIP(host)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	return s.issue(tb, &x509.Certificate{IPAddresses: []net.IP{net.ParseIP(host)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 }
 
 func (s *Site) issue(tb testing.TB, t *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {

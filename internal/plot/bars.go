@@ -67,7 +67,8 @@ func (c *Bars) SVG() []byte {
 			if !(v > 0) || !x.shows(sum+v) {
 				continue
 			}
-			fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="20" fill="%s"/>`+"\n", px(sum), y, px(sum+v)-px(sum), fills[j%len(fills)])
+			fmt.Fprintf(&b, `<rect x="%.1f" y="%d" width="%.1f" height="20" fill="%s"/>`+"\n", px(sum), y,
+				px(sum+v)-px(sum), fills[j%len(fills)])
 			sum += v
 		}
 	}

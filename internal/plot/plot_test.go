@@ -20,7 +20,8 @@ func TestSVG(t *testing.T) {
 	}
 	for name, c := range map[string]Bars{
 		"no bars": {},
-		"bars":    {Title: "<&", Parts: []string{"a", "<b>"}, Rows: []Row{{"r & s", []float64{1, 2, 3}}, {"t", []float64{-1, math.NaN(), math.Inf(1), 0}}}},
+		"bars": {Title: "<&", Parts: []string{"a", "<b>"},
+			Rows: []Row{{"r & s", []float64{1, 2, 3}}, {"t", []float64{-1, math.NaN(), math.Inf(1), 0}}}},
 	} {
 		out := string(c.SVG())
 		wellFormed(t, name, out)

@@ -18,7 +18,8 @@ func whole() (list []runs.Run) {
 	r := &list[0]
 	r.Signed, r.Refused, r.Until = 7, map[string]int{"busy": 1, "away": 2}, "one and the other"
 	r.Recoveries = []runs.Recovery{
-		{Fault: "crash", Promised: 20 * time.Millisecond, Took: []time.Duration{30 * time.Millisecond, 1234 * time.Microsecond, 20 * time.Millisecond}},
+		{Fault: "crash", Promised: 20 * time.Millisecond,
+			Took: []time.Duration{30 * time.Millisecond, 1234 * time.Microsecond, 20 * time.Millisecond}},
 		{Fault: "locked out", Final: 1},
 	}
 	r.Figures = []runs.Figure{{What: "verified", Value: "7"}}

@@ -149,7 +149,8 @@ func checkLicences(document string, tools []string, out io.Writer) error {
 func described(p part, licences []string, rows []row, text string) (wrong []string) {
 	if !p.direct {
 		if p.linked && !named(p.path, text) {
-			wrong = append(wrong, fmt.Sprintf("docs/dependencies.md does not name %s (%s), which is linked", p.path, strings.Join(licences, " and ")))
+			wrong = append(wrong, fmt.Sprintf("docs/dependencies.md does not name %s (%s), which is linked", p.path,
+				strings.Join(licences, " and ")))
 		}
 		return wrong
 	}

@@ -125,7 +125,8 @@ func newBOM(info *debug.BuildInfo, parts []part, sum [sha256.Size]byte, when tim
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", p.path, p.version, err)
 		}
-		c := component{Type: "library", Name: p.path, Version: p.version, Licences: spdx(licences...), PURL: "pkg:golang/" + p.path + "@" + p.version}
+		c := component{Type: "library", Name: p.path, Version: p.version, Licences: spdx(licences...),
+			PURL: "pkg:golang/" + p.path + "@" + p.version}
 		if sums[p.path] != "" {
 			c.Properties = []property{{"go:sum", sums[p.path]}}
 		}

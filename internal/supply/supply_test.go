@@ -111,11 +111,13 @@ func TestBOM(t *testing.T) {
 		Settings: []debug.BuildSetting{{Key: "GOARCH", Value: "arm64"}, {Key: "-ldflags", Value: "-w"}},
 	}
 	make := func() string {
-		b, err := newBOM(info, []part{{path: "example.org/a", version: "v1.2.3", dir: dir}}, [32]byte{1, 2, 0xff}, time.Unix(1_700_000_000, 0), "1.0.0")
+		b, err := newBOM(info, []part{{path: "example.org/a", version: "v1.2.3", dir: dir}}, [32]byte{1, 2, 0xff},
+			time.Unix(1_700_000_000, 0), "1.0.0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(b.Components) != 2 || !slices.Equal(b.Dependencies[0].DependsOn, []string{"pkg:golang/example.org/a@v1.2.3", "pkg:golang/std@1.26.8"}) {
+		if len(b.Components) != 2 || !slices.Equal(b.Dependencies[0].DependsOn,
+			[]string{"pkg:golang/example.org/a@v1.2.3", "pkg:golang/std@1.26.8"}) {
 			t.Errorf("%+v", b)
 		}
 		out, err := json.MarshalIndent(b, "", " ")
@@ -125,7 +127,8 @@ func TestBOM(t *testing.T) {
 		return string(out)
 	}
 	text := make()
-	for _, want := range []string{`"specVersion": "1.5"`, `"2023-11-14T22:13:20Z"`, `"pkg:golang/example.org/m@1.0.0#cmd/p"`, `"id": "BSD-3-Clause"`, `"h1:x="`, `"go:GOARCH"`} {
+	for _, want := range []string{`"specVersion": "1.5"`, `"2023-11-14T22:13:20Z"`,
+		`"pkg:golang/example.org/m@1.0.0#cmd/p"`, `"id": "BSD-3-Clause"`, `"h1:x="`, `"go:GOARCH"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is missing from %s", want, text)
 		}

@@ -230,7 +230,10 @@ func (ca *CA) NewOCSP(tb testing.TB, t OCSP) []byte {
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 				b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
-					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}) })
+					b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+						b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 3, 14,
+							3, 2, 26})
+					})
 					b.AddASN1OctetString(name[:])
 					b.AddASN1OctetString(keyID(tb, issuer.RawSubjectPublicKeyInfo))
 					b.AddASN1BigInt(t.Serial)

@@ -219,7 +219,8 @@ func PEM(certs ...*gost.Certificate) []byte {
 }
 
 // TimeStamping is the extended key usage of a time-stamping authority, alone and critical (RFC 3161 section 2.3).
-var TimeStamping = gost.Extension{OID: []int{2, 5, 29, 37}, Critical: true, Value: []byte("\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x08")}
+var TimeStamping = gost.Extension{OID: []int{2, 5, 29, 37}, Critical: true,
+	Value: []byte("\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x08")}
 
 // Sign makes a signature as a token's key does, which is verified before it leaves.
 func Sign(key *gost.PrivateKey, digest []byte) (gost.Verified, error) {

@@ -152,7 +152,8 @@ func TestParseKeyRefuses(t *testing.T) {
 
 func TestReadCheckpointRefuses(t *testing.T) {
 	root := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	for _, text := range []string{"", "a\n", "a\n1\n" + root + "\n", "\n1\n" + root + "\n\n", "a\n01\n" + root + "\n\n", "a\n-1\n" + root + "\n\n",
+	for _, text := range []string{"", "a\n", "a\n1\n" + root + "\n", "\n1\n" + root + "\n\n",
+		"a\n01\n" + root + "\n\n", "a\n-1\n" + root + "\n\n",
 		"a\n1\nAAAA\n\n", "a\nx\n" + root + "\n\n", "a\n18446744073709551616\n" + root + "\n\n"} {
 		if c, err := ReadCheckpoint([]byte(text)); err == nil {
 			t.Errorf("%q is %+v", text, c)
@@ -205,7 +206,8 @@ func TestReceiptsAreReadOneWay(t *testing.T) {
 		{`"index": 0`, `"index": 7, "index": 0`}, {`"index": 0`, `"Index": 0`}, {`"index": 0`, `"index": 7, "INDEX": 0`},
 		{`"caller":`, `"caller": "somebody else", "caller":`}, {`"caller":`, `"caller": "somebody else", "Caller":`},
 		{`"kind":`, `"kind": "refusal", "\u212And":`}, {`"of":`, `"of": "content", "of":`}, {`"receipt": 1`, `"receipt": 1, "receipt": 1`},
-		{`"proof": []`, `"proof": [], "": 1`}, {`"index": 0`, `"index": 0.0`}, {`"index": 0`, `"index": -1`}, {`"index": 0`, `"index": 18446744073709551616`},
+		{`"proof": []`, `"proof": [], "": 1`}, {`"index": 0`, `"index": 0.0`}, {`"index": 0`, `"index": -1`},
+		{`"index": 0`, `"index": 18446744073709551616`},
 		{`"index": 0`, `"index": null`}, {`"log": "`, `"log": null, "x": "`}, {"}\n", "}\n{}"}, {"{", "[{"},
 	} {
 		changed := strings.Replace(data, change[0], change[1], 1)
@@ -221,7 +223,8 @@ func TestReceiptsAreReadOneWay(t *testing.T) {
 		}
 	}
 	deep := strings.Repeat("[", 9000) + strings.Repeat("]", 9000)
-	for _, data := range []string{deep, `{"receipt":` + deep + `}`, strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000), strings.Repeat(" ", MaxReceiptBytes+1)} {
+	for _, data := range []string{deep, `{"receipt":` + deep + `}`,
+		strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000), strings.Repeat(" ", MaxReceiptBytes+1)} {
 		if _, err := ParseReceipt([]byte(data)); err == nil {
 			t.Error("a receipt out of brackets")
 		}
@@ -254,7 +257,8 @@ func TestReceiptForgeries(t *testing.T) {
 	if _, err := good.Verify(key); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&Receipt{Log: origin, Index: 1, Record: b, Proof: good.Proof, Checkpoint: sign(origin, 2, root, k, other)}).Verify(key); err != nil {
+	if _, err := (&Receipt{Log: origin, Index: 1, Record: b, Proof: good.Proof,
+		Checkpoint: sign(origin, 2, root, k, other)}).Verify(key); err != nil {
 		t.Error("with a signature of somebody else besides:", err)
 	}
 	_, signature, _ := strings.Cut(string(two), "\n\n")
@@ -278,15 +282,21 @@ func TestReceiptForgeries(t *testing.T) {
 		"after the log was rolled back": func(r *Receipt) {
 			r.Checkpoint = sign(origin, 2, rfc6962.DefaultHasher.HashChildren(hashA[:], hashA[:]), k)
 		},
-		"an empty log":                   func(r *Receipt) { r.Index, r.Checkpoint = 0, sign(origin, 0, rfc6962.DefaultHasher.EmptyRoot(), k) },
+		"an empty log": func(r *Receipt) {
+			r.Index, r.Checkpoint = 0,
+				sign(origin, 0, rfc6962.DefaultHasher.EmptyRoot(), k)
+		},
 		"no signature":                   func(r *Receipt) { r.Checkpoint = []byte(text) },
 		"signature in the text":          func(r *Receipt) { r.Checkpoint = []byte(string(two) + "\n" + stranger[1:]) },
 		"a signature of this key's name": func(r *Receipt) { r.Checkpoint = []byte(text + strings.Replace(stranger, "\n\n", "\n", 1)) },
 		"text after the signatures":      func(r *Receipt) { r.Checkpoint = append(bytes.Clone(two), "x\n"...) },
 		"a text with more":               func(r *Receipt) { r.Checkpoint = []byte(text + "extension\n\n" + signature) },
 		"carriage returns":               func(r *Receipt) { r.Checkpoint = bytes.ReplaceAll(two, []byte("\n"), []byte("\r\n")) },
-		"a thousand signatures":          func(r *Receipt) { r.Checkpoint = []byte(text + "\n" + strings.Repeat(stranger[1:], 100) + signature) },
-		"too large":                      func(r *Receipt) { r.Checkpoint = append(bytes.Repeat([]byte("x\n"), MaxCheckpointBytes), two...) },
+		"a thousand signatures": func(r *Receipt) {
+			r.Checkpoint = []byte(text + "\n" +
+				strings.Repeat(stranger[1:], 100) + signature)
+		},
+		"too large": func(r *Receipt) { r.Checkpoint = append(bytes.Repeat([]byte("x\n"), MaxCheckpointBytes), two...) },
 	} {
 		r := good
 		change(&r)

@@ -104,7 +104,8 @@ func plainMembers(data []byte) bool {
 			continue
 		case top >= 0 && stack[top].name:
 			name, _ := t.(string)
-			if stack[top].names[name] || strings.ContainsFunc(name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
+			if stack[top].names[name] || strings.ContainsFunc(name,
+				func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
 				return false
 			}
 			stack[top].names[name], stack[top].name = true, false

@@ -15,7 +15,8 @@ func full() Record {
 	return Record{
 		Time: time.Date(2026, 11, 22, 9, 8, 7, 654321000, time.UTC), Kind: Signature, Caller: "gateway", Role: "smev",
 		Operation: "sign-xml", Key: "keys/EXMP01/ov/versions/2", Certificate: strings.Repeat("ab", 32), Profile: "smev3",
-		Digests:   []Digest{{Of: "signed", Algorithm: "streebog256", Value: "00ff"}, {Of: "content", Algorithm: "streebog512", Value: "11"}},
+		Digests: []Digest{{Of: "signed", Algorithm: "streebog256", Value: "00ff"},
+			{Of: "content", Algorithm: "streebog512", Value: "11"}},
 		Signature: strings.Repeat("cd", 32), Request: "order-17/\"ы\"\n", Token: "rutoken-1",
 		Queue: 17 * time.Microsecond, Sign: 12 * time.Millisecond, Verify: 90 * time.Microsecond, Total: 13 * time.Millisecond,
 		Retried: true, Outcome: Done, Incident: "ABC", Original: &original, Dropped: 3, Subject: "keys/EXMP01/ov",
@@ -59,13 +60,14 @@ func TestParseRefuses(t *testing.T) {
 	whole := full()
 	good := string(whole.Append(nil))
 	for name, data := range map[string]string{
-		"nothing":          "",
-		"no JSON":          good[1:],
-		"another version":  strings.Replace(good, `"v":1`, `"v":2`, 1),
-		"no version":       strings.Replace(good, `"v":1,`, ``, 1),
-		"unknown member":   strings.Replace(good, `"kind"`, `"sort":"x","kind"`, 1),
-		"unknown kind":     strings.Replace(good, `"signature"`, `"other"`, 1),
-		"another order":    strings.Replace(good, `{"v":1,"time":"2026-11-22T09:08:07.654321Z"`, `{"time":"2026-11-22T09:08:07.654321Z","v":1`, 1),
+		"nothing":         "",
+		"no JSON":         good[1:],
+		"another version": strings.Replace(good, `"v":1`, `"v":2`, 1),
+		"no version":      strings.Replace(good, `"v":1,`, ``, 1),
+		"unknown member":  strings.Replace(good, `"kind"`, `"sort":"x","kind"`, 1),
+		"unknown kind":    strings.Replace(good, `"signature"`, `"other"`, 1),
+		"another order": strings.Replace(good, `{"v":1,"time":"2026-11-22T09:08:07.654321Z"`,
+			`{"time":"2026-11-22T09:08:07.654321Z","v":1`, 1),
 		"white space":      good + "\n",
 		"two of them":      good + good,
 		"repeated member":  strings.Replace(good, `"kind"`, `"caller":"x","kind"`, 1),

@@ -202,7 +202,8 @@ func (s *Stream) Write(piece []byte) (int, error) {
 // Prepare ends the content and returns the digest that the key must sign.
 func (s *Stream) Prepare() ([]byte, error) {
 	if s.framer != nil && s.framer.size != unknownSize && s.framer.written != s.framer.size {
-		return nil, report.Errorf(report.CMSContent, report.Place{}, "the content has %d octets, not the %d announced", s.framer.written, s.framer.size)
+		return nil, report.Errorf(report.CMSContent, report.Place{}, "the content has %d octets, not the %d announced",
+			s.framer.written, s.framer.size)
 	}
 	if s.prepared == nil {
 		s.prepared = s.profile.prepare(s.input, s.digester.hashes[0].Sum(nil))

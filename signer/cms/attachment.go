@@ -47,7 +47,8 @@ func VerifyAttachment(hash, signature []byte, policy Policy) (*report.Report, er
 	if err != nil {
 		return nil, err
 	}
-	check := report.Check{Code: report.CMSContent, Message: "Hash is the digest that was signed", Got: base64.StdEncoding.EncodeToString(hash)}
+	check := report.Check{Code: report.CMSContent, Message: "Hash is the digest that was signed",
+		Got: base64.StdEncoding.EncodeToString(hash)}
 	want, err := AttachmentHash(signature)
 	switch {
 	case err != nil && len(sd.signers) == 1 && sd.signers[0].signed == nil && alone && len(methods) == 1:
@@ -63,7 +64,8 @@ func VerifyAttachment(hash, signature []byte, policy Policy) (*report.Report, er
 		r.Add(report.Check{Code: report.CMSSigner, Status: report.Failed, Message: "an attachment has exactly one signer"})
 	}
 	if sd.content != nil {
-		r.Add(report.Check{Code: report.CMSContent, Status: report.Failed, Message: "the signature of an attachment must not have the content in it"})
+		r.Add(report.Check{Code: report.CMSContent, Status: report.Failed,
+			Message: "the signature of an attachment must not have the content in it"})
 	}
 	return r, nil
 }

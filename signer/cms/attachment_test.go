@@ -38,7 +38,8 @@ func TestAttachment(t *testing.T) {
 		bent := bytes.Clone(h)
 		bent[0] ^= 1
 		attached := p.sign(t, ProfileByName("pkcs7-attached"), Input{Content: content})
-		two, err := Merge(message, signers[(1+len(anchors)-1)%len(signers)].sign(t, ProfileByName("cades-bes-detached"), Input{Content: content}))
+		two, err := Merge(message, signers[(1+len(anchors)-1)%len(signers)].sign(t,
+			ProfileByName("cades-bes-detached"), Input{Content: content}))
 		if err != nil {
 			t.Fatal(err)
 		}

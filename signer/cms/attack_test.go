@@ -81,7 +81,8 @@ func newForge(t *testing.T, profile *Profile, content []byte) (*forge, *signerIn
 func TestForged(t *testing.T) {
 	content := []byte("content")
 	p := ProfileByName("pkcs7-attached")
-	foreign := tlv(tagSequence, der(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidContentType) }), tlv(tagSet, []byte{6, 1, 0x2A}))
+	foreign := tlv(tagSequence, der(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(oidContentType) }),
+		tlv(tagSet, []byte{6, 1, 0x2A}))
 	for _, c := range []struct {
 		name   string
 		change func(f *forge, si *signerInfo, p *Policy)
@@ -97,17 +98,20 @@ func TestForged(t *testing.T) {
 		}, report.CMSAttributes},
 		{"attributes as content in chunks", func(f *forge, si *signerInfo, _ *Policy) {
 			o := si.signedOctets()
-			f.signed, f.content = nil, tlv(tagOctetString|constructed, tlv(tagOctetString, o[:5]), tlv(tagOctetString), tlv(tagOctetString, o[5:]))
+			f.signed, f.content = nil, tlv(tagOctetString|constructed, tlv(tagOctetString, o[:5]), tlv(tagOctetString),
+				tlv(tagOctetString, o[5:]))
 		}, report.CMSAttributes},
 		{"another content type", func(f *forge, _ *signerInfo, _ *Policy) { f.contentType = []byte{6, 1, 0x2A} }, report.CMSContentType},
 		{"content twice", func(f *forge, _ *signerInfo, p *Policy) { p.Detached, p.Content = true, []byte("other") }, report.CMSContent},
-		{"an attribute of the signed kind unsigned", func(f *forge, _ *signerInfo, _ *Policy) { f.unsigned = tlv(tagContext1, foreign) }, report.CMSAttributes},
+		{"an attribute of the signed kind unsigned",
+			func(f *forge, _ *signerInfo, _ *Policy) { f.unsigned = tlv(tagContext1, foreign) }, report.CMSAttributes},
 		{"no attributes at all", func(f *forge, _ *signerInfo, _ *Policy) { f.signed = tlv(tagContext0) }, report.CMSAttributes},
 		{"attributes in an indefinite length", func(f *forge, si *signerInfo, _ *Policy) {
 			f.signed = append(append([]byte{tagContext0, 0x80}, si.signedSet.body...), 0, 0)
 		}, report.CMSAttributes},
 		{"attributes with a long length", func(f *forge, si *signerInfo, _ *Policy) {
-			f.signed = append([]byte{tagContext0, 0x83, 0, byte(len(si.signedSet.body) >> 8), byte(len(si.signedSet.body))}, si.signedSet.body...)
+			f.signed = append([]byte{tagContext0, 0x83, 0, byte(len(si.signedSet.body) >> 8), byte(len(si.signedSet.body))},
+				si.signedSet.body...)
 		}, report.CMSAttributes},
 		{"value in chunks", func(f *forge, si *signerInfo, _ *Policy) {
 			f.value = tlv(tagOctetString|constructed, tlv(tagOctetString, si.signature))
@@ -120,7 +124,8 @@ func TestForged(t *testing.T) {
 			f.digestAlgorithm = tlv(tagSequence, der(func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(gost.Streebog512.OID) }))
 		}, report.CMSDigestMethod},
 		{"no signer", func(f *forge, _ *signerInfo, _ *Policy) { f.sid = nil }, report.SignatureNone},
-		{"signer by an empty key identifier", func(f *forge, _ *signerInfo, _ *Policy) { f.sid = []byte{tagPrimitive0, 0} }, report.CMSSigner},
+		{"signer by an empty key identifier",
+			func(f *forge, _ *signerInfo, _ *Policy) { f.sid = []byte{tagPrimitive0, 0} }, report.CMSSigner},
 		{"no certificate", func(f *forge, _ *signerInfo, _ *Policy) { f.certificates = nil }, report.CMSSigner},
 		{"certificate in a long length", func(f *forge, _ *signerInfo, _ *Policy) {
 			c := f.certificates[0]
@@ -185,7 +190,8 @@ func TestTwins(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.value = tlv(tagOctetString, value)
-	for name, list := range map[string][][]byte{"before": {twin.Raw, leaf.Raw}, "behind": {leaf.Raw, twin.Raw}, "many": {leaf.Raw, twin.Raw, leaf.Raw, twin.Raw}} {
+	for name, list := range map[string][][]byte{"before": {twin.Raw, leaf.Raw}, "behind": {leaf.Raw, twin.Raw},
+		"many": {leaf.Raw, twin.Raw, leaf.Raw, twin.Raw}} {
 		f.certificates = list
 		r, err := Verify(f.message(), policy)
 		if err != nil || r.Verdict() != report.Invalid || !failsWith(r, report.CertPath) {

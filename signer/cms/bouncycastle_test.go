@@ -25,7 +25,8 @@ func newToken(tb testing.TB, ca *testpki.CA, octets []byte, change func(ts *Time
 		Accuracy: time.Second,
 	}
 	in := Input{Chain: []*gost.Certificate{}}
-	template := testpki.Template{CommonName: "TSA", KeyUsage: gost.UsageDigitalSignature, Extensions: []gost.Extension{testpki.TimeStamping}}
+	template := testpki.Template{CommonName: "TSA", KeyUsage: gost.UsageDigitalSignature,
+		Extensions: []gost.Extension{testpki.TimeStamping}}
 	if change != nil {
 		change(ts, &in, &template)
 	}
@@ -84,7 +85,8 @@ func TestBouncyCastle(t *testing.T) {
 		t.Fatal(err)
 	}
 	judge("two signers", "valid signers=2", merged, content)
-	judge("countersigned", "valid signers=1 countersignatures=1 timestamps=0", signers[2].sign(t, Countersignature, Input{Content: first}), content)
+	judge("countersigned", "valid signers=1 countersignatures=1 timestamps=0",
+		signers[2].sign(t, Countersignature, Input{Content: first}), content)
 
 	value, err := SignatureValue(first, 0)
 	if err != nil {

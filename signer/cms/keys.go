@@ -31,7 +31,8 @@ type digest struct {
 // digests is the whole list. Those that are not GOST's occur in time-stamps only.
 var digests = slices.Concat(gostMethods, []*digest{
 	{name: "sha256", oid: oidSHA256, size: sha256.Size, new: sha256.New, hash: crypto.SHA256},
-	{name: "sha384", oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, size: sha512.Size384, new: sha512.New384, hash: crypto.SHA384},
+	{name: "sha384", oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 2}, size: sha512.Size384,
+		new: sha512.New384, hash: crypto.SHA384},
 	{name: "sha512", oid: asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 3}, size: sha512.Size, new: sha512.New, hash: crypto.SHA512},
 	{name: "sha1", oid: asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, size: sha1.Size, new: sha1.New, hash: crypto.SHA1, weak: true},
 })

@@ -47,7 +47,8 @@ func TestExpectedProfile(t *testing.T) {
 			}
 			policy := Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil), Profile: p, Detached: true, Content: content}
 			r := mustVerify(t, message, policy)
-			if r.Verdict() != want || r.Signatures[0].Profile != p.Name || failed(r.Failures(), report.ProfileForm) != (want == report.Invalid) {
+			if r.Verdict() != want || r.Signatures[0].Profile != p.Name ||
+				failed(r.Failures(), report.ProfileForm) != (want == report.Invalid) {
 				t.Errorf("%s as %s: %s, %+v", name, p.Name, r.Verdict(), r.Failures())
 			}
 			policy.Detached, policy.Reader, policy.Content = false, bytes.NewReader(content), nil
@@ -65,7 +66,8 @@ func TestExpectedProfile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := mustVerify(t, rogue, Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil), Profile: ProfileByName("cades-t-detached"), Detached: true, Content: content})
+	r := mustVerify(t, rogue, Policy{Trust: trust.New([]*gost.Certificate{ca.Certificate}, nil),
+		Profile: ProfileByName("cades-t-detached"), Detached: true, Content: content})
 	if !failed(r.Failures(), report.ProfileForm) {
 		t.Errorf("%+v", r.Failures())
 	}

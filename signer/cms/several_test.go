@@ -112,7 +112,8 @@ func TestMerge(t *testing.T) {
 		}
 		for i, message := range messages {
 			si := mustParse(t, message).signers[0]
-			if !bytes.Contains(merged, si.raw) || !slices.ContainsFunc(mustParse(t, merged).signers, func(s signerInfo) bool { return bytes.Equal(s.raw, si.raw) }) {
+			if !bytes.Contains(merged, si.raw) ||
+				!slices.ContainsFunc(mustParse(t, merged).signers, func(s signerInfo) bool { return bytes.Equal(s.raw, si.raw) }) {
 				t.Errorf("%s: signer %d has not kept its octets", name, i+1)
 			}
 		}
@@ -159,7 +160,8 @@ func TestMerge(t *testing.T) {
 // A message in BER, as others stream it, takes further signers, countersignatures and time-stamps; its SignerInfo stays.
 func TestAddToBER(t *testing.T) {
 	signers, _ := people(t)
-	for _, name := range []string{"openssl-2012-256-cpA-stream-attached-ber", "bc-2012-512-tc26A-stream-attached-ber", "ber-nested-octet-string"} {
+	for _, name := range []string{"openssl-2012-256-cpA-stream-attached-ber", "bc-2012-512-tc26A-stream-attached-ber",
+		"ber-nested-octet-string"} {
 		list := readVectors(t)
 		i := slices.IndexFunc(list, func(v vector) bool { return v.Name == name })
 		if i < 0 {
@@ -200,11 +202,13 @@ func TestCountersignatures(t *testing.T) {
 			t.Fatalf("depth %d: %s, %d signatures, %q: %+v", depth, r.Verdict(), len(r.Signatures), last.Name, r.Failures())
 		}
 		below := r.Signatures[depth-1]
-		if c := last.Coverage[0]; c.Place.Offset <= below.Place.Offset || c.Place.End > below.Place.End || !strings.HasSuffix(c.Place.Path, ".signature") {
+		if c := last.Coverage[0]; c.Place.Offset <= below.Place.Offset || c.Place.End > below.Place.End ||
+			!strings.HasSuffix(c.Place.Path, ".signature") {
 			t.Errorf("depth %d covers %+v of %+v", depth, c.Place, below.Place)
 		}
 	}
-	if _, err := Countersignature.Prepare(Input{Content: message, Signer: path, Certificate: signers[0].certificate, Time: time.Now()}); err == nil {
+	if _, err := Countersignature.Prepare(Input{Content: message, Signer: path, Certificate: signers[0].certificate,
+		Time: time.Now()}); err == nil {
 		t.Error("deeper than the limit: accepted")
 	}
 	// Two of the same signature.
@@ -280,13 +284,21 @@ func TestCountersignatureForged(t *testing.T) {
 		value []byte
 		code  report.Code
 	}{
-		"a signature of the content":  {mustParse(t, signers[1].sign(t, ProfileByName("cades-bes-detached"), Input{Content: content})).signers[0].raw, report.CMSAttributes},
-		"of another's signature":      {mustParse(t, signers[1].sign(t, Countersignature, Input{Content: signers[2].sign(t, ProfileByName("pkcs7-detached"), Input{Content: content})})).signers[0].counters[0].raw, report.CMSMessageDigest},
-		"of a certificate not there":  {mustParse(t, signers[1].sign(t, Countersignature, Input{Content: message})).signers[0].counters[0].raw, report.CMSSigner},
-		"a SignerInfo signed as data": {mustParse(t, signers[1].sign(t, ProfileByName("pkcs7-attached"), Input{Content: sd.signers[0].signature})).signers[0].raw, report.CMSAttributes},
+		"a signature of the content": {mustParse(t,
+			signers[1].sign(t, ProfileByName("cades-bes-detached"), Input{Content: content})).signers[0].raw, report.CMSAttributes},
+		"of another's signature": {mustParse(t,
+			signers[1].sign(t, Countersignature,
+				Input{Content: signers[2].sign(t, ProfileByName("pkcs7-detached"), Input{Content: content})})).signers[0].counters[0].raw,
+			report.CMSMessageDigest},
+		"of a certificate not there": {mustParse(t,
+			signers[1].sign(t, Countersignature, Input{Content: message})).signers[0].counters[0].raw, report.CMSSigner},
+		"a SignerInfo signed as data": {mustParse(t,
+			signers[1].sign(t, ProfileByName("pkcs7-attached"), Input{Content: sd.signers[0].signature})).signers[0].raw,
+			report.CMSAttributes},
 	} {
 		r := mustVerify(t, add(c.value), policy)
-		if r.Verdict() != report.Invalid || len(r.Signatures) != 2 || r.Signatures[0].Verdict() != report.Valid || !failed(r.Signatures[1].Checks, c.code) {
+		if r.Verdict() != report.Invalid || len(r.Signatures) != 2 || r.Signatures[0].Verdict() != report.Valid ||
+			!failed(r.Signatures[1].Checks, c.code) {
 			t.Errorf("%s: %s, %+v", name, r.Verdict(), r.Failures())
 		}
 	}
@@ -300,7 +312,8 @@ func TestCountersignatureForged(t *testing.T) {
 	limited := policy
 	limited.Limits.Signers = 1
 	var e *report.Error
-	if _, err := Verify(signers[1].sign(t, Countersignature, Input{Content: message}), limited); !errors.As(err, &e) || e.Code != report.CMSLimit {
+	if _, err := Verify(signers[1].sign(t, Countersignature, Input{Content: message}), limited); !errors.As(err, &e) ||
+		e.Code != report.CMSLimit {
 		t.Errorf("more signers than the limit: %v", err)
 	}
 }

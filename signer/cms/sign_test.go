@@ -282,7 +282,8 @@ func TestPrepareRefuses(t *testing.T) {
 		{"both", "pkcs7-detached", Input{Certificate: good, Time: now, Digest: digest, Content: digest}, report.RequestInvalid},
 		{"short digest", "cades-bes-detached", Input{Certificate: good, Time: now, Digest: digest[1:]}, report.RequestInvalid},
 		{"empty digest", "pkcs7-detached", Input{Certificate: good, Time: now, Digest: []byte{}}, report.RequestInvalid},
-		{"year 10000", "pkcs7-detached", Input{Certificate: good, Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, report.RequestInvalid},
+		{"year 10000", "pkcs7-detached",
+			Input{Certificate: good, Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, report.RequestInvalid},
 	} {
 		_, err := ProfileByName(tt.profile).Prepare(tt.in)
 		var e *report.Error

@@ -87,7 +87,8 @@ func (ts *TimeStamp) checkImprint(imprinted []byte) report.Check {
 	case !anyEqual(ts.Imprint, [][]byte{want}):
 		c.Status, c.Message = report.Failed, "the time-stamp is about something else than this signature"
 	case method.weak:
-		c.Status, c.Message = report.NotChecked, "the imprint of the time-stamp is made with "+method.name+", which is too weak to tell anything"
+		c.Status, c.Message = report.NotChecked,
+			"the imprint of the time-stamp is made with "+method.name+", which is too weak to tell anything"
 	}
 	return c
 }
@@ -145,7 +146,8 @@ func summarize(signature examined) (out []report.Check) {
 		case passed > 0:
 			out = append(out, report.Check{Code: rule.code, Message: rule.passed})
 		case signature.certificate != nil:
-			out = append(out, report.Check{Code: rule.code, Status: report.Failed, Message: "the time-stamp does not name its signer's certificate"})
+			out = append(out, report.Check{Code: rule.code, Status: report.Failed,
+				Message: "the time-stamp does not name its signer's certificate"})
 		}
 	}
 	return out
@@ -179,7 +181,8 @@ func (v *verifier) timeStamps(si *signerInfo, s *report.Signature) time.Time {
 			continue
 		}
 		if len(a.values) == 0 {
-			s.Add(report.Check{Code: report.TimeStampToken, Status: report.Failed, Place: a.place, Message: "the time-stamp attribute is empty"})
+			s.Add(report.Check{Code: report.TimeStampToken, Status: report.Failed, Place: a.place,
+				Message: "the time-stamp attribute is empty"})
 		}
 		for i, token := range a.values {
 			if len(s.TimeStamps) == maxTimeStamps {

@@ -131,7 +131,8 @@ func TestTimeStampedVectors(t *testing.T) {
 			}
 			// The certificate of the signer is judged at the time stated, that of the authority when we ask.
 			policy.Time = time.Date(2041, 1, 1, 0, 0, 0, 0, time.UTC)
-			if r, err = Verify(message, policy); err != nil || r.Signatures[0].TimeStamps[0].Trusted || !failed(r.Failures(), report.CertTime) ||
+			if r, err = Verify(message, policy); err != nil || r.Signatures[0].TimeStamps[0].Trusted ||
+				!failed(r.Failures(), report.CertTime) ||
 				!failed(r.Failures(), report.TimeStampTrust) {
 				t.Errorf("%s, after the end of all certificates: %v, %+v", v.File, err, r.Failures())
 			}

@@ -71,22 +71,31 @@ func TestTimeStampAttacks(t *testing.T) {
 		{"imprint in SHA-1", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) {
 			ts.Digest, ts.Imprint = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}, sha1sum[:]
 		}), report.NotChecked, report.TimeStampImprint},
-		{"imprint in an unknown digest", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = asn1.ObjectIdentifier{1, 2, 3} }),
+		{"imprint in an unknown digest",
+			token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = asn1.ObjectIdentifier{1, 2, 3} }),
 			report.NotChecked, report.TimeStampImprint},
-		{"imprint named another digest", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = oidSHA256 }), report.Failed, report.TimeStampImprint},
-		{"not critical", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = usage(false, timeStamping) }), report.Failed, report.TimeStampUsage},
+		{"imprint named another digest",
+			token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Digest = oidSHA256 }), report.Failed, report.TimeStampImprint},
+		{"not critical", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = usage(false, timeStamping) }),
+			report.Failed, report.TimeStampUsage},
 		{"for more than time", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) {
 			t.Extensions = usage(true, timeStamping, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 2})
 		}), report.Failed, report.TimeStampUsage},
 		{"for any purpose", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) {
 			t.Extensions = usage(true, asn1.ObjectIdentifier{2, 5, 29, 37, 0})
 		}), report.Failed, report.TimeStampUsage},
-		{"by a signer of documents", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = nil }), report.Failed, report.TimeStampUsage},
+		{"by a signer of documents", token(func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.Extensions = nil }),
+			report.Failed, report.TimeStampUsage},
 		{"by the signer himself", signer.sign(t, timeStampToken, Input{Content: info(1, nil)}), report.Failed, report.TimeStampUsage},
-		{"without a name of its signer", signToken(t, ca, &Profile{contentType: oidTSTInfo}, info(1, nil)), report.Failed, report.TimeStampCertificate},
+		{"without a name of its signer", signToken(t, ca, &Profile{contentType: oidTSTInfo}, info(1, nil)), report.Failed,
+			report.TimeStampCertificate},
 		{"by nobody we trust", newToken(t, rogue, value, nil), report.Failed, report.TimeStampTrust},
-		{"from the future", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Time = ts.Time.Add(ClockSkew + time.Minute) }), report.Failed, report.TimeStampTime},
-		{"older than the claim", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Time = ts.Time.Add(-ClockSkew - time.Minute) }), report.Failed, report.TimeStampTime},
+		{"from the future", token(func(ts *TimeStamp, _ *Input, _ *testpki.Template) { ts.Time = ts.Time.Add(ClockSkew + time.Minute) }),
+			report.Failed, report.TimeStampTime},
+		{"older than the claim", token(func(ts *TimeStamp, _ *Input,
+			_ *testpki.Template) {
+			ts.Time = ts.Time.Add(-ClockSkew - time.Minute)
+		}), report.Failed, report.TimeStampTime},
 		{"version 2", signToken(t, ca, timeStampToken, info(2, nil)), report.NotChecked, report.TimeStampToken},
 		{"critical extension", signToken(t, ca, timeStampToken, info(1, critical)), report.NotChecked, report.TimeStampToken},
 		{"TSTInfo with more at its end", signToken(t, ca, timeStampToken, append(info(1, nil), 0)), report.Failed, report.TimeStampToken},
@@ -220,10 +229,12 @@ func TestTimeStampRevivesNobody(t *testing.T) {
 		token []byte
 		want  report.Verdict
 	}{
-		"trusted":            {newToken(t, ca, value, nil), report.Valid},
-		"own authority":      {newToken(t, rogue, value, nil), report.Invalid},
-		"expired authority":  {newToken(t, ca, value, func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.NotAfter = until }), report.Invalid},
-		"own certificate":    {person{key, certificate}.sign(t, timeStampToken, Input{Content: mustParse(t, newToken(t, ca, value, nil)).content}), report.Invalid},
+		"trusted":       {newToken(t, ca, value, nil), report.Valid},
+		"own authority": {newToken(t, rogue, value, nil), report.Invalid},
+		"expired authority": {newToken(t, ca, value, func(_ *TimeStamp, _ *Input, t *testpki.Template) { t.NotAfter = until }),
+			report.Invalid},
+		"own certificate": {person{key, certificate}.sign(t, timeStampToken,
+			Input{Content: mustParse(t, newToken(t, ca, value, nil)).content}), report.Invalid},
 		"another's, earlier": {newToken(t, ca, []byte("y"), nil), report.Invalid},
 	} {
 		stamped := mustParse(t, message).addUnsigned([]int{0}, tlv(tagSequence, encodeOID(oidSignatureTimeStamp), tlv(tagSet, c.token)))

@@ -135,7 +135,8 @@ func (r *Request) Parameters(signature []byte, c *gost.Certificate) (Parameters,
 		return Parameters{}, report.Errorf(report.KeyUnusable, report.Place{}, "the certificate is missing, or its key is not usable")
 	}
 	if err := c.PublicKey.Verify(r.Digest(c.PublicKey.Algorithm), signature); err != nil {
-		return Parameters{}, &report.Error{Code: report.SignatureValue, Message: "the signature does not verify with the certificate's key", Err: err}
+		return Parameters{}, &report.Error{Code: report.SignatureValue,
+			Message: "the signature does not verify with the certificate's key", Err: err}
 	}
 	p.CertificateHash = CertificateHash(c)
 	return p, nil
@@ -170,16 +171,19 @@ func (r *Request) VerifyV2(secret, certificateHash string, c *gost.Certificate) 
 		return &report.Error{Code: report.CertKey, Message: "the certificate's key is not usable", Err: c.PublicKeyErr}
 	}
 	if !strings.EqualFold(certificateHash, CertificateHash(c)) {
-		return report.Errorf(report.CMSSigner, report.Place{Path: "client_certificate_hash"}, "client_certificate_hash is that of another certificate, or not made of DER")
+		return report.Errorf(report.CMSSigner, report.Place{Path: "client_certificate_hash"},
+			"client_certificate_hash is that of another certificate, or not made of DER")
 	}
 	value, err := decode(secret)
 	if err != nil {
 		return err
 	}
 	if err := c.PublicKey.Verify(r.Digest(c.PublicKey.Algorithm), value); err != nil {
-		e := report.Errorf(report.SignatureValue, report.Place{Path: "client_secret"}, "client_secret does not verify with the certificate's key")
+		e := report.Errorf(report.SignatureValue, report.Place{Path: "client_secret"},
+			"client_secret does not verify with the certificate's key")
 		if errors.Is(err, gost.ErrSignatureLength) {
-			e.Message = fmt.Sprintf("client_secret has %d octets, a signature of the certificate's key has %d", len(value), c.PublicKey.Algorithm.SignatureSize())
+			e.Message = fmt.Sprintf("client_secret has %d octets, a signature of the certificate's key has %d",
+				len(value), c.PublicKey.Algorithm.SignatureSize())
 		}
 		return e
 	}

@@ -112,7 +112,8 @@ func (e *cmsExplainer) signer(i int, p *cms.SignerParts) {
 		return
 	}
 	f := Finding{
-		Mistakes: []Mistake{Unknown}, Signature: n, Reference: -1, Subject: "signedAttrs", Place: p.SignaturePlace, Code: report.SignatureValue,
+		Mistakes: []Mistake{Unknown}, Signature: n, Reference: -1, Subject: "signedAttrs", Place: p.SignaturePlace,
+		Code: report.SignatureValue,
 	}
 	switch {
 	case p.Attributes == nil:
@@ -190,7 +191,8 @@ func (e *cmsExplainer) contents() []toVerify {
 	for _, width := range []int{76, 64} {
 		for _, end := range []string{"\n", "\r\n"} {
 			folded := fold(text, width, end)
-			what := "base64 in lines of " + strconv.Itoa(width) + " that end with " + strings.NewReplacer("\r", "CR ", "\n", "LF").Replace(end)
+			what := "base64 in lines of " + strconv.Itoa(width) + " that end with " +
+				strings.NewReplacer("\r", "CR ", "\n", "LF").Replace(end)
 			add(ContentBase64Text, what, []byte(folded))
 			add(ContentBase64Text, what+", the last one too", []byte(folded+end))
 		}

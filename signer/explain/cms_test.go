@@ -81,7 +81,8 @@ func TestCMSMistakes(t *testing.T) {
 		return bytes.Replace(message, p.Signature, value, 1)
 	}
 	fresh := opensslCMS(t, id, content)
-	if e := explainCMS(t, fresh, cms.Policy{Detached: true, Content: content}, Options{}); len(e.Findings) > 0 || e.Report.Integrity() != report.Valid {
+	if e := explainCMS(t, fresh, cms.Policy{Detached: true, Content: content}, Options{}); len(e.Findings) > 0 ||
+		e.Report.Integrity() != report.Valid {
 		t.Fatalf("%+v", e.Findings)
 	}
 	for _, tc := range []struct {
@@ -92,20 +93,27 @@ func TestCMSMistakes(t *testing.T) {
 		want      []Mistake
 	}{
 		{"signed with CR LF", detached(opensslCMS(t, id, crlf)), Options{}, 0, []Mistake{ContentLineEnds}},
-		{"signed with LF, checked with CR LF", func(testing.TB) ([]byte, []byte) { return fresh, crlf }, Options{}, 0, []Mistake{ContentLineEnds}},
+		{"signed with LF, checked with CR LF", func(testing.TB) ([]byte, []byte) { return fresh, crlf }, Options{}, 0,
+			[]Mistake{ContentLineEnds}},
 		{"signed with a BOM", detached(opensslCMS(t, id, append([]byte("\ufeff"), content...))), Options{}, 0, []Mistake{ContentBOM}},
-		{"checked with a BOM", func(testing.TB) ([]byte, []byte) { return fresh, append([]byte("\ufeff"), content...) }, Options{}, 0, []Mistake{ContentBOM}},
-		{"a line feed lost", func(testing.TB) ([]byte, []byte) { return fresh, bytes.TrimSuffix(content, []byte("\n")) }, Options{}, 0, []Mistake{ContentNewline}},
+		{"checked with a BOM", func(testing.TB) ([]byte, []byte) { return fresh, append([]byte("\ufeff"), content...) },
+			Options{}, 0, []Mistake{ContentBOM}},
+		{"a line feed lost", func(testing.TB) ([]byte, []byte) { return fresh, bytes.TrimSuffix(content, []byte("\n")) },
+			Options{}, 0, []Mistake{ContentNewline}},
 		{"a line feed added", func(testing.TB) ([]byte, []byte) {
 			bare := bytes.TrimSuffix(content, []byte("\n"))
 			return opensslCMS(t, id, bare), content
 		}, Options{}, 0, []Mistake{ContentNewline}},
 		{"UTF-16", detached(opensslCMS(t, id, []byte(iconv(t, string(content), "UTF-16LE")))), Options{}, 0, []Mistake{ContentCharset}},
 		{"base64 signed", detached(opensslCMS(t, id, []byte(base64Text(content)))), Options{}, 0, []Mistake{ContentBase64Text}},
-		{"base64 checked", func(testing.TB) ([]byte, []byte) { return fresh, []byte(base64Text(content)) }, Options{}, 0, []Mistake{ContentBase64Text}},
-		{"tag and length digested", detached(opensslCMS(t, id, append([]byte{4, byte(len(content))}, content...))), Options{}, 0, []Mistake{ContentEncoding}},
-		{"edited", func(testing.TB) ([]byte, []byte) { return fresh, []byte("something else") }, Options{Pristine: content}, 0, []Mistake{ContentEdited}},
-		{"edited, and nobody knows how", func(testing.TB) ([]byte, []byte) { return fresh, []byte("something else") }, Options{}, 0, []Mistake{Unknown}},
+		{"base64 checked", func(testing.TB) ([]byte, []byte) { return fresh, []byte(base64Text(content)) }, Options{}, 0,
+			[]Mistake{ContentBase64Text}},
+		{"tag and length digested", detached(opensslCMS(t, id, append([]byte{4, byte(len(content))}, content...))),
+			Options{}, 0, []Mistake{ContentEncoding}},
+		{"edited", func(testing.TB) ([]byte, []byte) { return fresh, []byte("something else") },
+			Options{Pristine: content}, 0, []Mistake{ContentEdited}},
+		{"edited, and nobody knows how", func(testing.TB) ([]byte, []byte) { return fresh, []byte("something else") },
+			Options{}, 0, []Mistake{Unknown}},
 		{"attached, and other content beside", func(testing.TB) ([]byte, []byte) {
 			m := opensslCMS(t, id, content, "-nodetach")
 			changed := bytes.Replace(m, []byte("first"), []byte("FIRST"), 1)
@@ -114,17 +122,22 @@ func TestCMSMistakes(t *testing.T) {
 
 		{"halves swapped", detached(withValue(t, fresh, swapHalves)), Options{}, -1, []Mistake{ValueSwapped}},
 		{"reversed", detached(withValue(t, fresh, reversed)), Options{}, -1, []Mistake{ValueReversed}},
-		{"halves reversed", detached(withValue(t, fresh, func(v []byte) []byte { return swapHalves(reversed(v)) })), Options{}, -1, []Mistake{ValueHalves}},
+		{"halves reversed", detached(withValue(t, fresh, func(v []byte) []byte { return swapHalves(reversed(v)) })),
+			Options{}, -1, []Mistake{ValueHalves}},
 		{"512 bits reversed", detached(withValue(t, opensslCMS(t, big, content), reversed)), Options{}, -1, []Mistake{ValueReversed}},
-		{"over the content", detached(resigned(func(cms.SignerParts) []byte { return content }, id)), Options{}, -1, []Mistake{SignedContent}},
-		{"over the content with CR LF", detached(resigned(func(cms.SignerParts) []byte { return crlf }, id)), Options{}, -1, []Mistake{SignedContent, ContentLineEnds}},
-		{"over messageDigest", detached(resigned(func(p cms.SignerParts) []byte { return p.MessageDigest }, id)), Options{}, -1, []Mistake{SignedDigest}},
+		{"over the content", detached(resigned(func(cms.SignerParts) []byte { return content }, id)), Options{},
+			-1, []Mistake{SignedContent}},
+		{"over the content with CR LF", detached(resigned(func(cms.SignerParts) []byte { return crlf }, id)), Options{},
+			-1, []Mistake{SignedContent, ContentLineEnds}},
+		{"over messageDigest", detached(resigned(func(p cms.SignerParts) []byte { return p.MessageDigest }, id)),
+			Options{}, -1, []Mistake{SignedDigest}},
 		{"with the tag A0", detached(resigned(func(p cms.SignerParts) []byte {
 			b := setOf(p.Attributes)
 			b[0] = 0xA0
 			return b
 		}, id)), Options{}, -1, []Mistake{AttributesTag}},
-		{"without tag and length", detached(resigned(func(p cms.SignerParts) []byte { return bytes.Join(p.Attributes, nil) }, id)), Options{}, -1, []Mistake{AttributesBare}},
+		{"without tag and length", detached(resigned(func(p cms.SignerParts) []byte { return bytes.Join(p.Attributes, nil) }, id)),
+			Options{}, -1, []Mistake{AttributesBare}},
 		{"in another order", detached(resigned(func(p cms.SignerParts) []byte {
 			a := slices.Clone(p.Attributes)
 			a[0], a[1] = a[1], a[0]

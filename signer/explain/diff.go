@@ -87,7 +87,10 @@ func newTree(doc []byte, start int, omit int, limits xmltext.Limits) *tree {
 			for _, a := range t.Attrs() {
 				n.attrs = append(n.attrs, smevAttr{string(a.Space), string(a.Local), string(a.Prefix), string(a.Value)})
 			}
-			slices.SortFunc(n.attrs, func(a, b smevAttr) int { return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local)) })
+			slices.SortFunc(n.attrs, func(a,
+				b smevAttr) int {
+				return cmp.Or(cmp.Compare(a.space, b.space), cmp.Compare(a.local, b.local))
+			})
 			if len(open) > 0 {
 				open[len(open)-1].kids = append(open[len(open)-1].kids, n)
 			} else {

@@ -44,7 +44,8 @@ func TestPristine(t *testing.T) {
 		})
 	}
 	t.Run("a copy that does not match", func(t *testing.T) {
-		finding := expectMistakes(t, explainXML(t, []byte(edited), Options{Pristine: []byte(strings.Replace(signed, "Иванов", "Петров", 1))}), 0, Unknown)
+		finding := expectMistakes(t, explainXML(t, []byte(edited),
+			Options{Pristine: []byte(strings.Replace(signed, "Иванов", "Петров", 1))}), 0, Unknown)
 		if len(finding.Edits) == 0 || len(finding.What) == 0 {
 			t.Errorf("%+v", finding)
 		}
@@ -93,7 +94,8 @@ func TestDump(t *testing.T) {
 	id := newIdentity(t, gost.GOST2012_256, "tc26-256-B")
 	content := `<x:data xmlns:x="urn:x" Id="d"> <x:a>1</x:a></x:data>`
 	exc := canonical(t, content, "--exc-c14n")
-	f := forge{doc: `<root xmlns:o="urn:o">` + content + `@SIG@</root>`, uri: "#d", transforms: smev3, digested: exc, signer: id, value: swapHalves}
+	f := forge{doc: `<root xmlns:o="urn:o">` + content + `@SIG@</root>`, uri: "#d", transforms: smev3, digested: exc,
+		signer: id, value: swapHalves}
 	dumped := map[string]string{}
 	e := explainXML(t, f.make(t), Options{Dump: func(name string, octets []byte) { dumped[name] = string(octets) }})
 	if len(e.Findings) != 2 {

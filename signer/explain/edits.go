@@ -81,7 +81,8 @@ func indentations(depth int) []edit {
 			if base > 0 && step.text == "" {
 				continue
 			}
-			out = append(out, edit{ContentUnindented, "indented by " + step.what, func(b []byte) []byte { return indent(b, step.text, base) }})
+			out = append(out, edit{ContentUnindented, "indented by " + step.what,
+				func(b []byte) []byte { return indent(b, step.text, base) }})
 		}
 	}
 	return out

@@ -105,7 +105,8 @@ func FuzzXML(f *testing.F) {
 	id := newIdentity(f, gost.GOST2012_256, "tc26-256-B")
 	content := `<x:data xmlns:x="urn:x" Id="d"><x:a>1</x:a></x:data>`
 	for _, transforms := range [][]string{exclusiveOnly, smev3, enveloped, nil} {
-		g := forge{doc: `<root>` + content + `@SIG@</root>`, uri: "#d", transforms: transforms, digested: content, signer: id, value: swapHalves}
+		g := forge{doc: `<root>` + content + `@SIG@</root>`, uri: "#d", transforms: transforms, digested: content,
+			signer: id, value: swapHalves}
 		doc := g.make(f)
 		f.Add(doc, []byte(g.doc))
 		f.Add(doc, doc)
@@ -140,14 +141,16 @@ func TestAdvice(t *testing.T) {
 	russian := regexp.MustCompile(`[а-яё]{3}`)
 	seen := map[report.Code]bool{}
 	for _, a := range advices {
-		if seen[a.Code] || a.Code.Info().English == "" || a.English == "" || russian.MatchString(a.English) || !russian.MatchString(a.Russian) {
+		if seen[a.Code] || a.Code.Info().English == "" || a.English == "" || russian.MatchString(a.English) ||
+			!russian.MatchString(a.Russian) {
 			t.Errorf("%+v", a)
 		}
 		seen[a.Code] = true
 	}
 	id := newIdentity(t, gost.GOST2012_256, "tc26-256-B")
 	content := `<data Id="d">1</data>`
-	f := forge{doc: `<root>` + content + `@SIG@</root>`, uri: "http://example.ru/", transforms: exclusiveOnly, digested: content, signer: id}
+	f := forge{doc: `<root>` + content + `@SIG@</root>`, uri: "http://example.ru/", transforms: exclusiveOnly,
+		digested: content, signer: id}
 	a := explainXML(t, f.make(t), Options{}).Advice()
 	if len(a) != 1 || a[0].Code != report.ReferenceURI {
 		t.Errorf("%+v", a)

@@ -85,7 +85,8 @@ func (f forge) make(t testing.TB) []byte {
 	}
 	var b strings.Builder
 	b.WriteString(`<ds:SignedInfo xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:CanonicalizationMethod Algorithm="` + c14nURI +
-		`"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="` + methodURI + `"></ds:SignatureMethod><ds:Reference URI="` + f.uri + `">`)
+		`"></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm="` + methodURI +
+		`"></ds:SignatureMethod><ds:Reference URI="` + f.uri + `">`)
 	if len(f.transforms) > 0 {
 		b.WriteString("<ds:Transforms>")
 		for _, uri := range f.transforms {

@@ -33,11 +33,13 @@ func (e *xmlExplainer) signedInfo(n int, parts *xmldsig.Parts, digested [][]byte
 	}
 	stated := gost.AlgorithmByURI(parts.Method)
 	values := readValue(parts.Value, ValueAlphabet)
-	if info != nil && stated != nil && len(values) > 0 && len(values[0].mistakes) == 0 && rightNow(info, values[0].octets, keys[:named], stated) {
+	if info != nil && stated != nil && len(values) > 0 && len(values[0].mistakes) == 0 &&
+		rightNow(info, values[0].octets, keys[:named], stated) {
 		return
 	}
 	f := Finding{
-		Signature: n, Reference: -1, Subject: "SignedInfo", Place: parts.SignedInfo, Code: report.SignatureValue, Mistakes: []Mistake{Unknown},
+		Signature: n, Reference: -1, Subject: "SignedInfo", Place: parts.SignedInfo, Code: report.SignatureValue,
+		Mistakes: []Mistake{Unknown},
 	}
 	switch {
 	case len(keys) == 0:

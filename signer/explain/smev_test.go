@@ -57,31 +57,47 @@ func TestSMEVMistakes(t *testing.T) {
 		name, content, digested string
 		want                    []Mistake
 	}{
-		{"unqualified first", `<a:e xmlns:a="urn:a" a:z="1" b="2" Id="d"></a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d" b="2" ns1:z="1"></ns1:e>`, []Mistake{SMEVAttributes}},
-		{"by local name", `<a:e xmlns:a="urn:a" a:z="1" Id="d"></a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d" ns1:z="1"></ns1:e>`, []Mistake{SMEVAttributes}},
+		{"unqualified first", `<a:e xmlns:a="urn:a" a:z="1" b="2" Id="d"></a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d" b="2" ns1:z="1"></ns1:e>`, []Mistake{SMEVAttributes}},
+		{"by local name", `<a:e xmlns:a="urn:a" a:z="1" Id="d"></a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d" ns1:z="1"></ns1:e>`, []Mistake{SMEVAttributes}},
 		{"by prefix", `<a:e xmlns:a="urn:z" xmlns:b="urn:b" a:y="1" b:x="2" Id="d"></a:e>`,
 			`<ns1:e xmlns:ns1="urn:z" xmlns:ns2="urn:b" Id="d" ns1:y="1" ns2:x="2"></ns1:e>`, []Mistake{SMEVAttributes}},
 		{"prefixes are not forgotten", `<a:e xmlns:a="urn:a" Id="d"><b:x xmlns:b="urn:b"></b:x><b:y xmlns:b="urn:b"></b:y></a:e>`,
 			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns2:x xmlns:ns2="urn:b"></ns2:x><ns2:y></ns2:y></ns1:e>`, []Mistake{SMEVPrefixes}},
 		{"numbers are given back", `<a:e xmlns:a="urn:a" Id="d"><b:x xmlns:b="urn:b"></b:x><b:y xmlns:b="urn:b"></b:y></a:e>`,
-			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns2:x xmlns:ns2="urn:b"></ns2:x><ns2:y xmlns:ns2="urn:b"></ns2:y></ns1:e>`, []Mistake{SMEVPrefixes}},
+			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns2:x xmlns:ns2="urn:b"></ns2:x><ns2:y xmlns:ns2="urn:b"></ns2:y></ns1:e>`,
+			[]Mistake{SMEVPrefixes}},
 		{"attributes first", `<a:e xmlns:a="urn:a" xmlns:b="urn:b" b:x="1" Id="d"></a:e>`,
 			`<ns2:e xmlns:ns1="urn:b" xmlns:ns2="urn:a" ns1:x="1" Id="d"></ns2:e>`, []Mistake{SMEVPrefixes}},
 		{"from 0", `<a:e xmlns:a="urn:a" Id="d"></a:e>`, `<ns0:e xmlns:ns0="urn:a" Id="d"></ns0:e>`, []Mistake{SMEVPrefixes}},
-		{"greater-than always", `<a:e xmlns:a="urn:a" Id="d">a &gt; b</a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d">a &gt; b</ns1:e>`, []Mistake{SMEVEscaping}},
-		{"greater-than never", `<a:e xmlns:a="urn:a" Id="d">&gt; b</a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d">> b</ns1:e>`, []Mistake{SMEVEscaping}},
-		{"upper case", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d" b="&#xA;"></ns1:e>`, []Mistake{SMEVEscaping}},
-		{"raw line feeds", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`, "<ns1:e xmlns:ns1=\"urn:a\" Id=\"d\" b=\"\n\"></ns1:e>", []Mistake{SMEVEscaping}},
-		{"decimal", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d" b="&#10;"></ns1:e>`, []Mistake{SMEVEscaping}},
-		{"nothing escaped", `<a:e xmlns:a="urn:a" Id="d" b="&amp;"></a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d" b="&"></ns1:e>`, []Mistake{SMEVEscaping}},
+		{"greater-than always", `<a:e xmlns:a="urn:a" Id="d">a &gt; b</a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d">a &gt; b</ns1:e>`, []Mistake{SMEVEscaping}},
+		{"greater-than never", `<a:e xmlns:a="urn:a" Id="d">&gt; b</a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d">> b</ns1:e>`, []Mistake{SMEVEscaping}},
+		{"upper case", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d" b="&#xA;"></ns1:e>`, []Mistake{SMEVEscaping}},
+		{"raw line feeds", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`,
+			"<ns1:e xmlns:ns1=\"urn:a\" Id=\"d\" b=\"\n\"></ns1:e>", []Mistake{SMEVEscaping}},
+		{"decimal", `<a:e xmlns:a="urn:a" Id="d" b="&#10;"></a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d" b="&#10;"></ns1:e>`, []Mistake{SMEVEscaping}},
+		{"nothing escaped", `<a:e xmlns:a="urn:a" Id="d" b="&amp;"></a:e>`,
+			`<ns1:e xmlns:ns1="urn:a" Id="d" b="&"></ns1:e>`, []Mistake{SMEVEscaping}},
 		{"CR dropped", `<a:e xmlns:a="urn:a" Id="d">a&#13;b</a:e>`, `<ns1:e xmlns:ns1="urn:a" Id="d">ab</ns1:e>`, []Mistake{SMEVText}},
-		{"line feeds deleted", "<a:e xmlns:a=\"urn:a\" Id=\"d\">a\nb</a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d">ab</ns1:e>`, []Mistake{SMEVText}},
-		{"blank texts kept", "<a:e xmlns:a=\"urn:a\" Id=\"d\"> <a:x></a:x></a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d"> <ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
-		{"trimmed", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x> b </a:x></a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x>b</ns1:x></ns1:e>`, []Mistake{SMEVText}},
-		{"Unicode blanks", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x>\u00a0</a:x></a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
-		{"wordless", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x>-</a:x></a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
-		{"mixed", "<a:e xmlns:a=\"urn:a\" Id=\"d\">t<a:x>u</a:x>v</a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x>u</ns1:x></ns1:e>`, []Mistake{SMEVText}},
-		{"pieces", "<a:e xmlns:a=\"urn:a\" Id=\"d\">a &amp; &amp; b</a:e>", `<ns1:e xmlns:ns1="urn:a" Id="d">a &amp;&amp; b</ns1:e>`, []Mistake{SMEVText}},
+		{"line feeds deleted", "<a:e xmlns:a=\"urn:a\" Id=\"d\">a\nb</a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d">ab</ns1:e>`, []Mistake{SMEVText}},
+		{"blank texts kept", "<a:e xmlns:a=\"urn:a\" Id=\"d\"> <a:x></a:x></a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d"> <ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
+		{"trimmed", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x> b </a:x></a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x>b</ns1:x></ns1:e>`, []Mistake{SMEVText}},
+		{"Unicode blanks", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x>\u00a0</a:x></a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
+		{"wordless", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x>-</a:x></a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x></ns1:x></ns1:e>`, []Mistake{SMEVText}},
+		{"mixed", "<a:e xmlns:a=\"urn:a\" Id=\"d\">t<a:x>u</a:x>v</a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d"><ns1:x>u</ns1:x></ns1:e>`, []Mistake{SMEVText}},
+		{"pieces", "<a:e xmlns:a=\"urn:a\" Id=\"d\">a &amp; &amp; b</a:e>",
+			`<ns1:e xmlns:ns1="urn:a" Id="d">a &amp;&amp; b</ns1:e>`, []Mistake{SMEVText}},
 		{"several", "<a:e xmlns:a=\"urn:a\" Id=\"d\"><a:x b=\"&#10;\">a &gt; b</a:x></a:e>",
 			"<ns1:e xmlns:ns1=\"urn:a\" Id=\"d\"><ns1:x b=\"\n\">a &gt; b</ns1:x></ns1:e>", []Mistake{SMEVEscaping, SMEVText}},
 		{"not applied", `<a:e xmlns:a="urn:a" Id="d"></a:e>`, `<a:e xmlns:a="urn:a" Id="d"></a:e>`, []Mistake{TransformSkipped}},
@@ -92,7 +108,8 @@ func TestSMEVMistakes(t *testing.T) {
 		})
 	}
 	// An element without a namespace: the transform refuses it, implementations do not.
-	f := forge{doc: `<root><e Id="d"></e>@SIG@</root>`, uri: "#d", transforms: smev3, digested: `<ns1:e xmlns:ns1="" Id="d"></ns1:e>`, signer: id}
+	f := forge{doc: `<root><e Id="d"></e>@SIG@</root>`, uri: "#d", transforms: smev3,
+		digested: `<ns1:e xmlns:ns1="" Id="d"></ns1:e>`, signer: id}
 	e := explainXML(t, f.make(t), Options{})
 	expectMistakes(t, e, 0, SMEVPrefixes)
 }
@@ -117,7 +134,8 @@ func TestVariantsDiffer(t *testing.T) {
 		if string(got) == right && !v.bareEmpty && !v.bareKeep {
 			t.Errorf("%s: no difference", v.what)
 		}
-		if len(v.mistakes) == 0 || v.what == "" || slices.ContainsFunc(v.mistakes, func(m Mistake) bool { return !strings.HasPrefix(string(m), "smev.") }) {
+		if len(v.mistakes) == 0 || v.what == "" ||
+			slices.ContainsFunc(v.mistakes, func(m Mistake) bool { return !strings.HasPrefix(string(m), "smev.") }) {
 			t.Errorf("%s: %v", v.what, v.mistakes)
 		}
 	}

@@ -78,12 +78,14 @@ func reversed(b []byte) []byte {
 var digestWays = []digestWay{
 	{make: func(a *gost.Algorithm, b []byte) []byte { return sum(a.Digest.New(), b) }},
 	{mistakes: []Mistake{DigestReversed}, make: func(a *gost.Algorithm, b []byte) []byte { return reversed(sum(a.Digest.New(), b)) }},
-	{mistakes: []Mistake{DigestAlgorithm}, what: "the digest is that of " + gost.GOSTR341194.Name, make: func(a *gost.Algorithm, b []byte) []byte {
-		return otherDigest(a, gost.GOSTR341194, b)
-	}},
-	{mistakes: []Mistake{DigestAlgorithm}, what: "the digest is that of " + gost.Streebog256.Name, make: func(a *gost.Algorithm, b []byte) []byte {
-		return otherDigest(a, gost.Streebog256, b)
-	}},
+	{mistakes: []Mistake{DigestAlgorithm}, what: "the digest is that of " + gost.GOSTR341194.Name,
+		make: func(a *gost.Algorithm, b []byte) []byte {
+			return otherDigest(a, gost.GOSTR341194, b)
+		}},
+	{mistakes: []Mistake{DigestAlgorithm}, what: "the digest is that of " + gost.Streebog256.Name,
+		make: func(a *gost.Algorithm, b []byte) []byte {
+			return otherDigest(a, gost.Streebog256, b)
+		}},
 	{mistakes: []Mistake{DigestAlgorithm}, what: "the digest is that of sha256", make: func(a *gost.Algorithm, b []byte) []byte {
 		if a.Digest.Size != sha256.Size {
 			return nil
@@ -115,7 +117,8 @@ func otherDigest(a *gost.Algorithm, d *gost.Digest, b []byte) []byte {
 
 // value looks for octets, a key and a way to read the value that verify. The first candidate is what should have been signed.
 // stated is the algorithm that the message names.
-func (s *search) value(candidates []toVerify, values []reading, keys []candidateKey, stated *gost.Algorithm) (f Finding, octets []byte, ok bool) {
+func (s *search) value(candidates []toVerify, values []reading, keys []candidateKey,
+	stated *gost.Algorithm) (f Finding, octets []byte, ok bool) {
 	var combinations []combination
 	for i := range keys {
 		for _, v := range readSignature(values) {
@@ -162,7 +165,8 @@ func (s *search) value(candidates []toVerify, values []reading, keys []candidate
 			if a := combination.key.key.Public().Algorithm; stated != a {
 				f.Mistakes, f.What = []Mistake{MethodOther}, []string{"the key is of " + a.Name}
 			}
-			f.Mistakes = slices.Concat(f.Mistakes, c.mistakes, combination.key.mistakes, combination.value.mistakes, combination.digest.mistakes)
+			f.Mistakes = slices.Concat(f.Mistakes, c.mistakes, combination.key.mistakes, combination.value.mistakes,
+				combination.digest.mistakes)
 			f.What = append(f.What, c.what...)
 			for _, what := range []string{combination.key.what, combination.value.what, combination.digest.what} {
 				if what != "" {

@@ -119,8 +119,10 @@ func TestReferenceMistakes(t *testing.T) {
 			f.doc = strings.NewReplacer(">1<", ">\n 1\n<").Replace(f.doc)
 			return f
 		}, []Mistake{ContentTrimmed}},
-		{"CR LF digested", func(f forge) forge { f.digested = strings.ReplaceAll(exc, "\n", "\r\n"); return f }, []Mistake{ContentLineEnds}},
-		{"CR LF as references", func(f forge) forge { f.digested = strings.ReplaceAll(exc, "\n", "&#xD;\n"); return f }, []Mistake{ContentLineEnds}},
+		{"CR LF digested", func(f forge) forge { f.digested = strings.ReplaceAll(exc, "\n", "\r\n"); return f },
+			[]Mistake{ContentLineEnds}},
+		{"CR LF as references", func(f forge) forge { f.digested = strings.ReplaceAll(exc, "\n", "&#xD;\n"); return f },
+			[]Mistake{ContentLineEnds}},
 		{"a BOM digested", func(f forge) forge { f.digested = "\ufeff" + exc; return f }, []Mistake{ContentBOM}},
 		{"a line feed at the end", func(f forge) forge { f.digested = exc + "\n"; return f }, []Mistake{ContentNewline}},
 		{"an XML declaration", func(f forge) forge {
@@ -149,7 +151,8 @@ func TestReferenceMistakes(t *testing.T) {
 			f.doc, f.digested = `<root><x:a xmlns:x="urn:x" Id="d" x:b="1"></x:a>@SIG@</root>`, `<x:a Id="d" x:b="1" xmlns:x="urn:x"></x:a>`
 			return f
 		}, []Mistake{ContentAttributes}},
-		{"greater-than as it is", func(f forge) forge { f.digested = strings.Replace(exc, "&gt;", ">", 1); return f }, []Mistake{ContentEscaping}},
+		{"greater-than as it is", func(f forge) forge { f.digested = strings.Replace(exc, "&gt;", ">", 1); return f },
+			[]Mistake{ContentEscaping}},
 
 		{"the digest of another algorithm", func(f forge) forge {
 			f.digest = func(b []byte) []byte { return opensslDigest(t, "md_gost94", b) }
@@ -183,14 +186,16 @@ func TestReferenceMistakes(t *testing.T) {
 			f.written = base64.RawURLEncoding.EncodeToString
 			return f
 		}, []Mistake{DigestAlphabet}},
-		{"digested twice", func(f forge) forge { f.digest = func(b []byte) []byte { return streebog(streebog(b)) }; return f }, []Mistake{DigestTwice}},
+		{"digested twice", func(f forge) forge { f.digest = func(b []byte) []byte { return streebog(streebog(b)) }; return f },
+			[]Mistake{DigestTwice}},
 
 		{"two at once: inclusive and reversed", func(f forge) forge {
 			f.digested = inclusive
 			f.digest = func(b []byte) []byte { return reversed(streebog(b)) }
 			return f
 		}, []Mistake{C14NInclusive, DigestReversed}},
-		{"two at once: inclusive and a line feed", func(f forge) forge { f.digested = inclusive + "\n"; return f }, []Mistake{C14NInclusive, ContentNewline}},
+		{"two at once: inclusive and a line feed", func(f forge) forge { f.digested = inclusive + "\n"; return f },
+			[]Mistake{C14NInclusive, ContentNewline}},
 		{"two at once: another element, inclusive", func(f forge) forge {
 			f.doc = `<root xmlns:u="urn:u"><a Id="d"></a><b Id="e"></b>@SIG@</root>`
 			f.digested = `<b xmlns:u="urn:u" Id="e"></b>`
@@ -216,7 +221,8 @@ func TestValueMistakes(t *testing.T) {
 	old := newIdentity(t, gost.GOST2001, "CryptoPro-A")
 	other := newIdentity(t, gost.GOST2012_256, "tc26-256-B")
 	content := `<x:data xmlns:x="urn:x" Id="d"><x:a>1</x:a></x:data>`
-	base := forge{doc: `<root xmlns:o="urn:o">` + content + `@SIG@</root>`, uri: "#d", transforms: exclusiveOnly, digested: content, signer: id}
+	base := forge{doc: `<root xmlns:o="urn:o">` + content + `@SIG@</root>`, uri: "#d", transforms: exclusiveOnly,
+		digested: content, signer: id}
 	pretty := func(info string) string {
 		out := strings.Replace(canonicalOf(t, info, "--format"), ` xmlns:ds="http://www.w3.org/2000/09/xmldsig#"`, "", 1)
 		return out
@@ -234,14 +240,16 @@ func TestValueMistakes(t *testing.T) {
 			return f
 		}, Options{}, []Mistake{ValueHalves}},
 		{"512 bits reversed", func(f forge) forge { f.signer, f.value = big, reversed; return f }, Options{}, []Mistake{ValueReversed}},
-		{"an octet too many", func(f forge) forge { f.value = func(v []byte) []byte { return append(v, 0) }; return f }, Options{}, []Mistake{ValueTrailing}},
+		{"an octet too many", func(f forge) forge { f.value = func(v []byte) []byte { return append(v, 0) }; return f },
+			Options{}, []Mistake{ValueTrailing}},
 		{"SEQUENCE", func(f forge) forge { f.value = sequence; return f }, Options{}, []Mistake{ValueDER}},
 		{"OCTET STRING", func(f forge) forge {
 			f.value = func(v []byte) []byte { return append([]byte{4, byte(len(v))}, v...) }
 			return f
 		}, Options{}, []Mistake{ValueDER}},
 		{"hexadecimal", func(f forge) forge { f.text = hex.EncodeToString; return f }, Options{}, []Mistake{ValueAlphabet}},
-		{"without padding", func(f forge) forge { f.text = base64.RawStdEncoding.EncodeToString; return f }, Options{}, []Mistake{ValueAlphabet}},
+		{"without padding", func(f forge) forge { f.text = base64.RawStdEncoding.EncodeToString; return f },
+			Options{}, []Mistake{ValueAlphabet}},
 
 		{"another certificate, given", func(f forge) forge { f.named = other.cert; return f },
 			Options{Certificates: []*gost.Certificate{id.cert}}, []Mistake{KeyOther}},
@@ -251,7 +259,8 @@ func TestValueMistakes(t *testing.T) {
 				`oasis-200401-wss-wssecurity-secext-1.0.xsd">`+base64Text(id.cert.Raw)+`</w:BinarySecurityToken></root>`, 1)
 			return f
 		}, Options{}, []Mistake{KeyOther}},
-		{"512 stated for a key of 256", func(f forge) forge { f.methodURI = gost.GOST2012_512.URI; return f }, Options{}, []Mistake{MethodOther}},
+		{"512 stated for a key of 256", func(f forge) forge { f.methodURI = gost.GOST2012_512.URI; return f },
+			Options{}, []Mistake{MethodOther}},
 		{"2012 stated for a key of 2001", func(f forge) forge {
 			f.signer, f.methodURI = old, gost.GOST2012_256.URI
 			return f
@@ -285,11 +294,13 @@ func TestValueMistakes(t *testing.T) {
 		}, Options{}, []Mistake{SignedInfoDigest}},
 		{"identifiers changed after signing", func(f forge) forge {
 			f.signed = func(info string) string {
-				return strings.NewReplacer(gost.GOST2012_256.URI, gost.GOST2001.URI, gost.Streebog256.URI, gost.GOSTR341194.URI).Replace(info)
+				return strings.NewReplacer(gost.GOST2012_256.URI, gost.GOST2001.URI, gost.Streebog256.URI,
+					gost.GOSTR341194.URI).Replace(info)
 			}
 			return f
 		}, Options{}, []Mistake{SignedInfoMethod}},
-		{"the content is signed", func(f forge) forge { f.signed = func(string) string { return content }; return f }, Options{}, []Mistake{SignedContent}},
+		{"the content is signed", func(f forge) forge { f.signed = func(string) string { return content }; return f },
+			Options{}, []Mistake{SignedContent}},
 		{"the digest value is signed", func(f forge) forge {
 			f.hash = func([]byte) []byte { return streebog([]byte(content)) }
 			return f

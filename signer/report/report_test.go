@@ -43,7 +43,8 @@ func TestVerdict(t *testing.T) {
 		{"the path is not checked", signed(check(SignatureValue, Passed), check(CertPath, NotChecked)), Indeterminate, Valid},
 		{"the certificate has expired", signed(check(SignatureValue, Passed), check(CertTime, Failed)), Invalid, Valid},
 		{"the key itself is unusable", signed(check(SignatureValue, Passed), check(CertKey, Failed)), Invalid, Invalid},
-		{"something is not understood", signed(check(SignatureValue, Passed), check(ProfileForm, NotChecked)), Indeterminate, Indeterminate},
+		{"something is not understood", signed(check(SignatureValue, Passed), check(ProfileForm, NotChecked)),
+			Indeterminate, Indeterminate},
 		{"failed outweighs not checked", signed(check(CertPath, NotChecked), check(SignatureValue, Failed)), Invalid, Invalid},
 		{
 			"the message is at fault", &Report{Checks: []Check{check(XMLDuplicateID, Failed)},

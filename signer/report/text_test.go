@@ -126,7 +126,8 @@ func TestRenderRussian(t *testing.T) {
 	s.TimeStamps = []TimeStamp{{Time: time.Date(2026, 5, 2, 9, 31, 0, 0, time.UTC), Signer: &Signer{Subject: "CN=TSA"}}}
 	s.Covers = []int{0}
 	s.Evidence = &Evidence{Path: []PathCertificate{
-		{Subject: s.Signer.Subject, Revocation: &Revocation{Kind: "crl", Issuer: "CN=CA", Source: "http://crl.example.ru/ca.crl", Number: "2A",
+		{Subject: s.Signer.Subject, Revocation: &Revocation{Kind: "crl", Issuer: "CN=CA",
+			Source: "http://crl.example.ru/ca.crl", Number: "2A",
 			ThisUpdate: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), NextUpdate: time.Date(2026, 5, 8, 0, 0, 0, 0, time.UTC)}},
 		{Subject: "CN=CA"}, {Subject: "CN=Минцифры", Anchor: true},
 	}}
@@ -172,7 +173,8 @@ func TestJSONIsDocumented(t *testing.T) {
 		described[m[1]] = true
 	}
 	fields := map[string]bool{}
-	for _, typ := range []any{jsonReport{}, jsonSignature{}, jsonSigner{}, jsonCoverage{}, jsonCheck{}, jsonEvidence{}, jsonCertificate{}, jsonRevocation{}, jsonStamp{}, Place{}} {
+	for _, typ := range []any{jsonReport{}, jsonSignature{}, jsonSigner{}, jsonCoverage{}, jsonCheck{}, jsonEvidence{},
+		jsonCertificate{}, jsonRevocation{}, jsonStamp{}, Place{}} {
 		for f := range reflect.TypeOf(typ).Fields() {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			fields[name] = true

@@ -15,13 +15,14 @@ func TestStampedTime(t *testing.T) {
 		stamps []TimeStamp
 		ago    time.Duration
 	}{
-		"none":                    {nil, 0},
-		"not trusted":             {[]TimeStamp{stamp(time.Hour, 0, false)}, 0},
-		"exact":                   {[]TimeStamp{stamp(time.Hour, 0, true)}, time.Hour},
-		"within a minute":         {[]TimeStamp{stamp(time.Hour, time.Minute, true)}, 59 * time.Minute},
-		"within a year":           {[]TimeStamp{stamp(time.Hour, 365*24*time.Hour, true)}, 0},
-		"from a clock ahead":      {[]TimeStamp{stamp(-time.Minute, 0, true)}, 0},
-		"the earliest of several": {[]TimeStamp{stamp(2*time.Hour, 90*time.Minute, true), stamp(time.Hour, 0, true), stamp(3*time.Hour, 0, false)}, time.Hour},
+		"none":               {nil, 0},
+		"not trusted":        {[]TimeStamp{stamp(time.Hour, 0, false)}, 0},
+		"exact":              {[]TimeStamp{stamp(time.Hour, 0, true)}, time.Hour},
+		"within a minute":    {[]TimeStamp{stamp(time.Hour, time.Minute, true)}, 59 * time.Minute},
+		"within a year":      {[]TimeStamp{stamp(time.Hour, 365*24*time.Hour, true)}, 0},
+		"from a clock ahead": {[]TimeStamp{stamp(-time.Minute, 0, true)}, 0},
+		"the earliest of several": {[]TimeStamp{stamp(2*time.Hour, 90*time.Minute, true), stamp(time.Hour, 0, true),
+			stamp(3*time.Hour, 0, false)}, time.Hour},
 	} {
 		s := Signature{TimeStamps: c.stamps}
 		if at := s.StampedTime(now); !at.Equal(now.Add(-c.ago)) {

@@ -211,8 +211,10 @@ func TestMoments(t *testing.T) {
 func TestKeyPeriodLongAgo(t *testing.T) {
 	root := testpki.NewCA(t, gost.GOST2012_256, params)
 	period := append([]byte{0x30, 17, 0x81, 15}, "29990101000000Z"...)
-	_, leaf := root.NewSigner(t, gost.GOST2012_256, params, testpki.Template{Extensions: []gost.Extension{{OID: []int{2, 5, 29, 16}, Value: period}}})
-	for end, ok := range map[string]bool{"29990101000000Z": true, "00010101000000Z": false, "00000101000000Z": false, "20200101000000Z": false} {
+	_, leaf := root.NewSigner(t, gost.GOST2012_256, params,
+		testpki.Template{Extensions: []gost.Extension{{OID: []int{2, 5, 29, 16}, Value: period}}})
+	for end, ok := range map[string]bool{"29990101000000Z": true, "00010101000000Z": false, "00000101000000Z": false,
+		"20200101000000Z": false} {
 		odd, err := resign(t, leaf, root, []byte("29990101000000Z"), []byte(end))
 		if err != nil {
 			if ok {
@@ -254,7 +256,8 @@ func TestExcludedSpellings(t *testing.T) {
 		{"URI:bad.ru", "", "URI:http://good.ru/", true},
 		{"IP:\x0a\x00\x00\x00\xff\x00\x00\x00", "", "IP:\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x0a\x01\x02\x03", false},
 	} {
-		ca := root.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{Extensions: []gost.Extension{constraints(t, nil, []string{tc.excluded})}})
+		ca := root.NewIntermediate(t, gost.GOST2012_256, params,
+			testpki.Template{Extensions: []gost.Extension{constraints(t, nil, []string{tc.excluded})}})
 		template := testpki.Template{Subject: tc.subject}
 		if tc.name != "" {
 			template.Extensions = []gost.Extension{alternatives(t, tc.name)}

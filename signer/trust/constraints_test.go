@@ -133,7 +133,8 @@ func TestNameConstraints(t *testing.T) {
 		{permitted: []string{"other:\x06\x01\x01"}, message: ""}, // there is no such name
 		{permitted: []string{"other:\x06\x01\x01"}, names: []string{"other:\x06\x01\x01"}, message: "not understood"},
 	} {
-		ca := root.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{Extensions: []gost.Extension{constraints(t, tc.permitted, tc.excluded)}})
+		ca := root.NewIntermediate(t, gost.GOST2012_256, params,
+			testpki.Template{Extensions: []gost.Extension{constraints(t, tc.permitted, tc.excluded)}})
 		template := testpki.Template{Subject: subject}
 		if tc.subject != "" {
 			template.Subject = tc.subject
@@ -161,7 +162,8 @@ func certificatePolicies(oids ...asn1.ObjectIdentifier) gost.Extension {
 }
 
 func TestPolicies(t *testing.T) {
-	kc1, kc2, any := asn1.ObjectIdentifier{1, 2, 643, 100, 113, 1}, asn1.ObjectIdentifier{1, 2, 643, 100, 113, 2}, asn1.ObjectIdentifier{2, 5, 29, 32, 0}
+	kc1, kc2, any := asn1.ObjectIdentifier{1, 2, 643, 100, 113, 1}, asn1.ObjectIdentifier{1, 2, 643, 100, 113, 2},
+		asn1.ObjectIdentifier{2, 5, 29, 32, 0}
 	explicit := func(n byte) gost.Extension {
 		return gost.Extension{OID: []int{2, 5, 29, 36}, Critical: true, Value: []byte{0x30, 3, 0x80, 1, n}}
 	}
@@ -177,14 +179,21 @@ func TestPolicies(t *testing.T) {
 	}{
 		{},
 		{demanded: []asn1.ObjectIdentifier{kc1}, want: []report.Code{report.CertPolicy}},
-		{list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc1}, nil},
-		{list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1)}, list{certificatePolicies(kc1, kc2)}, []asn1.ObjectIdentifier{kc2}, []report.Code{report.CertPolicy}},
-		{list{certificatePolicies(any)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc2, kc1}, nil},
-		{list{certificatePolicies(any)}, list{certificatePolicies(any)}, list{certificatePolicies(any)}, []asn1.ObjectIdentifier{kc1}, []report.Code{report.CertPolicy}},
-		{nil, list{certificatePolicies(kc1)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc1}, []report.Code{report.CertPolicy}},
+		{list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1)},
+			[]asn1.ObjectIdentifier{kc1}, nil},
+		{list{certificatePolicies(kc1, kc2)}, list{certificatePolicies(kc1)}, list{certificatePolicies(kc1, kc2)},
+			[]asn1.ObjectIdentifier{kc2}, []report.Code{report.CertPolicy}},
+		{list{certificatePolicies(any)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)},
+			[]asn1.ObjectIdentifier{kc2, kc1}, nil},
+		{list{certificatePolicies(any)}, list{certificatePolicies(any)}, list{certificatePolicies(any)},
+			[]asn1.ObjectIdentifier{kc1}, []report.Code{report.CertPolicy}},
+		{nil, list{certificatePolicies(kc1)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc1},
+			[]report.Code{report.CertPolicy}},
 		// anyPolicy is inhibited below the upper CA.
-		{list{certificatePolicies(any), inhibit(0)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc1}, []report.Code{report.CertPolicy}},
-		{list{certificatePolicies(any), inhibit(1)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)}, []asn1.ObjectIdentifier{kc1}, nil},
+		{list{certificatePolicies(any), inhibit(0)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)},
+			[]asn1.ObjectIdentifier{kc1}, []report.Code{report.CertPolicy}},
+		{list{certificatePolicies(any), inhibit(1)}, list{certificatePolicies(any)}, list{certificatePolicies(kc1)},
+			[]asn1.ObjectIdentifier{kc1}, nil},
 		// A CA demands a policy of the path.
 		{upper: list{explicit(0), certificatePolicies(kc1)}, want: []report.Code{report.CertPath}},
 		{upper: list{explicit(0), certificatePolicies(kc1)}, lower: list{certificatePolicies(kc1)}, leaf: list{certificatePolicies(kc1)}},

@@ -54,7 +54,8 @@ func TestOpenSSLLists(t *testing.T) {
 			root := testpki.NewCA(t, gost.GOST2012_512, "tc26-512-A")
 			_, leaf := root.NewSigner(t, gost.GOST2012_256, params, testpki.Template{Extensions: tc.points})
 			d := &data{}
-			args := []string{"verify", "-x509_strict", "-extended_crl", "-crl_check", "-CAfile", file(t, dir, "root.pem", root.Certificate.PEM())}
+			args := []string{"verify", "-x509_strict", "-extended_crl", "-crl_check", "-CAfile",
+				file(t, dir, "root.pem", root.Certificate.PEM())}
 			for i, template := range tc.lists(leaf) {
 				der := root.NewCRL(t, template)
 				d.lists = append(d.lists, list(t, "crl", der))
@@ -101,7 +102,8 @@ func TestOpenSSLResponder(t *testing.T) {
 	} {
 		out := filepath.Join(dir, "response.der")
 		_, err := oracle.OpenSSL(t, nil, "ocsp", "-index", file(t, dir, "index.txt", []byte(entry)), "-CA", vectors.Path(chain+"int.pem"),
-			"-rsigner", vectors.Path(chain+"int.pem"), "-rkey", vectors.Path(chain+"int.key"), "-reqin", file(t, dir, "request.der", request),
+			"-rsigner", vectors.Path(chain+"int.pem"), "-rkey", vectors.Path(chain+"int.key"), "-reqin",
+			file(t, dir, "request.der", request),
 			"-respout", out, "-nmin", "60", "-rmd", "md_gost12_256")
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +118,8 @@ func TestOpenSSLResponder(t *testing.T) {
 		}
 		// The issuer's own CRL is not at hand: the path begins at the intermediate CA.
 		j := trust.NewStore(trust.Config{
-			Certificates: trust.Certificates{Anchors: certs(ca, root)}, Policy: trust.Policy{Revocation: trust.RevocationRequired}, Revocations: d,
+			Certificates: trust.Certificates{Anchors: certs(ca, root)},
+			Policy:       trust.Policy{Revocation: trust.RevocationRequired}, Revocations: d,
 		}).Check(leaf, nil, at)
 		if codes, messages := bad(j); !slices.Equal(codes, want) {
 			t.Errorf("%q: %v: %s", strings.TrimSpace(entry), codes, messages)

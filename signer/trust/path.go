@@ -187,7 +187,8 @@ func (s *search) mayIssue(issuer *gost.Certificate, path []*gost.Certificate) er
 	if why := outside(s.at, issuer.NotBefore, issuer.NotAfter); why != "" {
 		return errors.New(why)
 	}
-	if periods, listed := s.set.accredited[string(issuer.Raw)]; listed && !slices.ContainsFunc(periods, func(p Period) bool { return p.contains(s.at) }) {
+	if periods, listed := s.set.accredited[string(issuer.Raw)]; listed &&
+		!slices.ContainsFunc(periods, func(p Period) bool { return p.contains(s.at) }) {
 		return fmt.Errorf("was not accredited at %s", stamp(s.at))
 	}
 	switch {

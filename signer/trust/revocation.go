@@ -74,7 +74,8 @@ func (s *Store) checkRevocation(path []*gost.Certificate, at time.Time, e *repor
 		case f.revoked(at):
 			if revoked.Status == report.Passed {
 				revoked.Status = report.Failed
-				revoked.Message = fmt.Sprintf("%s was revoked at %s%s, says %s", what, stamp(f.Since()), because(f.Reason), f.evidence.Source)
+				revoked.Message = fmt.Sprintf("%s was revoked at %s%s, says %s", what, stamp(f.Since()),
+					because(f.Reason), f.evidence.Source)
 				revoked.Expected, revoked.Got = "not revoked at "+stamp(at), "revoked at "+stamp(f.Since())
 			}
 		case !f.usable && known.Status == report.Passed && s.policy.Revocation == RevocationRequired:
@@ -218,7 +219,8 @@ func (s *Store) settle(f *finding, l List, c *gost.Certificate, at, now time.Tim
 
 // extends reports whether a delta may be applied to a complete list (RFC 5280 section 5.2.4).
 func extends(delta, base List) bool {
-	return delta.Issuer.Equal(base.Issuer) && delta.Scope.Equal(base.Scope) && string(delta.AuthorityKeyID) == string(base.AuthorityKeyID) &&
+	return delta.Issuer.Equal(base.Issuer) && delta.Scope.Equal(base.Scope) &&
+		string(delta.AuthorityKeyID) == string(base.AuthorityKeyID) &&
 		base.Number != nil && delta.Number != nil && base.Number.Cmp(delta.BaseNumber) >= 0 && delta.Number.Cmp(base.Number) > 0
 }
 

@@ -58,7 +58,8 @@ type world struct {
 }
 
 func newWorld(t *testing.T, template testpki.Template) *world {
-	root := testpki.NewCA(t, gost.GOST2012_256, params).NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{NotBefore: time.Now().AddDate(-1, 0, 0)})
+	root := testpki.NewCA(t, gost.GOST2012_256, params).NewIntermediate(t, gost.GOST2012_256, params,
+		testpki.Template{NotBefore: time.Now().AddDate(-1, 0, 0)})
 	w := &world{T: t, root: root}
 	_, w.leaf = w.root.NewSigner(t, gost.GOST2012_256, params, template)
 	return w
@@ -96,7 +97,8 @@ func TestLists(t *testing.T) {
 		message  string
 	}{
 		{name: "nothing known", policy: required, want: unknown, message: "no CRL and no OCSP response"},
-		{name: "nothing known, nothing demanded", policy: trust.Policy{Revocation: trust.RevocationIfAvailable}, message: "does not demand it"},
+		{name: "nothing known, nothing demanded", policy: trust.Policy{Revocation: trust.RevocationIfAvailable},
+			message: "does not demand it"},
 		{name: "good", know: func(w *world) { w.crl(testpki.CRL{}) }, policy: required, message: "known from fresh evidence"},
 		{name: "revoked", know: func(w *world) { w.crl(testpki.CRL{Revoked: entry(w, nil)}) }, policy: required, want: revoked},
 		{name: "revoked, nothing demanded", know: func(w *world) { w.crl(testpki.CRL{Revoked: entry(w, nil)}) },
@@ -105,7 +107,8 @@ func TestLists(t *testing.T) {
 			w.crl(testpki.CRL{Revoked: entry(w, func(r *testpki.Revocation) { r.Reason = 1 })})
 		}, policy: required, want: revoked, message: "(keyCompromise)"},
 		{name: "another is revoked", know: func(w *world) {
-			w.crl(testpki.CRL{Revoked: []testpki.Revocation{{Serial: big.NewInt(1)}, {Serial: new(big.Int).Add(w.leaf.Serial, big.NewInt(1))}}})
+			w.crl(testpki.CRL{Revoked: []testpki.Revocation{{Serial: big.NewInt(1)},
+				{Serial: new(big.Int).Add(w.leaf.Serial, big.NewInt(1))}}})
 		}, policy: required},
 		{name: "revoked after the signature", know: func(w *world) { w.crl(testpki.CRL{Revoked: entry(w, nil)}) },
 			template: testpki.Template{NotBefore: ago(48 * time.Hour)}, policy: required, at: ago(2 * time.Hour)},
@@ -128,25 +131,32 @@ func TestLists(t *testing.T) {
 		}, policy: trust.Policy{Revocation: trust.RevocationIfAvailable}, want: revoked},
 		{name: "out of date", know: func(w *world) { w.crl(testpki.CRL{ThisUpdate: ago(48 * time.Hour), NextUpdate: ago(time.Hour)}) },
 			policy: required, want: unknown, message: "out of date"},
-		{name: "out of date, within grace", know: func(w *world) { w.crl(testpki.CRL{ThisUpdate: ago(48 * time.Hour), NextUpdate: ago(time.Hour)}) },
+		{name: "out of date, within grace",
+			know:   func(w *world) { w.crl(testpki.CRL{ThisUpdate: ago(48 * time.Hour), NextUpdate: ago(time.Hour)}) },
 			policy: trust.Policy{Revocation: trust.RevocationRequired, Grace: 2 * time.Hour}},
 		{name: "older than the budget", know: func(w *world) { w.crl(testpki.CRL{ThisUpdate: ago(10 * time.Hour)}) },
 			policy: trust.Policy{Revocation: trust.RevocationRequired, Freshness: 9 * time.Hour}, want: unknown, message: "older than 9h"},
-		{name: "from the future", know: func(w *world) { w.crl(testpki.CRL{ThisUpdate: now.Add(time.Hour)}) }, policy: required, want: unknown,
+		{name: "from the future", know: func(w *world) { w.crl(testpki.CRL{ThisUpdate: now.Add(time.Hour)}) },
+			policy: required, want: unknown,
 			message: "from the future"},
 		{name: "made after the certificate expired", know: func(w *world) { w.crl(testpki.CRL{}) },
 			template: testpki.Template{NotBefore: ago(48 * time.Hour), NotAfter: ago(10 * time.Hour)}, at: ago(20 * time.Hour),
 			policy: required, want: unknown, message: "after the certificate had expired"},
-		{name: "for users", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 1)}}) }, policy: required},
-		{name: "for CAs", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 2)}}) }, policy: required, want: unknown},
-		{name: "indirect", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 4)}}) }, policy: required,
-			want: unknown, message: "indirect CRL"},
+		{name: "for users", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 1)}}) },
+			policy: required},
+		{name: "for CAs", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 2)}}) },
+			policy: required, want: unknown},
+		{name: "indirect", know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint("", 4)}}) },
+			policy: required,
+			want:   unknown, message: "indirect CRL"},
 		{name: "of its distribution point", template: testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(url)}},
 			know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url, 0)}}) }, policy: required},
 		{name: "of another distribution point", template: testpki.Template{Extensions: []gost.Extension{testpki.DistributionPoints(url)}},
-			know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url+"2", 0)}}) }, policy: required, want: unknown},
+			know:   func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url+"2", 0)}}) },
+			policy: required, want: unknown},
 		{name: "a distribution point, and the certificate has none",
-			know: func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url, 0)}}) }, policy: required, want: unknown},
+			know:   func(w *world) { w.crl(testpki.CRL{Extensions: []gost.Extension{testpki.IssuingPoint(url, 0)}}) },
+			policy: required, want: unknown},
 		{name: "removeFromCRL outside a delta", know: func(w *world) {
 			w.crl(testpki.CRL{Revoked: entry(w, func(r *testpki.Revocation) { r.Reason = 8 })})
 		}, policy: required, want: unknown, message: "belongs into a delta"},
@@ -177,7 +187,8 @@ func TestLists(t *testing.T) {
 			w.crl(testpki.CRL{Base: 1, Number: 2, Revoked: entry(w, func(r *testpki.Revocation) { r.Reason = 8 })})
 		}, policy: required},
 		{name: "an entry with an unknown critical extension", know: func(w *world) {
-			w.crl(testpki.CRL{Revoked: []testpki.Revocation{{Serial: big.NewInt(1), Extensions: []gost.Extension{{OID: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}}}})
+			w.crl(testpki.CRL{Revoked: []testpki.Revocation{{Serial: big.NewInt(1),
+				Extensions: []gost.Extension{{OID: []int{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}}}})
 		}, policy: required, want: unknown, message: "not understood"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -244,7 +255,8 @@ func TestResponses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mixed := root.NewOther(t, rsaKey, testpki.Template{CommonName: "OCSP RSA", Extensions: []gost.Extension{purposes(ocspSigning), noCheck}})
+	mixed := root.NewOther(t, rsaKey,
+		testpki.Template{CommonName: "OCSP RSA", Extensions: []gost.Extension{purposes(ocspSigning), noCheck}})
 	from := func(ca *testpki.CA, o testpki.OCSP) []byte {
 		o.Issuer = root.Certificate
 		if o.Serial == nil {
@@ -275,8 +287,10 @@ func TestResponses(t *testing.T) {
 		{name: "delegated to RSA, revoked", der: from(mixed, testpki.OCSP{RevokedAt: now.Add(-time.Hour)}), want: revoked},
 		{name: "not for OCSP", der: from(plain, testpki.OCSP{RevokedAt: now}), want: unknown, message: "not for OCSP"},
 		{name: "of another issuer", der: from(foreign, testpki.OCSP{}), want: unknown, message: "does not"},
-		{name: "out of date", der: from(root, testpki.OCSP{ThisUpdate: now.Add(-2 * time.Hour), NextUpdate: now.Add(-time.Hour)}), want: unknown, message: "out of date"},
-		{name: "from the future", der: from(root, testpki.OCSP{ThisUpdate: now.Add(time.Hour), NextUpdate: now.Add(2 * time.Hour)}), want: unknown, message: "from the future"},
+		{name: "out of date", der: from(root, testpki.OCSP{ThisUpdate: now.Add(-2 * time.Hour), NextUpdate: now.Add(-time.Hour)}),
+			want: unknown, message: "out of date"},
+		{name: "from the future", der: from(root, testpki.OCSP{ThisUpdate: now.Add(time.Hour), NextUpdate: now.Add(2 * time.Hour)}),
+			want: unknown, message: "from the future"},
 	} {
 		w.responses = []trust.Response{response(t, "ocsp", tc.der)}
 		j := w.judge(trust.Policy{Revocation: trust.RevocationRequired}, now)
@@ -294,8 +308,10 @@ func TestResponses(t *testing.T) {
 	if codes, messages := bad(w.judge(trust.Policy{Revocation: trust.RevocationRequired}, now)); codes != nil {
 		t.Errorf("%v: %s", codes, messages)
 	}
-	w.crl(testpki.CRL{ThisUpdate: now.Add(-2 * time.Hour), NextUpdate: now.Add(-time.Hour), Revoked: []testpki.Revocation{{Serial: checked.Certificate.Serial, At: now.Add(-3 * time.Hour)}}})
-	if codes, messages := bad(w.judge(trust.Policy{Revocation: trust.RevocationRequired}, now)); !slices.Equal(codes, unknown) || !strings.Contains(messages, "responder was revoked") {
+	w.crl(testpki.CRL{ThisUpdate: now.Add(-2 * time.Hour), NextUpdate: now.Add(-time.Hour),
+		Revoked: []testpki.Revocation{{Serial: checked.Certificate.Serial, At: now.Add(-3 * time.Hour)}}})
+	if codes, messages := bad(w.judge(trust.Policy{Revocation: trust.RevocationRequired}, now)); !slices.Equal(codes, unknown) ||
+		!strings.Contains(messages, "responder was revoked") {
 		t.Errorf("%v: %s", codes, messages)
 	}
 }
@@ -324,12 +340,14 @@ func TestBackdated(t *testing.T) {
 		{name: "a revoked one, about the past", revoked: true, produced: -3, this: -3, until: 1, at: -2, want: unknown},
 	} {
 		w := newWorld(t, testpki.Template{NotBefore: day(-30)})
-		template := testpki.Template{CommonName: "OCSP", NotBefore: day(-30), Extensions: []gost.Extension{purposes(ocspSigning), testpki.DistributionPoints(url)}}
+		template := testpki.Template{CommonName: "OCSP", NotBefore: day(-30),
+			Extensions: []gost.Extension{purposes(ocspSigning), testpki.DistributionPoints(url)}}
 		if tc.ended {
 			template.NotAfter = day(-1)
 		}
 		if tc.noCheck {
-			template.Extensions = append(template.Extensions, gost.Extension{OID: []int{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: []byte{5, 0}})
+			template.Extensions = append(template.Extensions,
+				gost.Extension{OID: []int{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}, Value: []byte{5, 0}})
 		}
 		key, c := w.root.NewSigner(t, gost.GOST2012_256, params, template)
 		if tc.revoked { // in a list that does not tell of the signer
@@ -337,7 +355,8 @@ func TestBackdated(t *testing.T) {
 				Revoked: []testpki.Revocation{{Serial: c.Serial, At: day(-1), Reason: 1}}})
 		}
 		w.responses = []trust.Response{response(t, "ocsp", (&testpki.CA{Key: key, Certificate: c}).NewOCSP(t, testpki.OCSP{
-			Issuer: w.root.Certificate, Serial: w.leaf.Serial, ProducedAt: day(tc.produced), ThisUpdate: day(tc.this), NextUpdate: day(tc.until),
+			Issuer: w.root.Certificate, Serial: w.leaf.Serial, ProducedAt: day(tc.produced),
+			ThisUpdate: day(tc.this), NextUpdate: day(tc.until),
 			Certificates: certs(c),
 		}))}
 		if codes, messages := bad(w.judge(trust.Policy{Revocation: trust.RevocationRequired}, day(tc.at))); !slices.Equal(codes, tc.want) {
@@ -387,7 +406,8 @@ func TestMixedChain(t *testing.T) {
 		t.Error("a weak curve vouches")
 	}
 	// An RSA key signs no documents, but time-stamps.
-	tsa := root.NewOther(t, rsaKey, testpki.Template{CommonName: "TSA", Extensions: []gost.Extension{purposes(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8})}})
+	tsa := root.NewOther(t, rsaKey,
+		testpki.Template{CommonName: "TSA", Extensions: []gost.Extension{purposes(asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 8})}})
 	q := trust.Question{Certificate: tsa.Certificate, Purpose: trust.TimeStamping, Time: time.Now()}
 	if codes, messages := bad(store.Judge(q)); codes != nil {
 		t.Errorf("%v: %s", codes, messages)

@@ -181,7 +181,8 @@ func TestWorkLimit(t *testing.T) {
 	ring := &testpki.CA{Certificate: root.Certificate, Key: root.Key}
 	var clones []*gost.Certificate
 	for range 100 {
-		clones = append(clones, ring.Issue(t, root.Certificate.PublicKey, testpki.Template{Subject: root.Certificate.Subject.String(), CA: true}))
+		clones = append(clones, ring.Issue(t, root.Certificate.PublicKey,
+			testpki.Template{Subject: root.Certificate.Subject.String(), CA: true}))
 	}
 	path, checks := apart(trust.New(nil, clones).Check(leaf, clones, time.Now()))
 	if message, status := pathMessage(t, checks); path != nil || status != report.Failed {

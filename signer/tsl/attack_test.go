@@ -60,8 +60,9 @@ func TestSmuggledInSignature(t *testing.T) {
 func TestSplitBySignature(t *testing.T) {
 	ministry := testpki.NewCA(t, gost.GOST2012_256, params)
 	key, c := ministry.NewSigner(t, gost.GOST2012_256, params, testpki.Template{CommonName: "ministry"})
-	signed := string(sign(t, testpki.NewTSL(date(2026, 1, 15), testpki.Authority{Name: "УЦ", Status: "Не действует", Since: date(2025, 1, 1),
-		Certificates: []*gost.Certificate{ministry.Certificate}}), key, c))
+	signed := string(sign(t, testpki.NewTSL(date(2026, 1, 15),
+		testpki.Authority{Name: "УЦ", Status: "Не действует", Since: date(2025, 1, 1),
+			Certificates: []*gost.Certificate{ministry.Certificate}}), key, c))
 	start, end := strings.Index(signed, "<ds:Signature "), strings.Index(signed, "</ds:Signature>")+len("</ds:Signature>")
 	for _, split := range []string{signed[start:end], "<!-- -->", signed[start:end] + "<!-- -->"} {
 		doc := []byte(strings.Replace(signed[:start]+signed[end:], "Не действует", "Не "+split+"действует", 1))

@@ -48,8 +48,10 @@ func TestParse(t *testing.T) {
 	again := root.Issue(t, ca.Certificate.PublicKey, testpki.Template{CommonName: "again", CA: true})
 	doc := testpki.NewTSL(date(2026, 1, 15),
 		testpki.Authority{Name: "Головной <УЦ>", Certificates: []*gost.Certificate{root.Certificate}},
-		testpki.Authority{Name: "УЦ", Status: "Прекращена", Since: date(2025, 1, 1), CRLs: []string{"http://ca.example.ru/1.crl", "ldap://x"},
-			History:      [][2]string{{"Действует", "2015-05-01T00:00:00"}, {"Приостановлена", "2020-01-01T00:00:00"}, {"Действует", "2020-02-01T00:00:00"}},
+		testpki.Authority{Name: "УЦ", Status: "Прекращена", Since: date(2025, 1, 1),
+			CRLs: []string{"http://ca.example.ru/1.crl", "ldap://x"},
+			History: [][2]string{{"Действует", "2015-05-01T00:00:00"}, {"Приостановлена", "2020-01-01T00:00:00"},
+				{"Действует", "2020-02-01T00:00:00"}},
 			Certificates: []*gost.Certificate{ca.Certificate, again}},
 	)
 	l, err := tsl.Parse(doc)
@@ -61,7 +63,8 @@ func TestParse(t *testing.T) {
 	}
 	a := &l.Authorities[1]
 	k := &a.Keys[0]
-	if a.OGRN != "1000000000001" || a.INN != "000000000001" || a.Number != "2" || len(a.Keys) != 1 || k.Class != "KC2" || k.Complex != "ПАК 2" ||
+	if a.OGRN != "1000000000001" || a.INN != "000000000001" || a.Number != "2" || len(a.Keys) != 1 ||
+		k.Class != "KC2" || k.Complex != "ПАК 2" ||
 		!slices.Equal(k.CRLs, []string{"http://ca.example.ru/1.crl", "ldap://x"}) || len(k.Certificates) != 2 || k.Unreadable != 0 ||
 		k.ID != fmt.Sprintf("%X", ca.Certificate.SubjectKeyID) {
 		t.Errorf("%+v", a)
@@ -69,7 +72,8 @@ func TestParse(t *testing.T) {
 	for at, want := range map[time.Time]bool{
 		date(2015, 4, 1): false, date(2016, 1, 1): true, date(2020, 1, 15): false, date(2021, 1, 1): true, date(2025, 1, 2): false,
 	} {
-		have := slices.ContainsFunc(a.Accredited(), func(p trust.Period) bool { return !at.Before(p.From) && (p.To.IsZero() || !at.After(p.To)) })
+		have := slices.ContainsFunc(a.Accredited(),
+			func(p trust.Period) bool { return !at.Before(p.From) && (p.To.IsZero() || !at.After(p.To)) })
 		if have != want {
 			t.Errorf("accredited at %v: %v; %v", at, have, a.Accredited())
 		}
@@ -82,8 +86,9 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	good := string(testpki.NewTSL(date(2026, 1, 15), testpki.Authority{Name: "УЦ"}))
 	for name, doc := range map[string]string{
-		"no list":          "<a/>",
-		"namespace":        strings.Replace(good, "<АккредитованныеУдостоверяющиеЦентры ", `<АккредитованныеУдостоверяющиеЦентры xmlns="urn:x" `, 1),
+		"no list": "<a/>",
+		"namespace": strings.Replace(good, "<АккредитованныеУдостоверяющиеЦентры ",
+			`<АккредитованныеУдостоверяющиеЦентры xmlns="urn:x" `, 1),
 		"no authority":     string(testpki.NewTSL(date(2026, 1, 15))),
 		"date":             strings.Replace(good, "2026-01-15T00:00:00Z", "вчера", 1),
 		"not well-formed":  good[:len(good)-5],
@@ -94,7 +99,8 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	l, err := tsl.Parse([]byte(strings.Replace(good, "<Сертификаты>", "<Сертификаты><ДанныеСертификата><Данные>AAAA</Данные></ДанныеСертификата>", 1)))
+	l, err := tsl.Parse([]byte(strings.Replace(good, "<Сертификаты>",
+		"<Сертификаты><ДанныеСертификата><Данные>AAAA</Данные></ДанныеСертификата>", 1)))
 	if err != nil || l.Authorities[0].Keys[0].Unreadable != 1 {
 		t.Errorf("an unreadable certificate: %v", err)
 	}
@@ -107,7 +113,8 @@ func TestVerify(t *testing.T) {
 	signed := sign(t, doc, key, c)
 	pinned := trust.New([]*gost.Certificate{c}, nil)
 	now := time.Now()
-	for name, store := range map[string]*trust.Store{"pinned": pinned, "its issuer": trust.New([]*gost.Certificate{ministry.Certificate}, nil), "nobody": nil} {
+	for name, store := range map[string]*trust.Store{"pinned": pinned,
+		"its issuer": trust.New([]*gost.Certificate{ministry.Certificate}, nil), "nobody": nil} {
 		if got, err := tsl.Verify(signed, store, now); err != nil || !bytes.Equal(got.Raw, c.Raw) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -126,7 +133,8 @@ func TestVerify(t *testing.T) {
 	}
 	// The signature of another, smaller document around which a list was put covers not the list.
 	inner := sign(t, []byte(`<x Id="x"/>`), key, c)
-	wrapped := bytes.Replace(doc, []byte("</АккредитованныеУдостоверяющиеЦентры>"), append(inner, "</АккредитованныеУдостоверяющиеЦентры>"...), 1)
+	wrapped := bytes.Replace(doc, []byte("</АккредитованныеУдостоверяющиеЦентры>"),
+		append(inner, "</АккредитованныеУдостоверяющиеЦентры>"...), 1)
 	if _, err := tsl.Verify(wrapped, pinned, now); err == nil {
 		t.Error("a signature of something else: accepted")
 	}
@@ -137,8 +145,10 @@ func TestAccreditation(t *testing.T) {
 	old := testpki.Template{NotBefore: date(2016, 1, 1), NotAfter: date(2035, 1, 1)}
 	top := testpki.NewCA(t, gost.GOST2012_256, params)
 	root := top.NewIntermediate(t, gost.GOST2012_256, params, old)
-	ca := root.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{CommonName: "listed", NotBefore: old.NotBefore, NotAfter: old.NotAfter})
-	stray := root.NewIntermediate(t, gost.GOST2012_256, params, testpki.Template{CommonName: "not listed", NotBefore: old.NotBefore, NotAfter: old.NotAfter})
+	ca := root.NewIntermediate(t, gost.GOST2012_256, params,
+		testpki.Template{CommonName: "listed", NotBefore: old.NotBefore, NotAfter: old.NotAfter})
+	stray := root.NewIntermediate(t, gost.GOST2012_256, params,
+		testpki.Template{CommonName: "not listed", NotBefore: old.NotBefore, NotAfter: old.NotAfter})
 	_, leaf := ca.NewSigner(t, gost.GOST2012_256, params, old)
 	_, astray := stray.NewSigner(t, gost.GOST2012_256, params, old)
 	l, err := tsl.Parse(testpki.NewTSL(date(2026, 1, 15), testpki.Authority{
@@ -151,7 +161,8 @@ func TestAccreditation(t *testing.T) {
 	certificates := l.Certificates()
 	certificates.Anchors = append(certificates.Anchors, root.Certificate)
 	path := func(policy trust.Policy, c *gost.Certificate, at time.Time) report.Check {
-		j := trust.NewStore(trust.Config{Certificates: certificates, Policy: policy}).Check(c, []*gost.Certificate{ca.Certificate, stray.Certificate}, at)
+		j := trust.NewStore(trust.Config{Certificates: certificates, Policy: policy}).Check(c,
+			[]*gost.Certificate{ca.Certificate, stray.Certificate}, at)
 		for _, check := range j.Checks {
 			if check.Code == report.CertPath {
 				return check
@@ -160,7 +171,8 @@ func TestAccreditation(t *testing.T) {
 		t.Fatal("no check of the path")
 		return report.Check{}
 	}
-	for at, want := range map[time.Time]report.Status{date(2020, 1, 1): report.Passed, date(2016, 6, 1): report.Failed, date(2026, 1, 1): report.Failed} {
+	for at, want := range map[time.Time]report.Status{date(2020, 1, 1): report.Passed, date(2016, 6, 1): report.Failed,
+		date(2026, 1, 1): report.Failed} {
 		if c := path(trust.Policy{}, leaf, at); c.Status != want || want == report.Failed && !strings.Contains(c.Message, "accredited") {
 			t.Errorf("%v: %+v", at, c)
 		}
@@ -168,7 +180,8 @@ func TestAccreditation(t *testing.T) {
 	if c := path(trust.Policy{}, astray, date(2020, 1, 1)); c.Status != report.Passed {
 		t.Errorf("not listed: %+v", c)
 	}
-	if c := path(trust.Policy{Accredited: true}, astray, date(2020, 1, 1)); c.Status != report.Failed || !strings.Contains(c.Message, "no list") {
+	if c := path(trust.Policy{Accredited: true}, astray, date(2020, 1, 1)); c.Status != report.Failed ||
+		!strings.Contains(c.Message, "no list") {
 		t.Errorf("not listed, demanded: %+v", c)
 	}
 	if c := path(trust.Policy{Accredited: true}, leaf, date(2020, 1, 1)); c.Status != report.Passed {
@@ -182,11 +195,14 @@ func large(tb testing.TB) []byte {
 	ca := testpki.NewCA(tb, gost.GOST2012_256, params)
 	var list []*gost.Certificate
 	for i := range 8 {
-		list = append(list, ca.NewIntermediate(tb, gost.GOST2012_256, params, testpki.Template{CommonName: fmt.Sprint("УЦ ", i)}).Certificate)
+		list = append(list, ca.NewIntermediate(tb, gost.GOST2012_256, params,
+			testpki.Template{CommonName: fmt.Sprint("УЦ ", i)}).Certificate)
 	}
 	var authorities []testpki.Authority
 	for i := range 1200 {
-		authorities = append(authorities, testpki.Authority{Name: fmt.Sprintf("Удостоверяющий центр № %d", i), CRLs: []string{"http://ca.example.ru/1.crl", "http://ca.example.ru/2.crl"}, Certificates: list})
+		authorities = append(authorities,
+			testpki.Authority{Name: fmt.Sprintf("Удостоверяющий центр № %d", i),
+				CRLs: []string{"http://ca.example.ru/1.crl", "http://ca.example.ru/2.crl"}, Certificates: list})
 	}
 	return testpki.NewTSL(date(2026, 1, 15), authorities...)
 }
@@ -218,7 +234,9 @@ func BenchmarkParse(b *testing.B) {
 
 func FuzzParse(f *testing.F) {
 	ca := testpki.NewCA(f, gost.GOST2012_256, params)
-	f.Add(testpki.NewTSL(date(2026, 1, 15), testpki.Authority{Name: "УЦ", Certificates: []*gost.Certificate{ca.Certificate}, History: [][2]string{{"Действует", "2015-05-01"}}}))
+	f.Add(testpki.NewTSL(date(2026, 1, 15),
+		testpki.Authority{Name: "УЦ", Certificates: []*gost.Certificate{ca.Certificate},
+			History: [][2]string{{"Действует", "2015-05-01"}}}))
 	f.Add([]byte("<АккредитованныеУдостоверяющиеЦентры><УдостоверяющийЦентр><Ключ/></УдостоверяющийЦентр></АккредитованныеУдостоверяющиеЦентры>"))
 	f.Fuzz(func(t *testing.T, doc []byte) {
 		l, err := tsl.Parse(doc)

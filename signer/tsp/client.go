@@ -226,7 +226,8 @@ func (c *Client) check(request *Request, token, octets []byte) error {
 	}
 	_, checks := ts.Verify(octets, cms.Policy{Trust: c.config.Trust, Time: c.config.Now()})
 	for _, check := range checks {
-		if check.Status == report.Failed || check.Status == report.NotChecked && (c.config.Trust != nil || check.Code != report.TimeStampTrust) {
+		if check.Status == report.Failed ||
+			check.Status == report.NotChecked && (c.config.Trust != nil || check.Code != report.TimeStampTrust) {
 			return fmt.Errorf("%s: %s", check.Code, check.Message)
 		}
 	}

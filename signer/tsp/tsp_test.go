@@ -73,7 +73,8 @@ func TestClientAndAuthority(t *testing.T) {
 				t.Fatal(err)
 			}
 			ts, checks := cms.VerifyTimeStamp(token, []byte("signature"), cms.Policy{Trust: store})
-			if !ts.Trusted || ts.Accuracy != 1500*time.Millisecond || ts.Policy != testPolicy.String() || time.Since(ts.Time).Abs() > time.Hour {
+			if !ts.Trusted || ts.Accuracy != 1500*time.Millisecond || ts.Policy != testPolicy.String() ||
+				time.Since(ts.Time).Abs() > time.Hour {
 				t.Errorf("%s: %+v, %+v", digest, ts, checks)
 			}
 			if ts, _ := cms.VerifyTimeStamp(token, []byte("another"), cms.Policy{Trust: store}); ts.Trusted {
@@ -101,7 +102,8 @@ func TestBadAnswers(t *testing.T) {
 	good, ca := newAuthority(t, gost.GOST2012_256, "CryptoPro-A")
 	other, _ := newAuthority(t, gost.GOST2012_256, "CryptoPro-A")
 	store := trust.New([]*gost.Certificate{ca.Certificate}, nil)
-	replay, err := good.Answer(mustMarshal(t, &Request{Digest: gost.Streebog256.OID, Imprint: make([]byte, 32), Nonce: big.NewInt(1), Certificates: true}))
+	replay, err := good.Answer(mustMarshal(t,
+		&Request{Digest: gost.Streebog256.OID, Imprint: make([]byte, 32), Nonce: big.NewInt(1), Certificates: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,16 +126,19 @@ func TestBadAnswers(t *testing.T) {
 		"cut":              {answers(t, good, func(_, r []byte) []byte { return r[:len(r)-1] }), "not a TimeStampResp"},
 		"longer":           {answers(t, good, func(_, r []byte) []byte { return append(r, 0) }), "not a TimeStampResp"},
 		"endless":          {answers(t, good, func(_, _ []byte) []byte { return make([]byte, maxResponse+1) }), "longer than"},
-		"refuses":          {answers(t, good, func(_, _ []byte) []byte { return reject(UnacceptedPolicy, "no\x1b[31m") }), "rejection, unacceptedPolicy: no [31m"},
-		"no time":          {answers(t, good, func(_, _ []byte) []byte { return reject(TimeNotAvailable, "") }), "timeNotAvailable"},
-		"granted nothing":  {answers(t, good, func(_, _ []byte) []byte { return []byte{0x30, 5, 0x30, 3, 2, 1, 0} }), "ContentInfo is missing"},
-		"redirects":        {serve(t, http.RedirectHandler(alive, http.StatusTemporaryRedirect)), "HTTP status 307"},
-		"is not there":     {"http://user:secret@127.0.0.1:1/", "127.0.0.1:1"},
+		"refuses": {answers(t, good, func(_, _ []byte) []byte { return reject(UnacceptedPolicy, "no\x1b[31m") }),
+			"rejection, unacceptedPolicy: no [31m"},
+		"no time": {answers(t, good, func(_, _ []byte) []byte { return reject(TimeNotAvailable, "") }), "timeNotAvailable"},
+		"granted nothing": {answers(t, good, func(_, _ []byte) []byte { return []byte{0x30, 5, 0x30, 3, 2, 1, 0} }),
+			"ContentInfo is missing"},
+		"redirects":    {serve(t, http.RedirectHandler(alive, http.StatusTemporaryRedirect)), "HTTP status 307"},
+		"is not there": {"http://user:secret@127.0.0.1:1/", "127.0.0.1:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newClient(t, Config{URLs: []string{c.url}, Trust: store, Rounds: 1}).TimeStamp(t.Context(), []byte("x"))
 			var e *report.Error
-			if !errors.As(err, &e) || e.Code != report.TimeStampUnavailable || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+			if !errors.As(err, &e) || e.Code != report.TimeStampUnavailable || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), "secret") {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
 			if _, err := newClient(t, Config{URLs: []string{c.url, alive}, Trust: store}).TimeStamp(t.Context(), []byte("x")); err != nil {
@@ -367,7 +372,8 @@ func TestOpenSSLAnswers(t *testing.T) {
 				_, _ = w.Write(reply)
 			}))
 			store := trust.New([]*gost.Certificate{c.anchor}, nil)
-			token, err := newClient(t, Config{URLs: []string{address}, Digest: c.use, Trust: store, Rounds: 1}).TimeStamp(t.Context(), []byte("x"))
+			token, err := newClient(t, Config{URLs: []string{address}, Digest: c.use, Trust: store, Rounds: 1}).TimeStamp(t.Context(),
+				[]byte("x"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -106,7 +106,8 @@ func TestAheadInVain(t *testing.T) {
 	inner := strings.TrimSuffix(strings.TrimPrefix(message(content), soapOpen), soapClose)
 	inner = strings.Replace(strings.Replace(inner, `"x"`, `"z"`, 1), `"y"`, `"v"`, 1)
 	long := strings.Repeat("x", maxAheadOctets)
-	grows := strings.Replace(message(content+"<t:x>"+long[:16<<10]+"</t:x>"+strings.Repeat("<p:x/>", 1000)), " xmlns:t=", ` xmlns:p="urn:`+long[:1000]+`" xmlns:t=`, 1)
+	grows := strings.Replace(message(content+"<t:x>"+long[:16<<10]+"</t:x>"+strings.Repeat("<p:x/>", 1000)), " xmlns:t=",
+		` xmlns:p="urn:`+long[:1000]+`" xmlns:t=`, 1)
 	if n := foreseen(t, []byte(grows), signing[SMEV3]); n > 0 {
 		t.Error("more octets are kept than there may be")
 	}

@@ -57,7 +57,8 @@ func (a attack) run(t *testing.T, p *pair) {
 func honest(t *testing.T, a attack, r *report.Report) {
 	t.Helper()
 	for _, s := range r.Signatures {
-		if slices.ContainsFunc(s.Checks, func(c report.Check) bool { return c.Code == report.CoverageWrong && c.Status == report.NotChecked }) {
+		if slices.ContainsFunc(s.Checks,
+			func(c report.Check) bool { return c.Code == report.CoverageWrong && c.Status == report.NotChecked }) {
 			continue // it says that something in it is not covered
 		}
 		for _, c := range s.Coverage {
@@ -119,7 +120,8 @@ func TestForgedSignedInfo(t *testing.T) {
 		return replace(`DigestMethod Algorithm="`+gost.Streebog256.URI+`"`, `DigestMethod Algorithm="`+to+`"`)
 	}
 	canonical := func(to string) func(string) string {
-		return replace(`CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"`, `CanonicalizationMethod Algorithm="`+to+`"`)
+		return replace(`CanonicalizationMethod Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"`,
+			`CanonicalizationMethod Algorithm="`+to+`"`)
 	}
 	empty := gost.Streebog256.New().Sum(nil)
 	for name, c := range map[string]struct {
@@ -127,20 +129,32 @@ func TestForgedSignedInfo(t *testing.T) {
 		code report.Code
 	}{
 		// Transforms that compute, fetch, decode or choose.
-		"XSLT":                     {transform("http://www.w3.org/TR/1999/REC-xslt-19991116", `<xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="1.0"/>`), report.ReferenceTransform},
-		"XPath":                    {transform("http://www.w3.org/TR/1999/REC-xpath-19991116", `<ds:XPath>count(//. | //@* | //namespace::*)</ds:XPath>`), report.ReferenceTransform},
-		"XPath that selects less":  {transform("http://www.w3.org/TR/1999/REC-xpath-19991116", `<ds:XPath>ancestor-or-self::v</ds:XPath>`), report.ReferenceTransform},
-		"XPath Filter 2":           {transform(nsXF, `<xf:XPath xmlns:xf="`+nsXF+`" Filter="intersect">//v</xf:XPath>`), report.ReferenceTransform},
-		"base64":                   {transform("http://www.w3.org/2000/09/xmldsig#base64", ""), report.ReferenceTransform},
-		"decryption":               {transform("http://www.w3.org/2002/07/decrypt#XML", ""), report.ReferenceTransform},
-		"STR":                      {transform("http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#STR-Transform", ""), report.ReferenceTransform},
-		"gzip":                     {transform("http://www.iana.org/assignments/media-types/application/gzip", ""), report.ReferenceTransform},
-		"no Algorithm":             {transform("", ""), report.ReferenceTransform},
-		"six transforms":           {replace(exclusive, strings.Repeat(exclusive, 6)), report.ReferenceLimit},
-		"something after SMEV's":   {replace(exclusive, exclusive+`<ds:Transform Algorithm="urn://smev-gov-ru/xmldsig/transform"/>`+exclusive), report.ReferenceTransform},
-		"parameters nobody knows":  {replace(exclusive, strings.Replace(exclusive, "/>", "><x/></ds:Transform>", 1)), report.ReferenceTransform},
-		"a long prefix list":       {replace(exclusive, strings.Replace(exclusive, "/>", `><ec:InclusiveNamespaces xmlns:ec="`+nsEC+`" PrefixList="`+strings.Repeat("a ", 65)+`"/></ds:Transform>`, 1)), report.ReferenceTransform},
-		"c14n with a parameter":    {replace(`Method Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`, `Method Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"><x/></ds:CanonicalizationMethod>`), report.SignatureC14N},
+		"XSLT": {transform("http://www.w3.org/TR/1999/REC-xslt-19991116",
+			`<xsl:stylesheet xmlns:xsl="http://www.w3.org/1999/XSL/Transform" version="1.0"/>`), report.ReferenceTransform},
+		"XPath": {transform("http://www.w3.org/TR/1999/REC-xpath-19991116",
+			`<ds:XPath>count(//. | //@* | //namespace::*)</ds:XPath>`), report.ReferenceTransform},
+		"XPath that selects less": {transform("http://www.w3.org/TR/1999/REC-xpath-19991116", `<ds:XPath>ancestor-or-self::v</ds:XPath>`),
+			report.ReferenceTransform},
+		"XPath Filter 2": {transform(nsXF, `<xf:XPath xmlns:xf="`+nsXF+`" Filter="intersect">//v</xf:XPath>`),
+			report.ReferenceTransform},
+		"base64":     {transform("http://www.w3.org/2000/09/xmldsig#base64", ""), report.ReferenceTransform},
+		"decryption": {transform("http://www.w3.org/2002/07/decrypt#XML", ""), report.ReferenceTransform},
+		"STR": {transform("http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-soap-message-security-1.0#STR-Transform", ""),
+			report.ReferenceTransform},
+		"gzip": {transform("http://www.iana.org/assignments/media-types/application/gzip", ""),
+			report.ReferenceTransform},
+		"no Algorithm":   {transform("", ""), report.ReferenceTransform},
+		"six transforms": {replace(exclusive, strings.Repeat(exclusive, 6)), report.ReferenceLimit},
+		"something after SMEV's": {replace(exclusive,
+			exclusive+`<ds:Transform Algorithm="urn://smev-gov-ru/xmldsig/transform"/>`+exclusive), report.ReferenceTransform},
+		"parameters nobody knows": {replace(exclusive, strings.Replace(exclusive, "/>", "><x/></ds:Transform>", 1)),
+			report.ReferenceTransform},
+		"a long prefix list": {replace(exclusive,
+			strings.Replace(exclusive, "/>",
+				`><ec:InclusiveNamespaces xmlns:ec="`+nsEC+`" PrefixList="`+strings.Repeat("a ", 65)+`"/></ds:Transform>`, 1)),
+			report.ReferenceTransform},
+		"c14n with a parameter": {replace(`Method Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`,
+			`Method Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"><x/></ds:CanonicalizationMethod>`), report.SignatureC14N},
 		"SMEV's transform as c14n": {canonical("urn://smev-gov-ru/xmldsig/transform"), report.SignatureC14N},
 		"XSLT as c14n":             {canonical("http://www.w3.org/TR/1999/REC-xslt-19991116"), report.SignatureC14N},
 		"base64 as c14n":           {canonical("http://www.w3.org/2000/09/xmldsig#base64"), report.SignatureC14N},
@@ -166,33 +180,39 @@ func TestForgedSignedInfo(t *testing.T) {
 			r := cut(s, "<ds:Reference ", "</ds:Reference>")
 			return strings.Replace(s, r, strings.Repeat(r, 21), 1)
 		}, report.ReferenceLimit},
-		"no reference": {func(s string) string { return strings.Replace(s, cut(s, "<ds:Reference ", "</ds:Reference>"), "", 1) }, report.SignatureStructure},
+		"no reference": {func(s string) string { return strings.Replace(s, cut(s, "<ds:Reference ", "</ds:Reference>"), "", 1) },
+			report.SignatureStructure},
 
 		// Algorithms.
-		"HMAC":                    {method("urn:ietf:params:xml:ns:cpxmlsec:algorithms:hmac-gostr34112012-256"), report.SignatureMethod},
-		"HMAC-SHA1":               {method("http://www.w3.org/2000/09/xmldsig#hmac-sha1"), report.SignatureMethod},
-		"HMAC truncated":          {replace(`<ds:SignatureMethod Algorithm="`+gost.GOST2012_256.URI+`"/>`, `<ds:SignatureMethod Algorithm="`+gost.GOST2012_256.URI+`"><ds:HMACOutputLength>0</ds:HMACOutputLength></ds:SignatureMethod>`), report.SignatureMethod},
-		"RSA":                     {method("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"), report.SignatureMethod},
-		"DSA":                     {method("http://www.w3.org/2000/09/xmldsig#dsa-sha1"), report.SignatureMethod},
-		"none":                    {method("none"), report.SignatureMethod},
-		"the key's name":          {method("urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102012-256"), report.SignatureMethod},
-		"GOST 2001":               {method(gost.GOST2001.URI), report.SignatureMethod},
-		"512 bit":                 {method(gost.GOST2012_512.URI), report.SignatureMethod},
-		"upper case":              {method(strings.ToUpper(gost.GOST2012_256.URI)), report.SignatureMethod},
-		"digest SHA-1":            {digest("http://www.w3.org/2000/09/xmldsig#sha1"), report.ReferenceMethod},
-		"digest MD5":              {digest("http://www.w3.org/2001/04/xmldsig-more#md5"), report.ReferenceMethod},
-		"digest GOST 94":          {digest(gost.GOSTR341194.URI), report.ReferenceMethod},
-		"digest of 512 bit":       {digest(gost.Streebog512.URI), report.ReferenceDigest},
-		"digest with a parameter": {replace(`DigestMethod Algorithm="`+gost.Streebog256.URI+`"/>`, `DigestMethod Algorithm="`+gost.Streebog256.URI+`"><x/></ds:DigestMethod>`), report.ReferenceMethod},
+		"HMAC":      {method("urn:ietf:params:xml:ns:cpxmlsec:algorithms:hmac-gostr34112012-256"), report.SignatureMethod},
+		"HMAC-SHA1": {method("http://www.w3.org/2000/09/xmldsig#hmac-sha1"), report.SignatureMethod},
+		"HMAC truncated": {replace(`<ds:SignatureMethod Algorithm="`+gost.GOST2012_256.URI+`"/>`,
+			`<ds:SignatureMethod Algorithm="`+gost.GOST2012_256.URI+`"><ds:HMACOutputLength>0</ds:HMACOutputLength></ds:SignatureMethod>`),
+			report.SignatureMethod},
+		"RSA":               {method("http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"), report.SignatureMethod},
+		"DSA":               {method("http://www.w3.org/2000/09/xmldsig#dsa-sha1"), report.SignatureMethod},
+		"none":              {method("none"), report.SignatureMethod},
+		"the key's name":    {method("urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34102012-256"), report.SignatureMethod},
+		"GOST 2001":         {method(gost.GOST2001.URI), report.SignatureMethod},
+		"512 bit":           {method(gost.GOST2012_512.URI), report.SignatureMethod},
+		"upper case":        {method(strings.ToUpper(gost.GOST2012_256.URI)), report.SignatureMethod},
+		"digest SHA-1":      {digest("http://www.w3.org/2000/09/xmldsig#sha1"), report.ReferenceMethod},
+		"digest MD5":        {digest("http://www.w3.org/2001/04/xmldsig-more#md5"), report.ReferenceMethod},
+		"digest GOST 94":    {digest(gost.GOSTR341194.URI), report.ReferenceMethod},
+		"digest of 512 bit": {digest(gost.Streebog512.URI), report.ReferenceDigest},
+		"digest with a parameter": {replace(`DigestMethod Algorithm="`+gost.Streebog256.URI+`"/>`,
+			`DigestMethod Algorithm="`+gost.Streebog256.URI+`"><x/></ds:DigestMethod>`), report.ReferenceMethod},
 
 		// Digests.
 		"digest of nothing": {func(s string) string {
-			return strings.Replace(s, cut(s, "<ds:DigestValue>", "</ds:DigestValue>"), "<ds:DigestValue>"+base64Of(empty)+"</ds:DigestValue>", 1)
+			return strings.Replace(s, cut(s, "<ds:DigestValue>", "</ds:DigestValue>"),
+				"<ds:DigestValue>"+base64Of(empty)+"</ds:DigestValue>", 1)
 		}, report.ReferenceDigest},
 		"empty digest": {func(s string) string {
 			return strings.Replace(s, cut(s, "<ds:DigestValue>", "</ds:DigestValue>"), "<ds:DigestValue/>", 1)
 		}, report.ReferenceDigest},
-		"short digest":    {replace("<ds:DigestValue>", "<ds:DigestValue>AA==</ds:DigestValue><ds:DigestValue>"), report.SignatureStructure},
+		"short digest": {replace("<ds:DigestValue>", "<ds:DigestValue>AA==</ds:DigestValue><ds:DigestValue>"),
+			report.SignatureStructure},
 		"digest in parts": {replace("<ds:DigestValue>", "<ds:DigestValue><x>evil</x>"), report.ReferenceDigest},
 	} {
 		doc := p.forge(t, Detached, Input{Document: []byte(`<r><a Id="s"><v>good</v></a></r>`), Target: "#s"}, c.edit)
@@ -212,7 +232,8 @@ func TestSignatureParts(t *testing.T) {
 	info := cut(signature, "<ds:SignedInfo>", "</ds:SignedInfo>")
 	value := cut(signature, "<ds:SignatureValue>", "</ds:SignatureValue>")
 	key := cut(signature, "<ds:KeyInfo>", "</ds:KeyInfo>")
-	evil := strings.Replace(info, cut(info, "<ds:DigestValue>", "</ds:DigestValue>"), "<ds:DigestValue>"+base64Of(make([]byte, 32))+"</ds:DigestValue>", 1)
+	evil := strings.Replace(info, cut(info, "<ds:DigestValue>", "</ds:DigestValue>"),
+		"<ds:DigestValue>"+base64Of(make([]byte, 32))+"</ds:DigestValue>", 1)
 	parts := map[string]string{"I": info, "V": value, "K": key, "E": evil, "O": "<ds:Object/>", "X": "<x/>", "T": "text"}
 	names := []string{"I", "V", "K", "E", "O", "X", "T"}
 	n := 0
@@ -237,15 +258,22 @@ func TestSignatureParts(t *testing.T) {
 	walk("")
 	t.Logf("%d documents", n)
 	for name, changed := range map[string]string{
-		"SignedInfo in SignedInfo":         strings.Replace(signature, info, strings.Replace(evil, "</ds:SignedInfo>", info+"</ds:SignedInfo>", 1), 1),
-		"SignedInfo in an Object":          strings.Replace(strings.Replace(signature, info, evil, 1), "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object>"+info+"</ds:Object>", 1),
-		"SignedInfo in KeyInfo":            strings.Replace(strings.Replace(signature, info, evil, 1), "<ds:KeyInfo>", "<ds:KeyInfo>"+info, 1),
-		"SignatureValue in SignatureValue": strings.Replace(signature, value, strings.Replace(value, "</ds:SignatureValue>", value+"</ds:SignatureValue>", 1), 1),
-		"SignedInfo of another namespace":  strings.Replace(signature, info, strings.NewReplacer("<ds:SignedInfo>", `<e:SignedInfo xmlns:e="urn:evil">`, "</ds:SignedInfo>", "</e:SignedInfo>").Replace(evil)+info, 1),
-		"DigestValue twice":                strings.Replace(signature, "<ds:DigestValue>", "<ds:DigestValue>AAAA</ds:DigestValue><ds:DigestValue>", 1),
-		"DigestMethod twice":               strings.Replace(signature, "<ds:DigestMethod ", `<ds:DigestMethod Algorithm="x"/><ds:DigestMethod `, 1),
-		"Transforms twice":                 strings.Replace(signature, "<ds:Transforms>", "<ds:Transforms/><ds:Transforms>", 1),
-		"SignatureMethod twice":            strings.Replace(signature, "<ds:SignatureMethod ", `<ds:SignatureMethod Algorithm="x"/><ds:SignatureMethod `, 1),
+		"SignedInfo in SignedInfo": strings.Replace(signature, info,
+			strings.Replace(evil, "</ds:SignedInfo>", info+"</ds:SignedInfo>", 1), 1),
+		"SignedInfo in an Object": strings.Replace(strings.Replace(signature, info, evil, 1), "</ds:KeyInfo>",
+			"</ds:KeyInfo><ds:Object>"+info+"</ds:Object>", 1),
+		"SignedInfo in KeyInfo": strings.Replace(strings.Replace(signature, info, evil, 1),
+			"<ds:KeyInfo>", "<ds:KeyInfo>"+info, 1),
+		"SignatureValue in SignatureValue": strings.Replace(signature, value,
+			strings.Replace(value, "</ds:SignatureValue>", value+"</ds:SignatureValue>", 1), 1),
+		"SignedInfo of another namespace": strings.Replace(signature, info,
+			strings.NewReplacer("<ds:SignedInfo>", `<e:SignedInfo xmlns:e="urn:evil">`, "</ds:SignedInfo>",
+				"</e:SignedInfo>").Replace(evil)+info, 1),
+		"DigestValue twice":  strings.Replace(signature, "<ds:DigestValue>", "<ds:DigestValue>AAAA</ds:DigestValue><ds:DigestValue>", 1),
+		"DigestMethod twice": strings.Replace(signature, "<ds:DigestMethod ", `<ds:DigestMethod Algorithm="x"/><ds:DigestMethod `, 1),
+		"Transforms twice":   strings.Replace(signature, "<ds:Transforms>", "<ds:Transforms/><ds:Transforms>", 1),
+		"SignatureMethod twice": strings.Replace(signature, "<ds:SignatureMethod ",
+			`<ds:SignatureMethod Algorithm="x"/><ds:SignatureMethod `, 1),
 	} {
 		attack{name: name, doc: strings.Replace(doc, signature, changed, 1), policy: Policy{Profile: Enveloped},
 			codes: []report.Code{report.SignatureStructure, report.SignatureValue}}.run(t, p)
@@ -261,7 +289,8 @@ func TestKeySubstitution(t *testing.T) {
 	doc := string(p.sign(t, Enveloped, Input{Document: []byte(`<r><v>good</v></r>`)}))
 	own := "<ds:X509Certificate>" + base64Of(p.cert.Raw) + "</ds:X509Certificate>"
 	other := "<ds:X509Certificate>" + base64Of(mallory.cert.Raw) + "</ds:X509Certificate>"
-	keyValue := `<ds:KeyValue><GOSTKeyValue xmlns="urn:x">` + base64Of(mallory.cert.RawSubjectPublicKeyInfo) + `</GOSTKeyValue></ds:KeyValue>`
+	keyValue := `<ds:KeyValue><GOSTKeyValue xmlns="urn:x">` + base64Of(mallory.cert.RawSubjectPublicKeyInfo) +
+		`</GOSTKeyValue></ds:KeyValue>`
 	retrieval := `<ds:RetrievalMethod URI="http://evil/" Type="` + nsDS + `X509Data"/>`
 	keyInfo := cut(doc, "<ds:KeyInfo>", "</ds:KeyInfo>")
 	with := func(content string) string {
@@ -272,19 +301,22 @@ func TestKeySubstitution(t *testing.T) {
 		doc  string
 		code report.Code // empty: valid, by the one who signed
 	}{
-		"another certificate":           {with(data(other)), report.SignatureValue},
-		"another before":                {with(data(other + own)), ""},
-		"another behind":                {with(data(own + other)), ""},
-		"another in its own X509Data":   {with(data(other) + data(own)), ""},
-		"the same key, another CA":      {with(data("<ds:X509Certificate>" + base64Of(twin.Raw) + "</ds:X509Certificate>")), report.CertPath},
-		"the same key, another CA too":  {with(data("<ds:X509Certificate>"+base64Of(twin.Raw)+"</ds:X509Certificate>") + data(own)), report.CertPath},
-		"a key value alone":             {with(keyValue), report.KeyInfo},
-		"a key value before":            {with(keyValue + data(own)), ""},
-		"a retrieval method alone":      {with(retrieval), report.KeyInfo},
-		"a retrieval method before":     {with(retrieval + data(own)), ""},
-		"a key name alone":              {with("<ds:KeyName>p</ds:KeyName>"), report.KeyInfo},
-		"a subject name alone":          {with(data("<ds:X509SubjectName>CN=p</ds:X509SubjectName>")), report.KeyInfo},
-		"a certificate elsewhere":       {strings.Replace(with(""), "</ds:Signature>", "<ds:Object>"+data(own)+"</ds:Object></ds:Signature>", 1), report.KeyInfo},
+		"another certificate":         {with(data(other)), report.SignatureValue},
+		"another before":              {with(data(other + own)), ""},
+		"another behind":              {with(data(own + other)), ""},
+		"another in its own X509Data": {with(data(other) + data(own)), ""},
+		"the same key, another CA": {with(data("<ds:X509Certificate>" + base64Of(twin.Raw) + "</ds:X509Certificate>")),
+			report.CertPath},
+		"the same key, another CA too": {with(data("<ds:X509Certificate>"+base64Of(twin.Raw)+"</ds:X509Certificate>") + data(own)),
+			report.CertPath},
+		"a key value alone":         {with(keyValue), report.KeyInfo},
+		"a key value before":        {with(keyValue + data(own)), ""},
+		"a retrieval method alone":  {with(retrieval), report.KeyInfo},
+		"a retrieval method before": {with(retrieval + data(own)), ""},
+		"a key name alone":          {with("<ds:KeyName>p</ds:KeyName>"), report.KeyInfo},
+		"a subject name alone":      {with(data("<ds:X509SubjectName>CN=p</ds:X509SubjectName>")), report.KeyInfo},
+		"a certificate elsewhere": {strings.Replace(with(""), "</ds:Signature>",
+			"<ds:Object>"+data(own)+"</ds:Object></ds:Signature>", 1), report.KeyInfo},
 		"17 certificates":               {with(data(strings.Repeat(own, 17))), report.KeyInfo},
 		"KeyInfo in another KeyInfo":    {with("<ds:KeyInfo>" + data(own) + "</ds:KeyInfo>"), report.KeyInfo},
 		"a certificate in parts":        {with(data(strings.Replace(own, "</ds:X509", "<x/></ds:X509", 1))), report.CertSyntax},
@@ -308,7 +340,8 @@ func TestKeySubstitution(t *testing.T) {
 	only := p.forge(t, Detached, Input{Document: []byte(`<r><a Id="s"/></r>`), Target: "#s"}, func(s string) string {
 		return strings.NewReplacer("<ds:KeyInfo>", `<ds:KeyInfo Id="k">`, `URI="#s"`, `URI="#k"`).Replace(s)
 	})
-	attack{name: "a reference to KeyInfo", doc: only, policy: Policy{Profile: Detached, Target: "s"}, codes: []report.Code{report.CoverageWrong}}.run(t, p)
+	attack{name: "a reference to KeyInfo", doc: only, policy: Policy{Profile: Detached, Target: "s"},
+		codes: []report.Code{report.CoverageWrong}}.run(t, p)
 }
 
 // TestParserTricks: what makes parsers disagree, compute or fetch is refused before any signature is looked at; what is left
@@ -348,14 +381,17 @@ func TestParserTricks(t *testing.T) {
 		"two roots":                   {signed + "<evil/>", []report.Code{report.XMLSyntax}},
 		"text behind the root":        {signed + "evil", []report.Code{report.XMLSyntax}},
 		"]]> in text":                 {in("good", "go]]>od"), []report.Code{report.XMLSyntax}},
-		"too deep":                    {in("good", strings.Repeat("<a>", 1000)+strings.Repeat("</a>", 1000)), []report.Code{report.XMLLimit}},
-		"too many attributes":         {in("<v>", "<v"+attributes(5000)+">"), []report.Code{report.XMLLimit}},
-		"gzip":                        {"\x1f\x8b\x08\x00" + signed, []report.Code{report.XMLSyntax, report.XMLEncoding}},
-		"the content as CDATA":        {in("good", "<![CDATA[good]]>"), nil}, // the same characters
-		"an XInclude":                 {in("<v>", `<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="evil"/><v>`), []report.Code{report.ReferenceDigest}},
-		"a stylesheet":                {prolog(`<?xml-stylesheet href="evil.xsl"?>`), []report.Code{report.ReferenceDigest}},
-		"xml:id":                      {in("<v>", `<v xml:id="evil">`), []report.Code{report.ReferenceDigest}},
-		"no signature":                {strings.Replace(signed, cut(signed, "<ds:Signature ", "</ds:Signature>"), "", 1), []report.Code{report.SignatureNone}},
+		"too deep": {in("good", strings.Repeat("<a>", 1000)+strings.Repeat("</a>", 1000)),
+			[]report.Code{report.XMLLimit}},
+		"too many attributes":  {in("<v>", "<v"+attributes(5000)+">"), []report.Code{report.XMLLimit}},
+		"gzip":                 {"\x1f\x8b\x08\x00" + signed, []report.Code{report.XMLSyntax, report.XMLEncoding}},
+		"the content as CDATA": {in("good", "<![CDATA[good]]>"), nil}, // the same characters
+		"an XInclude": {in("<v>", `<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="evil"/><v>`),
+			[]report.Code{report.ReferenceDigest}},
+		"a stylesheet": {prolog(`<?xml-stylesheet href="evil.xsl"?>`), []report.Code{report.ReferenceDigest}},
+		"xml:id":       {in("<v>", `<v xml:id="evil">`), []report.Code{report.ReferenceDigest}},
+		"no signature": {strings.Replace(signed, cut(signed, "<ds:Signature ", "</ds:Signature>"), "", 1),
+			[]report.Code{report.SignatureNone}},
 		"a signature of no namespace": {strings.ReplaceAll(signed, nsDS, nsDS+"evil"), []report.Code{report.SignatureNone}},
 		"only a signature":            {cut(signed, "<ds:Signature ", "</ds:Signature>"), []report.Code{report.ReferenceTransform}},
 	} {
@@ -395,7 +431,9 @@ func TestMuchWork(t *testing.T) {
 	reference := cut(signature, "<ds:Reference ", "</ds:Reference>")
 	many := strings.Replace(signature, reference, strings.Repeat(reference, maxReferences), 1)
 	chain := cut(signature, "<ds:Transforms>", "</ds:Transforms>")
-	long := strings.Replace(many, chain, "<ds:Transforms>"+strings.Repeat(`<ds:Transform Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"/>`, maxTransforms)+"</ds:Transforms>", -1)
+	long := strings.Replace(many, chain,
+		"<ds:Transforms>"+strings.Repeat(`<ds:Transform Algorithm="http://www.w3.org/TR/2001/REC-xml-c14n-20010315"/>`,
+			maxTransforms)+"</ds:Transforms>", -1)
 	for name, doc := range map[string]string{
 		"many references, many signatures": strings.Replace(signed, signature, strings.Repeat(many, 12), 1),
 		"long chains":                      strings.Replace(signed, signature, strings.Repeat(long, 3), 1),
@@ -405,7 +443,8 @@ func TestMuchWork(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := Verify([]byte(strings.Replace(signed, "<r>", "<r>"+strings.Repeat(`<ds:x xmlns:ds="`+nsDS+`"/>`, maxElements), 1)), Policy{}); code(err) != report.XMLLimit {
+	if _, err := Verify([]byte(strings.Replace(signed, "<r>", "<r>"+strings.Repeat(`<ds:x xmlns:ds="`+nsDS+`"/>`, maxElements), 1)),
+		Policy{}); code(err) != report.XMLLimit {
 		t.Errorf("elements: %v", err)
 	}
 }

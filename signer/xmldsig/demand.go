@@ -74,7 +74,8 @@ func (e *examiner) operation(operation int) {
 	for i := range rules {
 		r := &rules[i]
 		path, name := split(r.wrapper)
-		if first, _, _ := strings.Cut(path, "/"); first != e.nodes[operation].sym || e.policy.Profile != nil && !e.policy.Profile.expects(r) {
+		if first, _, _ := strings.Cut(path, "/"); first != e.nodes[operation].sym ||
+			e.policy.Profile != nil && !e.policy.Profile.expects(r) {
 			continue // of another operation; or the message may be on its way to being signed by the next
 		}
 		holder, n := e.find(e.base(r.wrapper), e.nodes[operation].version, path)

@@ -15,7 +15,8 @@ import (
 
 const (
 	transformEnveloped = `<ds:Transform Algorithm="` + canon.EnvelopedURI + `"/>`
-	transformXPath     = `<ds:Transform Algorithm="` + canon.XPathURI + `"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`
+	transformXPath     = `<ds:Transform Algorithm="` + canon.XPathURI +
+		`"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`
 )
 
 // subtract is the transform of XPath Filter 2.0 with the attributes and content of its XPath.
@@ -48,8 +49,9 @@ func TestFilters(t *testing.T) {
 	inner := string(p.sign(t, Enveloped, Input{Document: []byte(content), Target: "x"}))
 	bes := string(p.sign(t, XAdESBES, Input{Document: []byte(content)}))
 	for name, filter := range map[string]string{
-		"XPath":                   transformXPath,
-		"XPath with blanks":       strings.Replace(transformXPath, "not(ancestor-or-self::ds:Signature)", "\n not ( ancestor-or-self :: ds:Signature )\n", 1),
+		"XPath": transformXPath,
+		"XPath with blanks": strings.Replace(transformXPath, "not(ancestor-or-self::ds:Signature)",
+			"\n not ( ancestor-or-self :: ds:Signature )\n", 1),
 		"XPath Filter 2.0":        subtract(`Filter="subtract"`, "//ds:Signature"),
 		"XPath Filter 2.0, blank": subtract(`Filter="subtract"`, "\n  // ds:Signature\n"),
 	} {
@@ -65,17 +67,26 @@ func TestFilters(t *testing.T) {
 			}{
 				{"root", one, Policy{Profile: Enveloped}, report.Valid},
 				{"root, no profile", one, Policy{}, report.Valid},
-				{"element", p.resign(t, strings.Replace(inner, transformEnveloped, filter, 1)), Policy{Profile: Enveloped, Target: "x"}, report.Valid},
+				{"element", p.resign(t, strings.Replace(inner, transformEnveloped, filter, 1)),
+					Policy{Profile: Enveloped, Target: "x"}, report.Valid},
 				{"XAdES", p.resign(t, strings.Replace(bes, transformEnveloped, filter, 1)), Policy{Profile: XAdESBES}, report.Valid},
 				{"two signatures", strings.Replace(one, signature, signature+signature, 1), Policy{Profile: Enveloped}, report.Valid},
 				{"content changed", strings.Replace(one, ">1<", ">2<", 1), Policy{Profile: Enveloped}, report.Invalid},
 				{"an element added", strings.Replace(one, "<a ", "<b/><a ", 1), Policy{Profile: Enveloped}, report.Invalid},
 				{"the root instead of the element", one, Policy{Profile: Enveloped, Target: "x"}, report.Invalid},
-				{"no signature of a signature's namespace", strings.Replace(one, "<a ", `<x:Signature xmlns:x="urn:x"/><a `, 1), Policy{Profile: Enveloped}, report.Invalid},
-				{"something in a broken signature", strings.Replace(one, "<a ", `<ds:Signature xmlns:ds="`+nsDS+`"><order/></ds:Signature><a `, 1), Policy{Profile: Enveloped}, report.Invalid},
-				{"something in an Object of its own", strings.Replace(one, "</ds:Signature>", evil, 1), Policy{Profile: Enveloped}, report.Invalid},
-				{"something in an Object of another", strings.Replace(one, signature, signature+strings.Replace(signature, "</ds:Signature>", evil, 1), 1), Policy{Profile: Enveloped}, report.Invalid},
-				{"something in an Object of another, no profile", strings.Replace(one, signature, signature+strings.Replace(signature, "</ds:Signature>", evil, 1), 1), Policy{}, report.Indeterminate},
+				{"no signature of a signature's namespace",
+					strings.Replace(one, "<a ", `<x:Signature xmlns:x="urn:x"/><a `, 1), Policy{Profile: Enveloped}, report.Invalid},
+				{"something in a broken signature",
+					strings.Replace(one, "<a ", `<ds:Signature xmlns:ds="`+nsDS+`"><order/></ds:Signature><a `, 1),
+					Policy{Profile: Enveloped}, report.Invalid},
+				{"something in an Object of its own", strings.Replace(one, "</ds:Signature>", evil, 1),
+					Policy{Profile: Enveloped}, report.Invalid},
+				{"something in an Object of another",
+					strings.Replace(one, signature, signature+strings.Replace(signature, "</ds:Signature>", evil, 1), 1),
+					Policy{Profile: Enveloped}, report.Invalid},
+				{"something in an Object of another, no profile",
+					strings.Replace(one, signature, signature+strings.Replace(signature, "</ds:Signature>", evil, 1), 1),
+					Policy{}, report.Indeterminate},
 			} {
 				c.policy.Trust = p.store
 				r, err := Verify([]byte(c.doc), c.policy)
@@ -92,7 +103,8 @@ func TestFilters(t *testing.T) {
 func TestFilterCoverage(t *testing.T) {
 	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
 	filter := subtract(`Filter="subtract"`, "//ds:Signature")
-	one := p.resign(t, strings.Replace(string(p.sign(t, Enveloped, Input{Document: []byte(`<doc><a>1</a></doc>`)})), transformEnveloped, filter, 1))
+	one := p.resign(t, strings.Replace(string(p.sign(t, Enveloped, Input{Document: []byte(`<doc><a>1</a></doc>`)})),
+		transformEnveloped, filter, 1))
 	enveloping := string(p.sign(t, Enveloping, Input{Document: []byte(`<order/>`)}))
 	doc := strings.Replace(one, "</doc>", enveloping+"</doc>", 1)
 	for profile, want := range map[*Profile]report.Verdict{Enveloped: report.Invalid, nil: report.Indeterminate} {
@@ -160,7 +172,8 @@ func refused(t *testing.T, name, doc, message string) {
 	}})
 	if err != nil || r.Verdict() != report.Invalid || len(r.Signatures[0].Coverage) > 0 || digested.Len() > 0 ||
 		!slices.ContainsFunc(r.Failures(), func(c report.Check) bool {
-			return c.Code == report.ReferenceTransform && strings.Contains(c.Message, message) && strings.HasSuffix(c.Place.Path, "/ds:Transform")
+			return c.Code == report.ReferenceTransform && strings.Contains(c.Message, message) &&
+				strings.HasSuffix(c.Place.Path, "/ds:Transform")
 		}) {
 		t.Errorf("%s: %v, want %q, got%s", name, err, message, messages(r))
 	}

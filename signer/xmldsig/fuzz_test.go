@@ -118,8 +118,11 @@ func FuzzAddTimeStamp(f *testing.F) {
 	for _, doc := range []string{`<doc/>`, `<doc xmlns:xades="urn:x"><a/></doc>`} {
 		bes := string(p.sign(f, XAdESBES, Input{Document: []byte(doc)}))
 		f.Add([]byte(bes), "")
-		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>", "<xades:UnsignedProperties><xades:UnsignedDataObjectProperties/></xades:UnsignedProperties></xades:QualifyingProperties>", 1)), "signature")
-		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>", "<xades:UnsignedProperties/></xades:QualifyingProperties>", 1)), "signature")
+		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>",
+			"<xades:UnsignedProperties><xades:UnsignedDataObjectProperties/></xades:UnsignedProperties></xades:QualifyingProperties>", 1)),
+			"signature")
+		f.Add([]byte(strings.Replace(bes, "</xades:QualifyingProperties>", "<xades:UnsignedProperties/></xades:QualifyingProperties>", 1)),
+			"signature")
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, id string) {
 		octets, err := TimeStampInput(doc, id, xmltext.Limits{})

@@ -34,8 +34,10 @@ func checkSigner(c *gost.Certificate, at time.Time) error {
 		case at.Before(c.NotBefore) || at.After(c.NotAfter):
 			return report.Errorf(report.CertTime, report.Place{}, "the certificate is valid from %s to %s, not at %s",
 				c.NotBefore.UTC().Format(time.RFC3339), c.NotAfter.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
-		case !c.PrivateKeyNotBefore.IsZero() && at.Before(c.PrivateKeyNotBefore), !c.PrivateKeyNotAfter.IsZero() && at.After(c.PrivateKeyNotAfter):
-			return report.Errorf(report.CertKeyPeriod, report.Place{}, "%s lies outside the usage period of the private key", at.UTC().Format(time.RFC3339))
+		case !c.PrivateKeyNotBefore.IsZero() && at.Before(c.PrivateKeyNotBefore),
+			!c.PrivateKeyNotAfter.IsZero() && at.After(c.PrivateKeyNotAfter):
+			return report.Errorf(report.CertKeyPeriod, report.Place{},
+				"%s lies outside the usage period of the private key", at.UTC().Format(time.RFC3339))
 		}
 	}
 	switch {

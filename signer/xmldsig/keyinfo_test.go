@@ -34,14 +34,17 @@ func TestTokens(t *testing.T) {
 	}
 	by := func(how string) string { return strings.Replace(doc, reference, how, 1) }
 	identifier := func(valueType string, value []byte) string {
-		return by(`<wsse:KeyIdentifier ValueType="` + valueType + `" EncodingType="` + tokenBase64 + `">` + base64Of(value) + `</wsse:KeyIdentifier>`)
+		return by(`<wsse:KeyIdentifier ValueType="` + valueType + `" EncodingType="` + tokenBase64 + `">` +
+			base64Of(value) + `</wsse:KeyIdentifier>`)
 	}
 	serial := func(number string) string {
-		return by(`<ds:X509Data><ds:X509IssuerSerial><ds:X509IssuerName>` + p.cert.Issuer.String() + `</ds:X509IssuerName><ds:X509SerialNumber>` +
+		return by(`<ds:X509Data><ds:X509IssuerSerial><ds:X509IssuerName>` + p.cert.Issuer.String() +
+			`</ds:X509IssuerName><ds:X509SerialNumber>` +
 			number + `</ds:X509SerialNumber></ds:X509IssuerSerial></ds:X509Data>`)
 	}
 	thumbprint, foreign := sha1.Sum(p.cert.Raw), sha1.Sum(other.cert.Raw)
-	two := strings.Replace(identifier(keySKI, p.cert.SubjectKeyID), token, strings.NewReplacer(base64Of(p.cert.Raw), base64Of(other.cert.Raw), "SenderCert", "x").Replace(token)+token, 1)
+	two := strings.Replace(identifier(keySKI, p.cert.SubjectKeyID), token,
+		strings.NewReplacer(base64Of(p.cert.Raw), base64Of(other.cert.Raw), "SenderCert", "x").Replace(token)+token, 1)
 	for _, c := range []struct {
 		name, doc string
 		code      report.Code // empty: valid

@@ -131,7 +131,8 @@ func (l *linter) identifiers() {
 		case !ok:
 			l.warn(report.MessageIdentifier, n, "MessageID is not a UUID")
 		case version != 1:
-			l.warn(report.MessageIdentifier, n, "MessageID is a UUID of version %d, SMEV demands version 1 (RFC 4122, section 4.2)", version)
+			l.warn(report.MessageIdentifier, n,
+				"MessageID is a UUID of version %d, SMEV demands version 1 (RFC 4122, section 4.2)", version)
 		case l.now.Sub(at) > messageLife:
 			l.warn(report.MessageIdentifier, n, "the time in MessageID is %s: a message lives 24 hours", at.Format(time.RFC3339))
 		case at.Sub(l.now) > clockDrift:

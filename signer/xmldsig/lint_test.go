@@ -41,7 +41,8 @@ func TestLint(t *testing.T) {
 	attachment := `<b:AttachmentHeaderList><b:AttachmentHeader><b:contentId>%s</b:contentId></b:AttachmentHeader></b:AttachmentHeaderList>`
 	content := `<b:AttachmentContentList><b:AttachmentContent><b:Id>%s</b:Id><b:Content>%s</b:Content></b:AttachmentContent></b:AttachmentContentList>`
 	with := func(header, body string) string {
-		return change(sendRequest, "</b:MessagePrimaryContent>", "</b:MessagePrimaryContent>"+header, "</t:SenderProvidedRequestData>", "</t:SenderProvidedRequestData>"+body)
+		return change(sendRequest, "</b:MessagePrimaryContent>", "</b:MessagePrimaryContent>"+header,
+			"</t:SenderProvidedRequestData>", "</t:SenderProvidedRequestData>"+body)
 	}
 	for _, tc := range []struct {
 		name    string
@@ -59,20 +60,28 @@ func TestLint(t *testing.T) {
 		{"old", SMEV3, sendRequest, at.Add(48 * time.Hour), report.MessageIdentifier, "24 hours"},
 		{"ahead", SMEV3, sendRequest, at.Add(-48 * time.Hour), report.MessageIdentifier, "lies ahead"},
 		{"two versions", SMEV3, change(sendRequest, "types/basic/1.2", "types/basic/1.1"), at, report.MessageForm, "schema version 1.1"},
-		{"test", SMEV3, change(sendRequest, "</t:SenderProvidedRequestData>", "<t:TestMessage/></t:SenderProvidedRequestData>"), at, report.MessageForm, "as a test"},
-		{"half a selector", SMEV3, change(getRequest, "<b:RootElementLocalName>Question</b:RootElementLocalName>", ""), at, report.MessageForm, "go together"},
-		{"no time", SMEV3, change(getRequest, "<b:Timestamp>2026-01-15T09:30:00.000+03:00</b:Timestamp>", ""), at, report.MessageForm, "no Timestamp"},
+		{"test", SMEV3, change(sendRequest, "</t:SenderProvidedRequestData>", "<t:TestMessage/></t:SenderProvidedRequestData>"), at,
+			report.MessageForm, "as a test"},
+		{"half a selector", SMEV3, change(getRequest, "<b:RootElementLocalName>Question</b:RootElementLocalName>", ""),
+			at, report.MessageForm, "go together"},
+		{"no time", SMEV3, change(getRequest, "<b:Timestamp>2026-01-15T09:30:00.000+03:00</b:Timestamp>", ""), at,
+			report.MessageForm, "no Timestamp"},
 		{"odd time", SMEV3, change(getRequest, "2026-01-15T09:30:00.000+03:00", "15.01.2026"), at, report.MessageForm, "xs:dateTime"},
 		{"not said whether accepted", SMEV3, `<t:AckRequest xmlns:t="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/1.2" ` +
 			`xmlns:b="urn://x-artefacts-smev-gov-ru/services/message-exchange/types/basic/1.2"><b:AckTargetMessage Id="x">8c1c</b:AckTargetMessage></t:AckRequest>`,
 			at, report.MessageForm, "accepted"},
-		{"two contents", SMEV3, change(sendRequest, "</q:Question>", `</q:Question><q:Other xmlns:q="urn:q"/>`), at, report.MessageForm, "one element"},
-		{"content without Id", SMEV3Personal, change(sendRequest, ` Id="PERSONAL_SIGNATURE"`, ""), at, report.MessageForm, "schema must declare"},
+		{"two contents", SMEV3, change(sendRequest, "</q:Question>", `</q:Question><q:Other xmlns:q="urn:q"/>`), at,
+			report.MessageForm, "one element"},
+		{"content without Id", SMEV3Personal, change(sendRequest, ` Id="PERSONAL_SIGNATURE"`, ""), at,
+			report.MessageForm, "schema must declare"},
 		{"attachment in order", SMEV3, with(fmt.Sprintf(attachment, "a1"), fmt.Sprintf(content, "a1", "QUJD")), at, "", ""},
-		{"attachment missing", SMEV3, with(fmt.Sprintf(attachment, "a1"), fmt.Sprintf(content, "a2", "QUJD")), at, report.MessageForm, "no AttachmentContent"},
+		{"attachment missing", SMEV3, with(fmt.Sprintf(attachment, "a1"), fmt.Sprintf(content, "a2", "QUJD")), at,
+			report.MessageForm, "no AttachmentContent"},
 		{"contentId", SMEV3, with(fmt.Sprintf(attachment, "1a"), fmt.Sprintf(content, "1a", "QUJD")), at, report.MessageForm, "xs:ID"},
-		{"attachments too large", SMEV3, with(fmt.Sprintf(attachment, "a1"), fmt.Sprintf(content, "a1", strings.Repeat("QUJD", 2<<20))), at, report.MessageForm, "5 MB"},
-		{"prefix in a value", SMEV3, change(sendRequest, "<q:name>", `<q:name xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="q:T">`),
+		{"attachments too large", SMEV3,
+			with(fmt.Sprintf(attachment, "a1"), fmt.Sprintf(content, "a1", strings.Repeat("QUJD", 2<<20))), at, report.MessageForm, "5 MB"},
+		{"prefix in a value", SMEV3, change(sendRequest, "<q:name>",
+			`<q:name xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="q:T">`),
 			at, report.MessageForm, "xsi:type"},
 		{"greater-than", SMEV3, change(sendRequest, ">x<", ">a &gt; b<"), at, report.MessageForm, "'>' in text"},
 		{"comment", SMEV3, change(sendRequest, ">x<", ">x<!-- y --><"), at, report.MessageForm, "comments"},

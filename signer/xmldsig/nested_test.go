@@ -63,7 +63,8 @@ func TestLayers(t *testing.T) {
 
 	two := string(official.sign(t, SMEV2SP, Input{Document: []byte(list[16].doc)}))
 	two = string(system.sign(t, SMEV2, Input{Document: []byte(two)}))
-	two = strings.Replace(two, "</soap:Header>", `<smev:Header xmlns:smev="http://smev.gosuslugi.ru/rev120315"><smev:NodeId>1</smev:NodeId></smev:Header></soap:Header>`, 1)
+	two = strings.Replace(two, "</soap:Header>",
+		`<smev:Header xmlns:smev="http://smev.gosuslugi.ru/rev120315"><smev:NodeId>1</smev:NodeId></smev:Header></soap:Header>`, 1)
 	two = string(node.sign(t, SMEV2Node, Input{Document: []byte(two)}))
 
 	type layer struct {
@@ -84,7 +85,8 @@ func TestLayers(t *testing.T) {
 		"SMEV 2": {two, []layer{
 			{"smev:AppData/ds:Signature", "smev2-sp", official, []string{"{" + nsSMEV2 + "120315}AppData"}, nil},
 			{"wsse:Security[actor smev]", "smev2", system, []string{"{" + nsSOAP + "}Body"}, []string{"smev:AppData/ds:Signature"}},
-			{"wsse:Security[actor recipient]", "smev2-node", node, []string{"{" + nsSMEV2 + "120315}Header", "{" + nsSOAP + "}Body"}, []string{"smev:AppData/ds:Signature"}},
+			{"wsse:Security[actor recipient]", "smev2-node", node,
+				[]string{"{" + nsSMEV2 + "120315}Header", "{" + nsSOAP + "}Body"}, []string{"smev:AppData/ds:Signature"}},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,7 +112,8 @@ func TestLayers(t *testing.T) {
 					covers = append(covers, r.Signatures[j].Name)
 				}
 				slices.Sort(covers)
-				if s.Profile != l.profile || !slices.Equal(s.Signer.Certificate, l.by.cert.Raw) || !slices.Equal(elements, l.element) || !slices.Equal(covers, l.covers) {
+				if s.Profile != l.profile || !slices.Equal(s.Signer.Certificate, l.by.cert.Raw) ||
+					!slices.Equal(elements, l.element) || !slices.Equal(covers, l.covers) {
 					t.Errorf("%s: profile %s, covers %q and in it %q", s.Name, s.Profile, elements, covers)
 				}
 			}
@@ -121,7 +124,8 @@ func TestLayers(t *testing.T) {
 		})
 	}
 
-	if r, err := Verify([]byte(signed), Policy{Require: []string{smev}}); err != nil || !slices.Contains(codes(r.Failures()), report.SignatureNone) {
+	if r, err := Verify([]byte(signed), Policy{Require: []string{smev}}); err != nil ||
+		!slices.Contains(codes(r.Failures()), report.SignatureNone) {
 		t.Errorf("what is required may be missing: %v", err)
 	}
 	if _, err := Verify([]byte(signed), Policy{Require: []string{"Personal"}}); code(err) != report.RequestInvalid {
@@ -195,7 +199,8 @@ func TestEntity(t *testing.T) {
 	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
 	charge := string(p.sign(t, GISGMP, Input{Document: []byte(gisgmpCharge)}))
 	message := strings.Replace(messagesToSign()[16].doc, "<q:Answer>text</q:Answer>",
-		`<g:RequestMessage xmlns:g="http://roskazna.ru/gisgmp/xsd/116/Message" xmlns="urn:x" xmlns:d="urn:d" Id="ID_1">`+charge+charge+`</g:RequestMessage>`, 1)
+		`<g:RequestMessage xmlns:g="http://roskazna.ru/gisgmp/xsd/116/Message" xmlns="urn:x" xmlns:d="urn:d" Id="ID_1">`+
+			charge+charge+`</g:RequestMessage>`, 1)
 	message = string(p.sign(t, SMEV2, Input{Document: []byte(message)}))
 	r, err := Verify([]byte(message), Policy{Trust: p.store, Require: []string{"gisgmp", "smev2"}})
 	if err != nil || r.Verdict() != report.Valid || len(r.Signatures) != 3 {
@@ -207,7 +212,8 @@ func TestEntity(t *testing.T) {
 		}
 	}
 	elsewhere := strings.Replace(`<doc>`+charge+`</doc>`, "http://roskazna.ru/gisgmp/xsd/116/Charge", "urn:charge", 1)
-	if r, err := Verify([]byte(elsewhere), Policy{Trust: p.store}); err != nil || !slices.Contains(codes(r.Failures()), report.ReferenceDigest) {
+	if r, err := Verify([]byte(elsewhere), Policy{Trust: p.store}); err != nil ||
+		!slices.Contains(codes(r.Failures()), report.ReferenceDigest) {
 		t.Errorf("URI=\"\" elsewhere: %v%s", err, messages(r))
 	}
 	wrapped := `<r:Pack xmlns:r="http://roskazna.ru/gisgmp/xsd/116/Pack"><c:Charge xmlns:c="urn:evil"/>` + charge + `</r:Pack>`
@@ -218,7 +224,8 @@ func TestEntity(t *testing.T) {
 	}
 	for target, want := range map[string]report.Code{"C_1": report.CoverageWrong, "none": report.CoverageWrong} {
 		signed := p.sign(t, GISGMP, Input{Document: []byte(gisgmpRequest)})
-		if r, err := Verify(signed, Policy{Trust: p.store, Profile: GISGMP, Target: target}); err != nil || !slices.Contains(codes(r.Failures()), want) {
+		if r, err := Verify(signed, Policy{Trust: p.store, Profile: GISGMP, Target: target}); err != nil ||
+			!slices.Contains(codes(r.Failures()), want) {
 			t.Errorf("target %s: %v%s", target, err, messages(r))
 		}
 	}
@@ -226,9 +233,10 @@ func TestEntity(t *testing.T) {
 		doc, target string
 		code        report.Code
 	}{
-		"none":        {`<doc/>`, "", report.TargetMissing},
-		"without Id":  {`<doc>` + strings.Replace(gisgmpRequest, `Id="ID_1"`, "", 1) + `</doc>`, "", report.TargetMissing},
-		"two":         {`<doc>` + gisgmpRequest + strings.NewReplacer("ID_1", "ID_2", "C_1", "C_2").Replace(gisgmpRequest) + `</doc>`, "", report.TargetAmbiguous},
+		"none":       {`<doc/>`, "", report.TargetMissing},
+		"without Id": {`<doc>` + strings.Replace(gisgmpRequest, `Id="ID_1"`, "", 1) + `</doc>`, "", report.TargetMissing},
+		"two": {`<doc>` + gisgmpRequest + strings.NewReplacer("ID_1", "ID_2", "C_1", "C_2").Replace(gisgmpRequest) + `</doc>`,
+			"", report.TargetAmbiguous},
 		"not GIS GMP": {`<doc Id="d"/>`, "d", report.TargetMissing},
 		"no such":     {gisgmpRequest, "d", report.TargetMissing},
 	} {

@@ -103,7 +103,8 @@ func TestPermutations(t *testing.T) {
 					// By the Id, as the report has it, there is one element, and it is the signed one.
 					i := slices.IndexFunc(r.Signatures[0].Coverage, func(c report.Coverage) bool { return c.URI == "#s" })
 					place := r.Signatures[0].Coverage[i].Place
-					if content := doc[place.Offset:place.End]; strings.Contains(content, "evil") || !strings.HasPrefix(content, `<a Id="s"><v>good</v>`) {
+					if content := doc[place.Offset:place.End]; strings.Contains(content, "evil") ||
+						!strings.HasPrefix(content, `<a Id="s"><v>good</v>`) {
 						t.Errorf("%s: %s is said to be covered", a.name, content)
 					}
 				}
@@ -121,9 +122,11 @@ func TestPermutations(t *testing.T) {
 func TestMessageWrapping(t *testing.T) {
 	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
 	list := messagesToSign()
-	request := strings.Replace(string(p.sign(t, SMEV3, Input{Document: []byte(list[1].doc)})), "<s:Body>", "<s:Header></s:Header><s:Body>", 1)
+	request := strings.Replace(string(p.sign(t, SMEV3, Input{Document: []byte(list[1].doc)})), "<s:Body>",
+		"<s:Header></s:Header><s:Body>", 1)
 	ov := string(p.sign(t, SMEV2, Input{Document: []byte(list[17].doc)}))
-	sp := strings.Replace(string(p.sign(t, SMEV2SP, Input{Document: []byte(list[17].doc)})), "<soap:Header/>", "<soap:Header></soap:Header>", 1)
+	sp := strings.Replace(string(p.sign(t, SMEV2SP, Input{Document: []byte(list[17].doc)})), "<soap:Header/>",
+		"<soap:Header></soap:Header>", 1)
 	node := string(p.sign(t, SMEV2Node, Input{Document: []byte(strings.Replace(list[17].doc, "<soap:Header/>",
 		`<soap:Header><smev:Header xmlns:smev="http://smev.gosuslugi.ru/rev120315"><smev:NodeId>good</smev:NodeId></smev:Header></soap:Header>`, 1))}))
 	valid, total := 0, 0
@@ -134,13 +137,16 @@ func TestMessageWrapping(t *testing.T) {
 		good       string // in it
 		path       []string
 	}{
-		{"SMEV 3", request, "<t:SenderProvidedRequestData", "</t:SenderProvidedRequestData>", "8c1c0a10", []string{"Envelope", "Body", "SendRequestRequest", "SenderProvidedRequestData"}},
+		{"SMEV 3", request, "<t:SenderProvidedRequestData", "</t:SenderProvidedRequestData>", "8c1c0a10",
+			[]string{"Envelope", "Body", "SendRequestRequest", "SenderProvidedRequestData"}},
 		{"SMEV 2", ov, "<soap:Body", "</soap:Body>", ">text<", []string{"Envelope", "Body"}},
-		{"SMEV 2, official", sp, "<smev:AppData", "</smev:AppData>", ">text<", []string{"Envelope", "Body", "Ask", "MessageData", "AppData"}},
+		{"SMEV 2, official", sp, "<smev:AppData", "</smev:AppData>", ">text<",
+			[]string{"Envelope", "Body", "Ask", "MessageData", "AppData"}},
 		{"SMEV 2, node, Body", node, "<soap:Body", "</soap:Body>", ">text<", []string{"Envelope", "Body"}},
 		{"SMEV 2, node, Header", node, "<smev:Header", "</smev:Header>", ">good<", []string{"Envelope", "Header", "Header"}},
 	} {
-		if r, err := Verify([]byte(m.doc), Policy{Trust: p.store, Node: p.store}); err != nil || r.Verdict() != report.Valid || len(reads(t, m.doc, m.path...)) != 1 {
+		if r, err := Verify([]byte(m.doc), Policy{Trust: p.store, Node: p.store}); err != nil ||
+			r.Verdict() != report.Valid || len(reads(t, m.doc, m.path...)) != 1 {
 			t.Fatalf("%s: %v%s", m.name, err, messages(r))
 		}
 		block := cut(m.doc, m.start, m.end)
@@ -151,7 +157,8 @@ func TestMessageWrapping(t *testing.T) {
 		if m.name == "SMEV 2, official" { // the signature stays with the data that it was made for
 			evil = strings.Replace(evil, cut(evil, "<ds:Signature ", "</ds:Signature>"), "", 1)
 		}
-		declared := ` xmlns:smev="http://smev.gosuslugi.ru/rev120315" xmlns:q="http://example.ru/s" xmlns:t="` + nsSMEV3 + `1.2" xmlns:b="` + nsSMEV3 + `basic/1.2"`
+		declared := ` xmlns:smev="http://smev.gosuslugi.ru/rev120315" xmlns:q="http://example.ru/s" xmlns:t="` + nsSMEV3 +
+			`1.2" xmlns:b="` + nsSMEV3 + `basic/1.2"`
 		for _, id := range []string{"same", "other", "none", "xml:id", "ID"} {
 			e := evil
 			for _, attribute := range []string{` Id="SIGNED_BY_CONSUMER"`, cutID(block)} {
@@ -165,10 +172,15 @@ func TestMessageWrapping(t *testing.T) {
 				}
 			}
 			for _, place := range []string{
-				"<s:Header>", "</s:Header>", "<soap:Header>", "</soap:Header>", "<s:Body>", "</s:Body>", "</soap:Body>", "</t:SendRequestRequest>",
-				"<t:CallerInformationSystemSignature>", "</ds:KeyInfo>", "</ds:Signature>", "</wsse:Security>", "</s:Envelope>", "</soap:Envelope>", "</smev:MessageData>",
+				"<s:Header>", "</s:Header>", "<soap:Header>", "</soap:Header>", "<s:Body>", "</s:Body>",
+				"</soap:Body>", "</t:SendRequestRequest>",
+				"<t:CallerInformationSystemSignature>", "</ds:KeyInfo>", "</ds:Signature>", "</wsse:Security>",
+				"</s:Envelope>", "</soap:Envelope>", "</smev:MessageData>",
 			} {
-				for _, how := range []string{"%s", "<w" + declared + ">%s</w>", `<w soap:mustUnderstand="0" xmlns:soap="` + nsSOAP + `" soap:actor="http://schemas.xmlsoap.org/soap/actor/none"` + declared + ">%s</w>", "<ds:Object xmlns:ds='" + nsDS + "'>%s</ds:Object>"} {
+				for _, how := range []string{"%s", "<w" + declared + ">%s</w>",
+					`<w soap:mustUnderstand="0" xmlns:soap="` + nsSOAP +
+						`" soap:actor="http://schemas.xmlsoap.org/soap/actor/none"` + declared + ">%s</w>",
+					"<ds:Object xmlns:ds='" + nsDS + "'>%s</ds:Object>"} {
 					without := strings.Replace(m.doc, block, e, 1)
 					if !strings.Contains(without, place) {
 						continue
@@ -245,7 +257,9 @@ func TestNamespaceInjection(t *testing.T) {
 		"xml:lang on an ancestor":         {"<r>", `<r xml:lang="evil">`},
 		"xml:base on an ancestor":         {"<r>", `<r xml:base="http://evil/">`},
 		"an attribute of another element": {`<a Id="s">`, `<a Id="s" evil="1">`},
-		"a prefix list":                   {`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`, `<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"><ec:InclusiveNamespaces xmlns:ec="` + nsEC + `" PrefixList="q"/></ds:Transform>`},
+		"a prefix list": {`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/>`,
+			`<ds:Transform Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"><ec:InclusiveNamespaces xmlns:ec="` +
+				nsEC + `" PrefixList="q"/></ds:Transform>`},
 	} {
 		if !strings.Contains(signed, c.old) {
 			t.Fatalf("%s: nothing to change", name)
@@ -253,7 +267,8 @@ func TestNamespaceInjection(t *testing.T) {
 		doc := strings.Replace(signed, c.old, c.new, 1)
 		attack{name: name, doc: doc, policy: Policy{Profile: Detached, Target: "s"}}.run(t, p)
 		r, err := Verify([]byte(doc), Policy{Trust: p.store})
-		breaks := slices.Contains([]string{"default namespace on the root", "prefix of the content, changed", "ds in SignedInfo", "xml redeclared", "xmlns declared",
+		breaks := slices.Contains([]string{"default namespace on the root", "prefix of the content, changed",
+			"ds in SignedInfo", "xml redeclared", "xmlns declared",
 			"a prefix for the xml namespace", "an attribute of another element", "a prefix list"}, name)
 		if valid := err == nil && r.Verdict() == report.Valid; valid == breaks {
 			t.Errorf("%s: %v, valid %t", name, err, valid)

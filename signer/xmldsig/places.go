@@ -88,7 +88,8 @@ func (o *outline) ruleToMake(p *Profile) (*rule, int, error) {
 				return nil, 0, o.fail(report.TargetAmbiguous, operation, "more than one %s", path)
 			}
 		}
-		return nil, 0, o.fail(report.TargetMissing, operation, "this is no SMEV 3 message (schemas 1.1 to 1.3) that profile %s signs", p.Name)
+		return nil, 0, o.fail(report.TargetMissing, operation,
+			"this is no SMEV 3 message (schemas 1.1 to 1.3) that profile %s signs", p.Name)
 	}
 	return nil, 0, o.fail(report.TargetMissing, max(o.body, 0), "there is no SMEV 3 message (schemas 1.1 to 1.3) here")
 }

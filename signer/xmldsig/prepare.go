@@ -221,7 +221,8 @@ func (pl *plan) breaks(o *outline, s *signature, e edit) bool {
 		}
 		span := o.nodes[target].span()
 		// A transform takes out the Signature itself, and with it its properties.
-		own := slices.ContainsFunc(s.objects, func(object int) bool { return o.nodes[object].tag.End <= e.at && e.at <= o.nodes[object].end.Start })
+		own := slices.ContainsFunc(s.objects,
+			func(object int) bool { return o.nodes[object].tag.End <= e.at && e.at <= o.nodes[object].end.Start })
 		if own && slices.ContainsFunc(r.transforms, func(t transform) bool { return t.uri == canon.EnvelopedURI || t.filters }) {
 			continue
 		}
@@ -458,7 +459,8 @@ func transforms(uris []string, signature int) []canon.Transform {
 // external plans a signature that stands alone over content outside.
 func (pl *plan) external(in *Input) error {
 	if in.Target == "" {
-		return report.Errorf(report.RequestInvalid, report.Place{}, "a detached signature needs a target: \"#id\", or the URI of the content")
+		return report.Errorf(report.RequestInvalid, report.Place{},
+			"a detached signature needs a target: \"#id\", or the URI of the content")
 	}
 	if len(in.Target) > 2048 || bytes.ContainsFunc([]byte(in.Target), func(r rune) bool { return r <= ' ' || r == 0x7F || r == '\uFFFD' }) {
 		return report.Errorf(report.RequestInvalid, report.Place{}, "the target of the detached signature is not a URI")

@@ -56,7 +56,8 @@ func (e *examiner) qualifying(x *examination, leaf *gost.Certificate) {
 	if x.out.Profile == "" {
 		x.out.Profile = XAdESBES.Name
 	}
-	if target, _ := e.nodes[all[0]].attr("", "Target"); !e.bears(s.node, strings.TrimPrefix(target, "#")) || !strings.HasPrefix(target, "#") {
+	if target, _ := e.nodes[all[0]].attr("", "Target"); !e.bears(s.node, strings.TrimPrefix(target, "#")) ||
+		!strings.HasPrefix(target, "#") {
 		fail(report.XAdESProperties, all[0], "the properties are for another signature: Target is not its Id")
 	}
 	e.known(x, all[0], "xades:SignedProperties", "xades:UnsignedProperties")
@@ -67,7 +68,8 @@ func (e *examiner) qualifying(x *examination, leaf *gost.Certificate) {
 		fail(report.XAdESProperties, own, "no reference covers SignedProperties")
 		return
 	}
-	x.add(report.Check{Code: report.XAdESProperties, Message: "the signed properties are covered and belong to this signature", Place: e.place(own)})
+	x.add(report.Check{Code: report.XAdESProperties,
+		Message: "the signed properties are covered and belong to this signature", Place: e.place(own)})
 	e.signedProperties(x, own, leaf)
 	e.unsignedProperties(x, all[0])
 	if x.profile != nil && x.profile.stamped && len(x.out.TimeStamps) == 0 {
@@ -130,7 +132,8 @@ func (e *examiner) signedProperties(x *examination, properties int, leaf *gost.C
 		x.add(failed(e.fail(report.XAdESCertificate, properties, "the properties name no signing certificate")))
 	}
 	for _, group := range e.named(properties, "xades:SignedDataObjectProperties") {
-		e.known(x, group, "xades:DataObjectFormat", "xades:CommitmentTypeIndication", "xades:AllDataObjectsTimeStamp", "xades:IndividualDataObjectsTimeStamp")
+		e.known(x, group, "xades:DataObjectFormat", "xades:CommitmentTypeIndication", "xades:AllDataObjectsTimeStamp",
+			"xades:IndividualDataObjectsTimeStamp")
 		for _, p := range e.children(group) {
 			switch e.nodes[p].sym {
 			case "xades:DataObjectFormat":
@@ -232,7 +235,8 @@ func (e *examiner) counter(x *examination) {
 		return
 	}
 	value := e.named(of, "ds:SignatureValue")
-	check := report.Check{Code: report.CoverageWrong, Message: "the countersignature covers the value of the signature that carries it", Place: e.place(x.node)}
+	check := report.Check{Code: report.CoverageWrong,
+		Message: "the countersignature covers the value of the signature that carries it", Place: e.place(x.node)}
 	if len(value) != 1 || !slices.ContainsFunc(x.found, func(f finding) bool { return f.holds && f.node == value[0] && !f.whole }) {
 		check.Status, check.Message = report.Failed, "the countersignature does not cover the value of the signature that carries it"
 	}

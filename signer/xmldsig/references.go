@@ -123,7 +123,8 @@ func (e *examiner) nest() {
 // covers tells whether a Reference that holds digests a further signature: this lies in the element meant, and no transform
 // leaves it out.
 func (e *examiner) covers(x *examination, f *finding, inner int) bool {
-	if !f.holds || f.outside || !f.whole && !e.within(inner, f.node) || slices.ContainsFunc(f.transforms, func(t transform) bool { return t.filters }) {
+	if !f.holds || f.outside || !f.whole && !e.within(inner, f.node) ||
+		slices.ContainsFunc(f.transforms, func(t transform) bool { return t.filters }) {
 		return false
 	}
 	enveloped := slices.ContainsFunc(f.transforms, func(t transform) bool { return t.uri == canon.EnvelopedURI })

@@ -56,7 +56,8 @@ func TestSantuario(t *testing.T) {
 			verified++
 		})
 	}
-	official, system, node := newPair(t, gost.GOST2012_256, "CryptoPro-A"), newPair(t, gost.GOST2012_256, "tc26-256-A"), newPair(t, gost.GOST2012_512, "tc26-512-A")
+	official, system, node := newPair(t, gost.GOST2012_256, "CryptoPro-A"), newPair(t, gost.GOST2012_256, "tc26-256-A"),
+		newPair(t, gost.GOST2012_512, "tc26-512-A")
 	signed := string(official.sign(t, SMEV3Personal, Input{Document: []byte(messagesToSign()[1].doc)}))
 	signed = string(system.sign(t, SMEV3, Input{Document: []byte(signed)}))
 	t.Run("SMEV over the sender over an official", func(t *testing.T) {

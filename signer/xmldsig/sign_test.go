@@ -93,10 +93,12 @@ func messagesToSign() []message {
 		return `<t:SendRequestRequest` + types(version) + `>` + data(inner) + outer + `</t:SendRequestRequest>`
 	}
 	caller := func(operation, target string) message {
-		return message{operation, SMEV3, soapOpen + `<t:` + operation + types("1.2") + `>` + target + `</t:` + operation + `>` + soapClose, "", "", ""}
+		return message{operation, SMEV3,
+			soapOpen + `<t:` + operation + types("1.2") + `>` + target + `</t:` + operation + `>` + soapClose, "", "", ""}
 	}
 	smev2 := func(header string) string {
-		return `<?xml version="1.0" encoding="UTF-8"?>` + "\r\n" + `<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">` +
+		return `<?xml version="1.0" encoding="UTF-8"?>` + "\r\n" +
+			`<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">` +
 			header + `<soap:Body>` + "\r\n  " + `<q:Ask xmlns:q="http://example.ru/s" xmlns:smev="http://smev.gosuslugi.ru/rev120315">` +
 			`<smev:MessageData><smev:AppData><q:Answer>text</q:Answer></smev:AppData></smev:MessageData></q:Ask></soap:Body></soap:Envelope>`
 	}
@@ -104,31 +106,53 @@ func messagesToSign() []message {
 	const plain = "<?xml version=\"1.0\"?>\n<!-- c --><doc xmlns=\"urn:d\" a='1'>\n <item Id=\"i1\">text &amp; <![CDATA[<x>]]></item>\n</doc>\n<!-- end -->"
 	list := []message{
 		{"1.1 bare", SMEV3, request("1.1", "", ""), "", "/t:SendRequestRequest/t:SenderProvidedRequestData", `Id="SIGNED_BY_CONSUMER"`},
-		{"1.2 soap", SMEV3, soapOpen + request("1.2", "", "") + soapClose, "", "/s:Envelope/s:Body/t:SendRequestRequest/t:SenderProvidedRequestData", ""},
-		{"1.3 with attachments", SMEV3, request("1.3", "", `<b:AttachmentContentList></b:AttachmentContentList>`), "", "", `</b:AttachmentContentList><t:CallerInformationSystemSignature><ds:Signature`},
-		{"wrapper empty tag", SMEV3, request("1.2", "", `<t:CallerInformationSystemSignature />`), "", "", `<t:CallerInformationSystemSignature ><ds:Signature`},
-		{"wrapper of blanks", SMEV3, request("1.2", "", "<t:CallerInformationSystemSignature>\n</t:CallerInformationSystemSignature>"), "", "", ""},
-		{"default namespace", SMEV3, `<SendRequestRequest xmlns="` + nsSMEV3 + `1.2"><SenderProvidedRequestData Id="x1"><b:MessagePrimaryContent xmlns:b="` + nsSMEV3 + `basic/1.2"><q/></b:MessagePrimaryContent></SenderProvidedRequestData></SendRequestRequest>`, "", "/SendRequestRequest/SenderProvidedRequestData", `<CallerInformationSystemSignature><ds:Signature`},
+		{"1.2 soap", SMEV3, soapOpen + request("1.2", "", "") + soapClose, "",
+			"/s:Envelope/s:Body/t:SendRequestRequest/t:SenderProvidedRequestData", ""},
+		{"1.3 with attachments", SMEV3, request("1.3", "", `<b:AttachmentContentList></b:AttachmentContentList>`), "", "",
+			`</b:AttachmentContentList><t:CallerInformationSystemSignature><ds:Signature`},
+		{"wrapper empty tag", SMEV3, request("1.2", "", `<t:CallerInformationSystemSignature />`), "", "",
+			`<t:CallerInformationSystemSignature ><ds:Signature`},
+		{"wrapper of blanks", SMEV3, request("1.2", "", "<t:CallerInformationSystemSignature>\n</t:CallerInformationSystemSignature>"),
+			"", "", ""},
+		{"default namespace", SMEV3, `<SendRequestRequest xmlns="` + nsSMEV3 +
+			`1.2"><SenderProvidedRequestData Id="x1"><b:MessagePrimaryContent xmlns:b="` + nsSMEV3 +
+			`basic/1.2"><q/></b:MessagePrimaryContent></SenderProvidedRequestData></SendRequestRequest>`, "",
+			"/SendRequestRequest/SenderProvidedRequestData", `<CallerInformationSystemSignature><ds:Signature`},
 		{"byte order mark", SMEV3, "\xEF\xBB\xBF" + request("1.2", "", ""), "", "", ""},
-		{"Id taken elsewhere", SMEV3, soapOpen + `<t:AckRequest` + types("1.2") + `><b:AckTargetMessage accepted="true">m</b:AckTargetMessage><t:x id="SIGNED_BY_CALLER"/></t:AckRequest>` + soapClose, "", "", `Id="SIGNED_BY_CALLER-1"`},
+		{"Id taken elsewhere", SMEV3, soapOpen + `<t:AckRequest` + types("1.2") +
+			`><b:AckTargetMessage accepted="true">m</b:AckTargetMessage><t:x id="SIGNED_BY_CALLER"/></t:AckRequest>` + soapClose, "", "",
+			`Id="SIGNED_BY_CALLER-1"`},
 		caller("SendResponseRequest", `<t:SenderProvidedResponseData><t:MessageID>1</t:MessageID></t:SenderProvidedResponseData>`),
 		caller("GetRequestRequest", selector), caller("GetResponseRequest", selector),
 		caller("AckRequest", `<b:AckTargetMessage accepted="true">8c1c</b:AckTargetMessage>`),
 		caller("GetStatusRequest", `<b:Timestamp>2026-01-15T09:30:00</b:Timestamp>`),
 		caller("GetIncomingQueueStatisticsRequest", `<b:Timestamp>2026-01-15T09:30:00</b:Timestamp>`),
-		{"personal", SMEV3Personal, soapOpen + request("1.2", `<b:AttachmentHeaderList/>`, "") + soapClose, "", "/s:Envelope/s:Body/t:SendRequestRequest/t:SenderProvidedRequestData/b:MessagePrimaryContent/q:Question", `</b:MessagePrimaryContent><t:PersonalSignature>`},
-		{"personal gets an Id", SMEV3Personal, strings.ReplaceAll(request("1.2", "", ""), ` Id="PERSONAL_SIGNATURE"`, ""), "mine", "", `<q:Question Id="mine"`},
+		{"personal", SMEV3Personal, soapOpen + request("1.2", `<b:AttachmentHeaderList/>`, "") + soapClose, "",
+			"/s:Envelope/s:Body/t:SendRequestRequest/t:SenderProvidedRequestData/b:MessagePrimaryContent/q:Question",
+			`</b:MessagePrimaryContent><t:PersonalSignature>`},
+		{"personal gets an Id", SMEV3Personal, strings.ReplaceAll(request("1.2", "", ""), ` Id="PERSONAL_SIGNATURE"`, ""),
+			"mine", "", `<q:Question Id="mine"`},
 		{"no header", SMEV2, smev2(""), "", "/soap:Envelope/soap:Body", `<soap:Header><wsse:Security xmlns:wsse="`},
 		{"empty header", SMEV2, smev2("<soap:Header/>"), "", "/soap:Envelope/soap:Body", `<soap:Header><wsse:Security`},
-		{"other actors", SMEV2, smev2(`<soap:Header><w:Security xmlns:w="` + nsWSSE + `" soap:actor="urn:other"/></soap:Header>`), "", "/soap:Envelope/soap:Body", ` soap:actor="http://smev.gosuslugi.ru/actors/smev"`},
-		{"header ready", SMEV2, smev2(`<soap:Header xmlns:wsu="urn:taken"><w:Security xmlns:w="` + nsWSSE + `" soap:actor="` + actorSMEV + `"/></soap:Header>`), "", "/soap:Envelope/soap:Body", `<w:BinarySecurityToken xmlns:wsu1="`},
-		{"soap is the default namespace", SMEV2, `<Envelope xmlns="` + nsSOAP + `"><Body><x xmlns="urn:x">1</x></Body></Envelope>`, "", "/Envelope/Body", `<Header><wsse:Security`},
-		{"AppData", SMEV2SP, smev2(""), "", "/soap:Envelope/soap:Body/q:Ask/smev:MessageData/smev:AppData", `wsu:Id="AppData"><ds:Signature`},
-		{"AppData with Id", SMEV2SP, strings.Replace(smev2(""), "<smev:AppData>", `<smev:AppData Id="own">`, 1), "own", "", `<smev:AppData Id="own"><ds:Signature`},
+		{"other actors", SMEV2, smev2(`<soap:Header><w:Security xmlns:w="` + nsWSSE + `" soap:actor="urn:other"/></soap:Header>`), "",
+			"/soap:Envelope/soap:Body", ` soap:actor="http://smev.gosuslugi.ru/actors/smev"`},
+		{"header ready", SMEV2, smev2(`<soap:Header xmlns:wsu="urn:taken"><w:Security xmlns:w="` + nsWSSE +
+			`" soap:actor="` + actorSMEV + `"/></soap:Header>`), "", "/soap:Envelope/soap:Body", `<w:BinarySecurityToken xmlns:wsu1="`},
+		{"soap is the default namespace", SMEV2,
+			`<Envelope xmlns="` + nsSOAP + `"><Body><x xmlns="urn:x">1</x></Body></Envelope>`, "",
+			"/Envelope/Body", `<Header><wsse:Security`},
+		{"AppData", SMEV2SP, smev2(""), "", "/soap:Envelope/soap:Body/q:Ask/smev:MessageData/smev:AppData",
+			`wsu:Id="AppData"><ds:Signature`},
+		{"AppData with Id", SMEV2SP, strings.Replace(smev2(""), "<smev:AppData>", `<smev:AppData Id="own">`, 1), "own",
+			"", `<smev:AppData Id="own"><ds:Signature`},
 		{"node", SMEV2Node, smev2(`<soap:Header><smev:Header xmlns:smev="http://smev.gosuslugi.ru/rev120315"><smev:NodeId>1</smev:NodeId></smev:Header></soap:Header>`), "", "/soap:Envelope/soap:Header/smev:Header", ` soap:actor="http://smev.gosuslugi.ru/actors/recipient"`},
-		{"delivered", SMEV3Node, soapOpen + `<t:SendRequestResponse` + types("1.3") + `><t:MessageMetadata><t:MessageId>1</t:MessageId></t:MessageMetadata></t:SendRequestResponse>` + soapClose, "", "/s:Envelope/s:Body/t:SendRequestResponse/t:MessageMetadata", `<t:MessageMetadata Id="SIGNED_BY_SMEV">`},
-		{"request", GISGMP, strings.Replace(smev2(""), "<q:Answer>text</q:Answer>", gisgmpRequest, 1), "", "", `</ds:Signature></g:RequestMessage>`},
-		{"charge", GISGMP, strings.Replace(smev2(""), "<q:Answer>text</q:Answer>", gisgmpRequest, 1), "#C_1", "", `</ds:Signature></c:Charge>`},
+		{"delivered", SMEV3Node, soapOpen + `<t:SendRequestResponse` + types("1.3") +
+			`><t:MessageMetadata><t:MessageId>1</t:MessageId></t:MessageMetadata></t:SendRequestResponse>` + soapClose,
+			"", "/s:Envelope/s:Body/t:SendRequestResponse/t:MessageMetadata", `<t:MessageMetadata Id="SIGNED_BY_SMEV">`},
+		{"request", GISGMP, strings.Replace(smev2(""), "<q:Answer>text</q:Answer>", gisgmpRequest, 1), "", "",
+			`</ds:Signature></g:RequestMessage>`},
+		{"charge", GISGMP, strings.Replace(smev2(""), "<q:Answer>text</q:Answer>", gisgmpRequest, 1), "#C_1", "",
+			`</ds:Signature></c:Charge>`},
 		{"charge as a document", GISGMP, gisgmpCharge, "", "", `<ds:Reference URI="">`},
 		{"root", Shared, plain, "", "/", `<ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath>`},
 		{"root", Enveloped, plain, "", "/", "</ds:Signature></doc>\n<!-- end -->"},
@@ -338,7 +362,8 @@ func TestOpenSSL(t *testing.T) {
 				}
 				var mine bytes.Buffer
 				at := bytes.Index(out, []byte("<ds:SignedInfo"))
-				if err := canon.Apply(&mine, out, canon.Node{Element: at}, []canon.Transform{{URI: canon.ExclusiveURI}}, xmltext.Limits{}); err != nil || !bytes.Equal(mine.Bytes(), info) {
+				if err := canon.Apply(&mine, out, canon.Node{Element: at}, []canon.Transform{{URI: canon.ExclusiveURI}},
+					xmltext.Limits{}); err != nil || !bytes.Equal(mine.Bytes(), info) {
 					t.Errorf("SignedInfo changed under verification: %v", err)
 				}
 			})

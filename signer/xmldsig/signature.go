@@ -74,7 +74,8 @@ func (d *draft) write() *written {
 			b.WriteString(`<ds:Transforms>`)
 			for _, t := range r.transforms {
 				if t == canon.XPathURI {
-					b.WriteString(`<ds:Transform Algorithm="` + t + `"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`)
+					b.WriteString(`<ds:Transform Algorithm="` + t +
+						`"><ds:XPath>not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>`)
 					continue
 				}
 				b.WriteString(`<ds:Transform Algorithm="` + t + `"/>`)

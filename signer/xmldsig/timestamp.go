@@ -73,7 +73,8 @@ func AddTimeStamp(doc []byte, id string, token []byte, limits xmltext.Limits) ([
 		text += "<" + xades + name + declareXAdES + ">"
 		closing, declareXAdES = "</"+xades+name+">"+closing, ""
 	}
-	text += "<" + ds + "CanonicalizationMethod" + declareDS + ` Algorithm="` + canon.ExclusiveURI + `"/><` + xades + "EncapsulatedTimeStamp>" +
+	text += "<" + ds + "CanonicalizationMethod" + declareDS + ` Algorithm="` + canon.ExclusiveURI + `"/><` +
+		xades + "EncapsulatedTimeStamp>" +
 		base64.StdEncoding.EncodeToString(token) + "</" + xades + "EncapsulatedTimeStamp>" + closing + pl.after
 	if err := pl.spare(o); err != nil {
 		return nil, err
@@ -114,7 +115,8 @@ func (o *outline) stampable(id string) (s *signature, properties int, err error)
 
 // stamped writes the canonical ds:SignatureValue of a signature.
 func (o *outline) stamped(b *bytes.Buffer, s *signature, uri string, limits xmltext.Limits) error {
-	if err := canon.Apply(b, o.doc, canon.Node{Element: o.nodes[s.value].tag.Start, Comments: true}, []canon.Transform{{URI: uri}}, limits); err != nil {
+	if err := canon.Apply(b, o.doc, canon.Node{Element: o.nodes[s.value].tag.Start, Comments: true},
+		[]canon.Transform{{URI: uri}}, limits); err != nil {
 		return asError(err)
 	}
 	return nil

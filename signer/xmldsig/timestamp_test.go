@@ -70,7 +70,8 @@ func TestTimeStamp(t *testing.T) {
 			if want := strings.Replace(value, ">", ` xmlns:ds="`+nsDS+`">`, 1); string(octets) != want {
 				t.Fatalf("%s is not %s", octets, want)
 			}
-			if again, err := oracle.Xmllint(t, octets, "--exc-c14n"); err != nil || !bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), octets) {
+			if again, err := oracle.Xmllint(t, octets, "--exc-c14n"); err != nil ||
+				!bytes.Equal(bytes.TrimSuffix(again, []byte("\n")), octets) {
 				t.Errorf("xmllint: %v %s", err, again)
 			}
 			policy := Policy{Profile: XAdEST, Target: m.target, Trust: all}
@@ -89,7 +90,8 @@ func TestTimeStamp(t *testing.T) {
 				t.Fatalf("%v %s%s\n%s", err, r.Verdict(), messages(r), stamped)
 			}
 			s := r.Signatures[0]
-			if s.Profile != "xades-t" || len(s.TimeStamps) != 1 || !s.TimeStamps[0].Trusted || s.TimeStamps[0].Place.Line == 0 || time.Since(s.TimeStamps[0].Time) > time.Minute {
+			if s.Profile != "xades-t" || len(s.TimeStamps) != 1 || !s.TimeStamps[0].Trusted ||
+				s.TimeStamps[0].Place.Line == 0 || time.Since(s.TimeStamps[0].Time) > time.Minute {
 				t.Errorf("%s: %+v", s.Profile, s.TimeStamps)
 			}
 			if r, err := Verify(stamped, Policy{Trust: all}); err != nil || r.Signatures[0].Profile != "xades-t" && m.target != "C_1" {
@@ -118,7 +120,8 @@ func TestTimeStamp(t *testing.T) {
 			}
 
 			// Nobody knows the authority.
-			if r, err := Verify(stamped, Policy{Trust: p.store}); err != nil || r.Verdict() == report.Valid || r.Integrity() != report.Valid || r.Signatures[0].TimeStamps[0].Trusted {
+			if r, err := Verify(stamped, Policy{Trust: p.store}); err != nil || r.Verdict() == report.Valid ||
+				r.Integrity() != report.Valid || r.Signatures[0].TimeStamps[0].Trusted {
 				t.Errorf("an unknown authority: %v %s%s", err, r.Verdict(), messages(r))
 			}
 			// A token about something else.
@@ -146,17 +149,21 @@ func TestTimeStampC14N(t *testing.T) {
 			used = canon.InclusiveURI
 		}
 		at := bytes.Index(bes, []byte("<ds:SignatureValue"))
-		if err := canon.Apply(&octets, bes, canon.Node{Element: at, Comments: true}, []canon.Transform{{URI: used}}, xmltext.Limits{}); err != nil {
+		if err := canon.Apply(&octets, bes, canon.Node{Element: at, Comments: true}, []canon.Transform{{URI: used}},
+			xmltext.Limits{}); err != nil {
 			t.Fatal(err)
 		}
 		method := ""
 		if uri != "" {
 			method = `<ds:CanonicalizationMethod Algorithm="` + uri + `"/>`
 		}
-		doc := strings.Replace(string(bes), "</xades:QualifyingProperties>", "<xades:UnsignedProperties><xades:UnsignedSignatureProperties><xades:SignatureTimeStamp>"+method+
-			`<xades:EncapsulatedTimeStamp Encoding="http://uri.etsi.org/01903/v1.2.2#DER">`+base64.StdEncoding.EncodeToString(token(t, authority, octets.Bytes()))+
-			"</xades:EncapsulatedTimeStamp></xades:SignatureTimeStamp></xades:UnsignedSignatureProperties></xades:UnsignedProperties></xades:QualifyingProperties>", 1)
-		if r, err := Verify([]byte(doc), Policy{Trust: all}); err != nil || r.Verdict() != report.Valid || len(r.Signatures[0].TimeStamps) != 1 {
+		doc := strings.Replace(string(bes), "</xades:QualifyingProperties>",
+			"<xades:UnsignedProperties><xades:UnsignedSignatureProperties><xades:SignatureTimeStamp>"+method+
+				`<xades:EncapsulatedTimeStamp Encoding="http://uri.etsi.org/01903/v1.2.2#DER">`+
+				base64.StdEncoding.EncodeToString(token(t, authority, octets.Bytes()))+
+				"</xades:EncapsulatedTimeStamp></xades:SignatureTimeStamp></xades:UnsignedSignatureProperties></xades:UnsignedProperties></xades:QualifyingProperties>", 1)
+		if r, err := Verify([]byte(doc), Policy{Trust: all}); err != nil || r.Verdict() != report.Valid ||
+			len(r.Signatures[0].TimeStamps) != 1 {
 			t.Errorf("%q: %v%s", uri, err, messages(r))
 		}
 	}
@@ -193,7 +200,8 @@ func TestTimeStampOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := oracle.OpenSSL(t, nil, "ts", "-verify", "-token_in", "-in", tokenFile, "-data", data, "-CAfile", write("ca.pem", ca)); err != nil {
+	if out, err := oracle.OpenSSL(t, nil, "ts", "-verify", "-token_in", "-in", tokenFile, "-data", data, "-CAfile",
+		write("ca.pem", ca)); err != nil {
 		t.Errorf("OpenSSL refuses the time-stamp: %s %v", out, err)
 	}
 }
@@ -216,7 +224,8 @@ func TestAddTimeStampRefuses(t *testing.T) {
 		"no XAdES":                {string(p.sign(t, Enveloped, Input{Document: []byte(`<doc/>`)})), "", []byte{1}, report.TargetMissing},
 		"two":                     {two, "", []byte{1}, report.TargetAmbiguous},
 		"another signature's own": {over, "", []byte{1}, report.AlreadySigned},
-		"a broken signature":      {strings.Replace(bes, "<ds:SignatureValue>", "<ds:SignatureValue/><ds:SignatureValue>", 1), "signature", []byte{1}, report.SignatureStructure},
+		"a broken signature": {strings.Replace(bes, "<ds:SignatureValue>", "<ds:SignatureValue/><ds:SignatureValue>", 1), "signature",
+			[]byte{1}, report.SignatureStructure},
 	} {
 		if out, err := AddTimeStamp([]byte(c.doc), c.id, c.token, xmltext.Limits{}); out != nil || code(err) != c.code {
 			t.Errorf("%s: %v, want %s", name, err, c.code)

@@ -106,7 +106,8 @@ func verify(doc []byte, policy Policy, foreseen foresight) (*report.Report, erro
 		matched: map[*rule]int{}, profiles: map[*Profile]int{},
 	}
 	if c, clash := o.firstClash(); clash {
-		e.report.Add(failed(o.fail(report.XMLDuplicateID, c.second, "this element has the same Id as the one at line %d", o.place(c.first).Line)))
+		e.report.Add(failed(o.fail(report.XMLDuplicateID, c.second,
+			"this element has the same Id as the one at line %d", o.place(c.first).Line)))
 	}
 	if len(o.signatures) > maxSignatures {
 		e.report.Add(failed(report.Errorf(report.ReferenceLimit, report.Place{}, "more than %d signatures", maxSignatures)))
@@ -180,7 +181,8 @@ func (e *examiner) read(index, n int) *examination {
 	x.algorithm = gost.AlgorithmByURI(s.method)
 	switch {
 	case x.algorithm == nil:
-		x.add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method is no GOST signature with a public key: %s", quote(s.method))))
+		x.add(failed(e.fail(report.SignatureMethod, s.signedInfo,
+			"the signature method is no GOST signature with a public key: %s", quote(s.method))))
 	case s.hmacLength:
 		x.add(failed(e.fail(report.SignatureMethod, s.signedInfo, "the signature method takes no parameters")))
 		x.algorithm = nil
@@ -188,7 +190,8 @@ func (e *examiner) read(index, n int) *examination {
 		x.out.Algorithm = x.algorithm.Name
 	}
 	if s.c14n.odd || !canon.IsCanonicalization(s.c14n.uri) {
-		x.add(failed(e.fail(report.SignatureC14N, s.c14n.node, "the canonicalization method is not among those allowed: %s", quote(s.c14n.uri))))
+		x.add(failed(e.fail(report.SignatureC14N, s.c14n.node,
+			"the canonicalization method is not among those allowed: %s", quote(s.c14n.uri))))
 	} else {
 		x.add(report.Check{Code: report.SignatureC14N, Message: "the canonicalization method is allowed", Place: e.place(s.c14n.node)})
 		if x.algorithm != nil {
@@ -238,7 +241,8 @@ func (e *examiner) judge(x *examination) {
 	} else {
 		e.cover(x.rule, s, x.found, out)
 	}
-	if asked := e.policy.Profile; asked != nil && !asked.tabled() && e.countered(x.node) < 0 && (x.rule == nil || x.rule.profile.place == asked.place) {
+	if asked := e.policy.Profile; asked != nil && !asked.tabled() && e.countered(x.node) < 0 &&
+		(x.rule == nil || x.rule.profile.place == asked.place) {
 		if ok, demand := e.shape(asked, s, x.found); ok {
 			x.add(report.Check{Code: report.CoverageWrong, Message: "the signature covers what the profile says", Place: out.Place})
 			x.profile, out.Profile = asked, asked.Name
@@ -287,7 +291,8 @@ func (e *examiner) signer(x *examination, leaf *gost.Certificate, certificates [
 
 // value checks SignatureValue and finds the signer: the certificate whose key verifies, else the first that could have
 // signed.
-func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte, certificates []*gost.Certificate, out *report.Signature) *gost.Certificate {
+func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte, certificates []*gost.Certificate,
+	out *report.Signature) *gost.Certificate {
 	var able []*gost.Certificate
 	for _, c := range certificates {
 		if c.PublicKey != nil && c.PublicKey.Algorithm == algorithm {
@@ -301,11 +306,13 @@ func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte,
 		c := certificates[0]
 		if c.PublicKey != nil {
 			out.Add(report.Check{Code: report.SignatureMethod, Status: report.Failed, Place: e.place(s.signedInfo),
-				Message: "the signature method does not fit the key in the certificate", Expected: c.PublicKey.Algorithm.Name, Got: algorithm.Name})
+				Message:  "the signature method does not fit the key in the certificate",
+				Expected: c.PublicKey.Algorithm.Name, Got: algorithm.Name})
 		}
 		return c // trust says what is wrong with its key
 	}
-	out.Add(report.Check{Code: report.SignatureMethod, Message: "the signature method is allowed and fits the key", Place: e.place(s.signedInfo)})
+	out.Add(report.Check{Code: report.SignatureMethod, Message: "the signature method is allowed and fits the key",
+		Place: e.place(s.signedInfo)})
 	out.Add(report.Check{Code: report.KeyInfo, Message: "the signer's certificate is in the message", Place: e.place(s.keyInfo)})
 	if digest == nil {
 		return able[0]
@@ -323,7 +330,8 @@ func (e *examiner) value(s *signature, algorithm *gost.Algorithm, digest []byte,
 	}
 	for _, c := range able {
 		if e.policy.Keys.Verify(c.PublicKey, digest, value) == nil {
-			out.Add(report.Check{Code: report.SignatureValue, Message: "the signature value verifies with the signer's key", Place: e.place(s.value)})
+			out.Add(report.Check{Code: report.SignatureValue,
+				Message: "the signature value verifies with the signer's key", Place: e.place(s.value)})
 			return c
 		}
 	}

@@ -46,51 +46,125 @@ func TestWrapping(t *testing.T) {
 		want Policy
 		code report.Code
 	}{
-		{"block into the header", strings.Replace(strings.Replace(request, operation, evil, 1), "<s:Body>", "<s:Header"+declared+">"+block+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
-		{"block beside the operation", strings.Replace(request, operation, "<x"+declared+">"+block+"</x>"+evil, 1), Policy{}, report.CoverageWrong},
-		{"block into the wrapper", strings.Replace(request, operation, strings.Replace(evil, wrapper, strings.Replace(wrapper, signature, signature+block, 1), 1), 1), Policy{}, report.CoverageWrong},
-		{"block into an Object of the signature", strings.Replace(request, operation, strings.Replace(evil, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object>"+block+"</ds:Object>", 1), 1), Policy{}, report.CoverageWrong},
-		{"operation one level down, unsigned one in its place", strings.Replace(request, operation, unsigned+"<x:keep xmlns:x='urn:x'>"+operation+"</x:keep>", 1), Policy{}, report.SignatureNone},
-		{"operation one level down", strings.Replace(request, operation, "<x:keep xmlns:x='urn:x'>"+operation+"</x:keep>", 1), Policy{}, report.CoverageWrong},
-		{"operation in the header", strings.Replace(strings.Replace(request, operation, "<x/>", 1), "<s:Body>", "<s:Header>"+operation+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
-		{"operation below another", strings.Replace(request, operation, "<t:AckRequest"+types("1.2")+">"+operation+"</t:AckRequest>", 1), Policy{}, report.CoverageWrong},
+		{"block into the header", strings.Replace(strings.Replace(request, operation, evil, 1), "<s:Body>",
+			"<s:Header"+declared+">"+block+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
+		{"block beside the operation", strings.Replace(request, operation, "<x"+declared+">"+block+"</x>"+evil, 1),
+			Policy{}, report.CoverageWrong},
+		{"block into the wrapper", strings.Replace(request, operation,
+			strings.Replace(evil, wrapper, strings.Replace(wrapper, signature, signature+block, 1), 1), 1), Policy{}, report.CoverageWrong},
+		{"block into an Object of the signature",
+			strings.Replace(request, operation,
+				strings.Replace(evil, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object>"+block+"</ds:Object>", 1), 1),
+			Policy{}, report.CoverageWrong},
+		{"operation one level down, unsigned one in its place",
+			strings.Replace(request, operation, unsigned+"<x:keep xmlns:x='urn:x'>"+operation+"</x:keep>", 1),
+			Policy{}, report.SignatureNone},
+		{"operation one level down", strings.Replace(request, operation, "<x:keep xmlns:x='urn:x'>"+operation+"</x:keep>", 1),
+			Policy{}, report.CoverageWrong},
+		{"operation in the header", strings.Replace(strings.Replace(request, operation, "<x/>", 1), "<s:Body>",
+			"<s:Header>"+operation+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
+		{"operation below another", strings.Replace(request, operation, "<t:AckRequest"+types("1.2")+">"+operation+"</t:AckRequest>", 1),
+			Policy{}, report.CoverageWrong},
 		{"envelope in an envelope", strings.Replace(request, operation, request, 1), Policy{}, report.CoverageWrong},
-		{"SOAP 1.2 around it", strings.ReplaceAll(request, nsSOAP, "http://www.w3.org/2003/05/soap-envelope"), Policy{}, report.CoverageWrong},
-		{"wrapper of another namespace", strings.NewReplacer("<t:CallerInformationSystemSignature>", "<x:CallerInformationSystemSignature xmlns:x='urn:x'>", "</t:CallerInformationSystemSignature>", "</x:CallerInformationSystemSignature>").Replace(request), Policy{}, report.SignatureNone},
-		{"wrapper of another operation", strings.NewReplacer("<t:CallerInformationSystemSignature>", "<t:SMEVSignature>", "</t:CallerInformationSystemSignature>", "</t:SMEVSignature>").Replace(request), Policy{}, report.SignatureNone},
-		{"a second wrapper, empty", strings.Replace(request, wrapper, "<t:CallerInformationSystemSignature/>"+wrapper, 1), Policy{}, report.ProfileForm},
-		{"a second block of another version", strings.Replace(request, wrapper, strings.NewReplacer("<t:SenderProvidedRequestData", "<t:SenderProvidedRequestData xmlns:t='"+nsSMEV3+"1.1'").Replace(evilBlock)+wrapper, 1), Policy{}, report.ProfileForm},
+		{"SOAP 1.2 around it", strings.ReplaceAll(request, nsSOAP, "http://www.w3.org/2003/05/soap-envelope"),
+			Policy{}, report.CoverageWrong},
+		{"wrapper of another namespace",
+			strings.NewReplacer("<t:CallerInformationSystemSignature>",
+				"<x:CallerInformationSystemSignature xmlns:x='urn:x'>", "</t:CallerInformationSystemSignature>",
+				"</x:CallerInformationSystemSignature>").Replace(request), Policy{}, report.SignatureNone},
+		{"wrapper of another operation",
+			strings.NewReplacer("<t:CallerInformationSystemSignature>", "<t:SMEVSignature>",
+				"</t:CallerInformationSystemSignature>", "</t:SMEVSignature>").Replace(request), Policy{}, report.SignatureNone},
+		{"a second wrapper, empty", strings.Replace(request, wrapper, "<t:CallerInformationSystemSignature/>"+wrapper, 1),
+			Policy{}, report.ProfileForm},
+		{"a second block of another version",
+			strings.Replace(request, wrapper,
+				strings.NewReplacer("<t:SenderProvidedRequestData",
+					"<t:SenderProvidedRequestData xmlns:t='"+nsSMEV3+"1.1'").Replace(evilBlock)+wrapper, 1), Policy{}, report.ProfileForm},
 		{"two signatures in the wrapper", strings.Replace(request, signature, signature+signature, 1), Policy{}, report.ProfileForm},
-		{"signature in an Object of a signature", strings.Replace(request, signature, strings.Replace(signature, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object>"+signature+"</ds:Object>", 1), 1), Policy{}, report.CoverageWrong},
-		{"Id in two flavours", strings.Replace(request, operation, strings.Replace(operation, wrapper, `<x ID="SIGNED_BY_CONSUMER"/>`+wrapper, 1), 1), Policy{}, report.XMLDuplicateID},
-		{"Id in xml:id too", strings.Replace(request, "<s:Body>", `<s:Header xml:id="SIGNED_BY_CONSUMER"/><s:Body>`, 1), Policy{}, report.XMLDuplicateID},
+		{"signature in an Object of a signature",
+			strings.Replace(request, signature,
+				strings.Replace(signature, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object>"+signature+"</ds:Object>", 1), 1),
+			Policy{}, report.CoverageWrong},
+		{"Id in two flavours", strings.Replace(request, operation,
+			strings.Replace(operation, wrapper, `<x ID="SIGNED_BY_CONSUMER"/>`+wrapper, 1), 1), Policy{}, report.XMLDuplicateID},
+		{"Id in xml:id too", strings.Replace(request, "<s:Body>", `<s:Header xml:id="SIGNED_BY_CONSUMER"/><s:Body>`, 1),
+			Policy{}, report.XMLDuplicateID},
 
-		{"personal: signed content into the header", strings.Replace(strings.Replace(personal, question, strings.Replace(question, "PERSONAL_SIGNATURE", "x", 1), 1), "<s:Body>", "<s:Header>"+question+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
+		{"personal: signed content into the header",
+			strings.Replace(strings.Replace(personal, question, strings.Replace(question, "PERSONAL_SIGNATURE", "x", 1), 1), "<s:Body>",
+				"<s:Header>"+question+"</s:Header><s:Body>", 1), Policy{}, report.CoverageWrong},
 		{"personal: a second content", strings.Replace(personal, question, question+"<x/>", 1), Policy{}, report.CoverageWrong},
-		{"personal: wrapper outside", strings.Replace(strings.Replace(personal, personalWrapper, "", 1), "</t:SendRequestRequest>", personalWrapper+"</t:SendRequestRequest>", 1), Policy{Profile: SMEV3Personal}, report.SignatureNone},
-		{"personal: wrapper outside, recognised", strings.Replace(strings.Replace(personal, personalWrapper, "", 1), "</t:SendRequestRequest>", personalWrapper+"</t:SendRequestRequest>", 1), Policy{}, report.CoverageWrong},
+		{"personal: wrapper outside", strings.Replace(strings.Replace(personal, personalWrapper, "", 1),
+			"</t:SendRequestRequest>", personalWrapper+"</t:SendRequestRequest>", 1), Policy{Profile: SMEV3Personal}, report.SignatureNone},
+		{"personal: wrapper outside, recognised",
+			strings.Replace(strings.Replace(personal, personalWrapper, "", 1), "</t:SendRequestRequest>",
+				personalWrapper+"</t:SendRequestRequest>", 1), Policy{}, report.CoverageWrong},
 
-		{"smev2: Body into the header", strings.Replace(strings.Replace(ov, body, "<soap:Body><evil/></soap:Body>", 1), "</soap:Header>", "<x>"+body+"</x></soap:Header>", 1), Policy{}, report.CoverageWrong},
+		{"smev2: Body into the header",
+			strings.Replace(strings.Replace(ov, body, "<soap:Body><evil/></soap:Body>", 1), "</soap:Header>",
+				"<x>"+body+"</x></soap:Header>", 1), Policy{}, report.CoverageWrong},
 		{"smev2: Body beside Body", strings.Replace(ov, body, body+"<soap:Body><evil/></soap:Body>", 1), Policy{}, report.CoverageWrong},
-		{"smev2: Security outside of the header", strings.Replace(strings.Replace(ov, security, "", 1), "<soap:Body", security+"<soap:Body", 1), Policy{}, report.CoverageWrong},
-		{"smev2: two headers of one actor", strings.Replace(ov, security, security+strings.NewReplacer(`wsu:Id="SenderCert"`, `wsu:Id="other"`, "#SenderCert", "#other").Replace(security), 1), Policy{}, report.ProfileForm},
-		{"smev2: another actor beside", strings.Replace(ov, security, "<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='"+actorSMEV+"'/>"+security, 1), Policy{}, report.SignatureNone},
-		{"smev2: Body into the header, another actor", strings.Replace(strings.Replace(strings.Replace(ov, body, "<soap:Body><evil/></soap:Body>", 1), "</soap:Header>", "<x>"+body+"</x></soap:Header>", 1), actorSMEV, "urn:x", 1), Policy{}, report.CoverageWrong},
-		{"smev2: Body into the header, no Security", strings.NewReplacer("<wsse:Security ", "<x ", "</wsse:Security>", "</x>", cut(ov, "<wsse:SecurityTokenReference", "</wsse:SecurityTokenReference>"), "<ds:X509Data><ds:X509Certificate>"+base64Of(p.cert.Raw)+"</ds:X509Certificate></ds:X509Data>", body, "<soap:Body><evil/></soap:Body>", "</soap:Header>", "<x>"+body+"</x></soap:Header>").Replace(ov), Policy{}, report.CoverageWrong},
-		{"operation one level down, no wrapper", strings.NewReplacer("<t:CallerInformationSystemSignature>", "<x>", "</t:CallerInformationSystemSignature>", "</x>", "<s:Body>", "<s:Body><x>", "</s:Body>", "</x></s:Body>").Replace(request), Policy{}, report.CoverageWrong},
-		{"smev2: token of another Security", strings.Replace(strings.Replace(ov, cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>"), "", 1), security[:20], "<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='urn:x'>"+cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>")+"</wsse:Security>"+security[:20], 1), Policy{}, report.KeyInfo},
+		{"smev2: Security outside of the header",
+			strings.Replace(strings.Replace(ov, security, "", 1), "<soap:Body", security+"<soap:Body", 1), Policy{}, report.CoverageWrong},
+		{"smev2: two headers of one actor",
+			strings.Replace(ov, security, security+
+				strings.NewReplacer(`wsu:Id="SenderCert"`, `wsu:Id="other"`, "#SenderCert", "#other").Replace(security), 1),
+			Policy{}, report.ProfileForm},
+		{"smev2: another actor beside",
+			strings.Replace(ov, security, "<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='"+actorSMEV+"'/>"+security, 1),
+			Policy{}, report.SignatureNone},
+		{"smev2: Body into the header, another actor",
+			strings.Replace(strings.Replace(strings.Replace(ov, body, "<soap:Body><evil/></soap:Body>", 1),
+				"</soap:Header>", "<x>"+body+"</x></soap:Header>", 1), actorSMEV, "urn:x", 1), Policy{}, report.CoverageWrong},
+		{"smev2: Body into the header, no Security",
+			strings.NewReplacer("<wsse:Security ", "<x ", "</wsse:Security>", "</x>",
+				cut(ov, "<wsse:SecurityTokenReference", "</wsse:SecurityTokenReference>"),
+				"<ds:X509Data><ds:X509Certificate>"+base64Of(p.cert.Raw)+"</ds:X509Certificate></ds:X509Data>", body,
+				"<soap:Body><evil/></soap:Body>", "</soap:Header>", "<x>"+body+"</x></soap:Header>").Replace(ov),
+			Policy{}, report.CoverageWrong},
+		{"operation one level down, no wrapper",
+			strings.NewReplacer("<t:CallerInformationSystemSignature>", "<x>", "</t:CallerInformationSystemSignature>",
+				"</x>", "<s:Body>", "<s:Body><x>", "</s:Body>", "</x></s:Body>").Replace(request), Policy{}, report.CoverageWrong},
+		{"smev2: token of another Security",
+			strings.Replace(strings.Replace(ov, cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>"), "", 1), security[:20],
+				"<wsse:Security xmlns:wsse='"+nsWSSE+"' soap:actor='urn:x'>"+
+					cut(ov, "<wsse:BinarySecurityToken", "</wsse:BinarySecurityToken>")+"</wsse:Security>"+security[:20], 1), Policy{},
+			report.KeyInfo},
 
-		{"smev2-sp: signed data moved, other data in its place", strings.Replace(strings.Replace(sp, signedData, "<smev:AppData><q:Answer>evil</q:Answer></smev:AppData>", 1), "<smev:MessageData>", "<q:old>"+signedData+"</q:old><smev:MessageData>", 1), Policy{Profile: SMEV2SP}, report.CoverageWrong},
-		{"smev2-sp: signed data in the header", strings.Replace(strings.Replace(sp, signedData, "<smev:AppData><q:Answer>evil</q:Answer></smev:AppData>", 1), "<soap:Body>", "<soap:Header xmlns:smev='http://smev.gosuslugi.ru/rev120315' xmlns:q='http://example.ru/s'>"+signedData+"</soap:Header><soap:Body>", 1), Policy{}, report.CoverageWrong},
+		{"smev2-sp: signed data moved, other data in its place",
+			strings.Replace(strings.Replace(sp, signedData, "<smev:AppData><q:Answer>evil</q:Answer></smev:AppData>", 1),
+				"<smev:MessageData>", "<q:old>"+signedData+"</q:old><smev:MessageData>", 1),
+			Policy{Profile: SMEV2SP}, report.CoverageWrong},
+		{"smev2-sp: signed data in the header",
+			strings.Replace(strings.Replace(sp, signedData, "<smev:AppData><q:Answer>evil</q:Answer></smev:AppData>", 1),
+				"<soap:Body>", "<soap:Header xmlns:smev='http://smev.gosuslugi.ru/rev120315' xmlns:q='http://example.ru/s'>"+signedData+
+					"</soap:Header><soap:Body>", 1), Policy{}, report.CoverageWrong},
 
-		{"enveloped: an unsigned Object", strings.Replace(enveloped, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1), Policy{Profile: Enveloped}, report.CoverageWrong},
-		{"enveloping: an unsigned Object before", strings.Replace(enveloping, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><doc><a>evil</a></doc></ds:Object>", 1), Policy{Profile: Enveloping}, report.CoverageWrong},
-		{"xades: company of the properties", strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties><a>evil</a>", 1), Policy{Profile: XAdESBES}, report.CoverageWrong},
-		{"xades: text beside the properties", strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties>evil", 1), Policy{Profile: XAdESBES}, report.CoverageWrong},
-		{"detached: an unsigned Object", strings.Replace(detached, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1), Policy{Profile: Detached}, report.CoverageWrong},
-		{"enveloped: company of an explicit Target", string(p.sign(t, Enveloped, Input{Document: []byte(`<doc><a Id="a">1</a></doc>`)})), Policy{Profile: Enveloped, Target: "a"}, report.CoverageWrong},
-		{"smev2-sp: the target is other data", strings.Replace(sp, "</smev:MessageData>", "<smev:AppData wsu:Id='evil' xmlns:wsu='"+nsWSU+"'/></smev:MessageData>", 1), Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
-		{"smev2-sp: the target is something else", strings.Replace(sp, "</smev:MessageData>", "<x Id='evil'/></smev:MessageData>", 1), Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
+		{"enveloped: an unsigned Object",
+			strings.Replace(enveloped, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1),
+			Policy{Profile: Enveloped}, report.CoverageWrong},
+		{"enveloping: an unsigned Object before",
+			strings.Replace(enveloping, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><doc><a>evil</a></doc></ds:Object>", 1),
+			Policy{Profile: Enveloping}, report.CoverageWrong},
+		{"xades: company of the properties",
+			strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties><a>evil</a>", 1),
+			Policy{Profile: XAdESBES}, report.CoverageWrong},
+		{"xades: text beside the properties",
+			strings.Replace(bes, "</xades:QualifyingProperties>", "</xades:QualifyingProperties>evil", 1),
+			Policy{Profile: XAdESBES}, report.CoverageWrong},
+		{"detached: an unsigned Object",
+			strings.Replace(detached, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1),
+			Policy{Profile: Detached}, report.CoverageWrong},
+		{"enveloped: company of an explicit Target",
+			string(p.sign(t, Enveloped, Input{Document: []byte(`<doc><a Id="a">1</a></doc>`)})),
+			Policy{Profile: Enveloped, Target: "a"}, report.CoverageWrong},
+		{"smev2-sp: the target is other data",
+			strings.Replace(sp, "</smev:MessageData>", "<smev:AppData wsu:Id='evil' xmlns:wsu='"+nsWSU+"'/></smev:MessageData>", 1),
+			Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
+		{"smev2-sp: the target is something else",
+			strings.Replace(sp, "</smev:MessageData>", "<x Id='evil'/></smev:MessageData>", 1),
+			Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
 		{"smev2-sp: the target is not there", sp, Policy{Profile: SMEV2SP, Target: "evil"}, report.CoverageWrong},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -123,7 +197,8 @@ func TestUnknown(t *testing.T) {
 		return string(p.sign(t, profile, Input{Document: []byte(doc), Target: target}))
 	}
 	const manifest = `<ds:Manifest xmlns:ds="` + nsDS + `" Id="a"><ds:Reference URI="file"/></ds:Manifest>`
-	future := soapOpen + `<t:AckRequest` + types("1.9") + `><b:AckTargetMessage Id="a">1</b:AckTargetMessage><t:CallerInformationSystemSignature>`
+	future := soapOpen + `<t:AckRequest` + types("1.9") +
+		`><b:AckTargetMessage Id="a">1</b:AckTargetMessage><t:CallerInformationSystemSignature>`
 	detached := sign(Detached, `<doc><a Id="a">1</a></doc>`, "#a")
 	for name, doc := range map[string]string{
 		"an Object beside":           strings.Replace(detached, "</ds:KeyInfo>", "</ds:KeyInfo><ds:Object><a>evil</a></ds:Object>", 1),
@@ -167,7 +242,8 @@ func TestInclude(t *testing.T) {
 		}
 	}
 	// Beside what is signed it does no harm: attachments of SMEV 3 travel so.
-	beside := strings.Replace(messagesToSign()[1].doc, "</t:SendRequestRequest>", "<b:AttachmentContentList>"+include+"</b:AttachmentContentList></t:SendRequestRequest>", 1)
+	beside := strings.Replace(messagesToSign()[1].doc, "</t:SendRequestRequest>",
+		"<b:AttachmentContentList>"+include+"</b:AttachmentContentList></t:SendRequestRequest>", 1)
 	signed := p.sign(t, SMEV3, Input{Document: []byte(beside)})
 	if r, err := Verify(signed, Policy{Trust: p.store}); err != nil || r.Verdict() != report.Valid {
 		t.Errorf("beside: %v%s", err, messages(r))
@@ -239,7 +315,8 @@ func TestWork(t *testing.T) {
 	if size > 2*len(doc) {
 		t.Errorf("a document of %d octets makes a report of %d", len(doc), size)
 	}
-	if got := r.Signatures[0].Place.Path; len(got) > maxPathText+16 || !strings.HasSuffix(got, "/ds:Signature") || !strings.HasPrefix(got, "…/") {
+	if got := r.Signatures[0].Place.Path; len(got) > maxPathText+16 || !strings.HasSuffix(got, "/ds:Signature") ||
+		!strings.HasPrefix(got, "…/") {
 		t.Errorf("path %q", got)
 	}
 }

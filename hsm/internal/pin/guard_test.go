@@ -55,7 +55,8 @@ func wantKind(t *testing.T, err error, want Kind) {
 
 // A try whose outcome is not known may be followed by one more, unless the token shows that it counted.
 func TestUnknownOutcome(t *testing.T) {
-	for _, code := range []error{p11.DeviceError, p11.DeviceRemoved, p11.GeneralError, p11.FunctionFailed, p11.VendorDefined + 7, p11.ErrLost} {
+	for _, code := range []error{p11.DeviceError, p11.DeviceRemoved, p11.GeneralError, p11.FunctionFailed,
+		p11.VendorDefined + 7, p11.ErrLost} {
 		t.Run(code.Error(), func(t *testing.T) {
 			s := newStand(t)
 			s.Fault = func(call string) error {

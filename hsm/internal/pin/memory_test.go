@@ -59,7 +59,9 @@ func TestMemory(t *testing.T) {
 // so another one is lowered.
 func TestNoLockedMemory(t *testing.T) {
 	if os.Getenv("EPOV_NO_MEMLOCK") == "" {
-		cmd := exec.Command("/bin/sh", "-c", `ulimit -l 0 && exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$0" -test.v -test.run '^TestNoLockedMemory$'`, os.Args[0])
+		cmd := exec.Command("/bin/sh", "-c",
+			`ulimit -l 0 && exec setpriv --bounding-set -ipc_lock --inh-caps -ipc_lock "$0" -test.v -test.run '^TestNoLockedMemory$'`,
+			os.Args[0])
 		if os.Geteuid() != 0 {
 			cmd = exec.Command("/bin/sh", "-c", `ulimit -l 0 && exec "$0" -test.v -test.run '^TestNoLockedMemory$'`, os.Args[0])
 		}

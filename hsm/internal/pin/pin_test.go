@@ -27,7 +27,8 @@ func TestPINIsRedacted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := fmt.Sprintf("%v %+v %#v %s %q %x %d %v", pin, pin, pin, pin, pin, pin, pin, []PIN{pin}) + pin.String() + log.String() + string(data)
+	all := fmt.Sprintf("%v %+v %#v %s %q %x %d %v", pin, pin, pin, pin, pin, pin, pin, []PIN{pin}) + pin.String() +
+		log.String() + string(data)
 	for _, leak := range []string{"73501", "3733353031", "55 51 53"} {
 		if strings.Contains(all, leak) {
 			t.Errorf("%q in %s", leak, all)

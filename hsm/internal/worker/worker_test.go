@@ -167,7 +167,8 @@ func TestCalls(t *testing.T) {
 		t.Error(err)
 	}
 	large := make([]byte, 20<<10)
-	o, err := s.CreateObject(h, []*p11.Attribute{p11.Attr(p11.AttrClass, uint(0)), p11.Attr(p11.AttrToken, true), p11.Attr(p11.AttrValue, large)})
+	o, err := s.CreateObject(h, []*p11.Attribute{p11.Attr(p11.AttrClass, uint(0)), p11.Attr(p11.AttrToken, true),
+		p11.Attr(p11.AttrValue, large)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +228,8 @@ func TestDeath(t *testing.T) {
 		name, rule string
 		reason     string
 	}{
-		{"crash", "call C_Sign segv", "segmentation fault"}, {"abort", "call C_Sign abort", "aborted"}, {"killed", "call C_Sign kill", "signal: killed"},
+		{"crash", "call C_Sign segv", "segmentation fault"}, {"abort", "call C_Sign abort", "aborted"},
+		{"killed", "call C_Sign kill", "signal: killed"},
 		{"hang", "call C_Sign hang", "takes longer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

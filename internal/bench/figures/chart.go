@@ -46,7 +46,8 @@ func chart(title string, lines []line) []byte {
 		if tick == 1 {
 			colour, width = "#c33", 2
 		}
-		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="%d"/>`+"\n", x(tick), top-6, x(tick), height-16, colour, width)
+		fmt.Fprintf(&b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s" stroke-width="%d"/>`+"\n", x(tick), top-6,
+			x(tick), height-16, colour, width)
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="middle" fill="#666">%s×</text>`+"\n", x(tick), height-3, number(tick))
 	}
 	for i, l := range lines {

@@ -16,7 +16,8 @@ var features = []string{"avx2", "bmi2", "adx", "avx512f", "avx512bw", "avx512vbm
 
 // peers are what ours is compared with: Debian packages, and modules of Go by the file that says their version.
 var peers = []struct{ title, source, name string }{
-	{"OpenSSL", "", "openssl"}, {"its gost engine", "", "libengine-gost-openssl"}, {"libxml2", "", "libxml2"}, {"Botan", "", "libbotan-2-dev"},
+	{"OpenSSL", "", "openssl"}, {"its gost engine", "", "libengine-gost-openssl"}, {"libxml2", "", "libxml2"},
+	{"Botan", "", "libbotan-2-dev"},
 	{"Bouncy Castle", "", "libbcprov-java"}, {"Apache Santuario", "", "libxml-security-java"}, {"Java", "", "default-jre-headless"},
 	{"goxmldsig", "internal/bench/goxmldsig/go.mod", "github.com/russellhaering/goxmldsig"},
 	{"crypto11", "go.mod", "github.com/ThalesGroup/crypto11"}, {"miekg/pkcs11", "go.mod", "github.com/miekg/pkcs11"},
@@ -52,7 +53,8 @@ func machine() string {
 	return fmt.Sprintf(`Measured by `+"`make bench`"+` on %s, %d processors (%s), Linux %s, %s, %s/%s.
 Peers: %s; SoftHSM 2.6.1 as published and with this project's patches. Ratios are medians of rounds in which both sides take
 turns; beside them the quartiles. Bold: less than what is asked.`,
-		processor, runtime.NumCPU(), cmp.Or(strings.Join(has, ", "), "no features known"), cmp.Or(kernel, "unknown"), runtime.Version(), runtime.GOOS,
+		processor, runtime.NumCPU(), cmp.Or(strings.Join(has, ", "), "no features known"), cmp.Or(kernel, "unknown"),
+		runtime.Version(), runtime.GOOS,
 		runtime.GOARCH, cmp.Or(strings.Join(versions, ", "), "none"))
 }
 

@@ -215,7 +215,8 @@ func (l line) row() string {
 	if s := l.score(l.value); s > 0 && s < 1 {
 		value = "**" + value + "**" // not what is asked
 	}
-	return fmt.Sprintf("| `%s` | %s | %s%s | %s | %s | %s | %s |\n", l.name, l.what, value, unit(l.unit), spread, l.bound(l.solid), l.bound(l.moonshot), l.detail)
+	return fmt.Sprintf("| `%s` | %s | %s%s | %s | %s | %s | %s |\n", l.name, l.what, value, unit(l.unit), spread,
+		l.bound(l.solid), l.bound(l.moonshot), l.detail)
 }
 
 func (f figure) bound(v float64) string {

@@ -39,7 +39,8 @@ func TestWrite(t *testing.T) {
 		}
 		for _, want := range []string{
 			"# Performance\n\n" + begin, end + "\n\n## More\n", "| 4.5 | 4.2–4.71 | ≥ 2.1 | ≥ 2.8 | ours 2.5ms, peer 11ms |",
-			"| **6.8** | – | ≥ 7 | ≥ 15 |", "| 13.5 µs | – | ≤ 15 | ≤ 6 |", "![hsm](performance/hsm.svg)", "| 0.33 | – |  |  |", "| `canon/new` | new | 2 |",
+			"| **6.8** | – | ≥ 7 | ≥ 15 |", "| 13.5 µs | – | ≤ 15 | ≤ 6 |", "![hsm](performance/hsm.svg)",
+			"| 0.33 | – |  |  |", "| `canon/new` | new | 2 |",
 		} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("no %q in\n%s", want, text)
@@ -73,7 +74,8 @@ func TestCheck(t *testing.T) {
 		{"far less, of one that varies", strings.Replace(sample, "13.5", "99", 1), ""},
 		{"disturbed once", strings.Replace(sample, " 4.50 ", " 2.20 ", 1) + "ratio gost/streebog-one 4.1\n", ""},
 		{"undisturbed once", sample + "ratio gost/streebog-one 2.2\n", ""},
-		{"disturbed twice", strings.Replace(sample, " 4.50 ", " 2.20 ", 1) + "ratio gost/streebog-one 2.1\n", "gost/streebog-one is 2.20, and was 4.50"},
+		{"disturbed twice", strings.Replace(sample, " 4.50 ", " 2.20 ", 1) + "ratio gost/streebog-one 2.1\n",
+			"gost/streebog-one is 2.20, and was 4.50"},
 		{"nothing in common", "ratio gost/sign256 3\n", "nothing to compare"},
 		{"unknown", "ratio other/sign256 3\n", "is of no group"},
 		{"unreadable", "ratio gost/sign256 fast\n", "cannot read"},
@@ -109,12 +111,14 @@ func TestReasons(t *testing.T) {
 		}
 	}
 	var lines []line
-	for name, value := range map[string]float64{"gost/sign256": 2.5, "canon/smev-fused": 3, "hsm/worker-cost-us": 9, "hsm/overload-p99": 1} {
+	for name, value := range map[string]float64{"gost/sign256": 2.5, "canon/smev-fused": 3,
+		"hsm/worker-cost-us": 9, "hsm/overload-p99": 1} {
 		f, _ := find(name)
 		lines = append(lines, line{figure: f, value: value})
 	}
 	text := limits(lines)
-	if !strings.Contains(text, "sign256`: Constant time") || !strings.Contains(text, "worker-cost") || strings.Contains(text, "fused") || strings.Contains(text, "p99") {
+	if !strings.Contains(text, "sign256`: Constant time") || !strings.Contains(text, "worker-cost") ||
+		strings.Contains(text, "fused") || strings.Contains(text, "p99") {
 		t.Error(text)
 	}
 	if limits(nil) != "" {
@@ -127,7 +131,8 @@ func TestMachine(t *testing.T) {
 	if !strings.Contains(text, "processors (") || strings.Contains(text, "%!") {
 		t.Error(text)
 	}
-	if version("../../../go.mod", "github.com/miekg/pkcs11") == "" || version("absent", "x") != "" || version("", "no-such-package-anywhere") != "" {
+	if version("../../../go.mod", "github.com/miekg/pkcs11") == "" || version("absent", "x") != "" ||
+		version("", "no-such-package-anywhere") != "" {
 		t.Error("versions")
 	}
 }
@@ -159,7 +164,8 @@ func TestGate(t *testing.T) {
 func TestFallen(t *testing.T) {
 	measured := map[string]line{}
 	committed := map[string]line{}
-	for name, v := range map[string][2]float64{"gost/streebog-one": {1, 3}, "gost/sign256": {1, 1.9}, "canon/libxml2-2k": {2, 8}, "hsm/worker-cost-us": {90, 9}} {
+	for name, v := range map[string][2]float64{"gost/streebog-one": {1, 3}, "gost/sign256": {1, 1.9},
+		"canon/libxml2-2k": {2, 8}, "hsm/worker-cost-us": {90, 9}} {
 		f, _ := find(name)
 		measured[name], committed[name] = line{figure: f, value: v[0]}, line{figure: f, value: v[1]}
 	}

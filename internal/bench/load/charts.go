@@ -25,7 +25,8 @@ func charts(r *results) map[string][]byte {
 		}, Ticks: sizesOf(r)}, plot.Axis{Label: "messages in a second", Log: true}, func(c cell) (string, float64) {
 			return strings.Replace(titles[c.Operation], "pkcs7-", "cms ", 1), float64(c.Octets)
 		}),
-		"callers": lines(r, byCallers, "Throughput by callers at once", plot.Axis{Label: "callers", Log: true, Ticks: []float64{1, 2, 4, 8, 16, 32, 64}},
+		"callers": lines(r, byCallers, "Throughput by callers at once",
+			plot.Axis{Label: "callers", Log: true, Ticks: []float64{1, 2, 4, 8, 16, 32, 64}},
 			plot.Axis{Label: perSecond}, func(c cell) (string, float64) { return titles[c.Operation], float64(c.Callers) }),
 		"rates":  rateChart(&r.Knee),
 		"stages": stageChart(r.Stages),
@@ -66,7 +67,8 @@ func lines(r *results, table, title string, x, y plot.Axis, of func(cell) (strin
 func rateChart(k *rates) []byte {
 	c := plot.Chart{
 		Title: fmt.Sprintf("Latency by rate; the knee is at %.0f in a second", k.Knee),
-		X:     plot.Axis{Label: "calls in a second, asked for", Log: true}, Y: plot.Axis{Label: "milliseconds from the intended moment", Log: true},
+		X:     plot.Axis{Label: "calls in a second, asked for", Log: true},
+		Y:     plot.Axis{Label: "milliseconds from the intended moment", Log: true},
 		Lines: []plot.Line{{Name: "p50", Marks: true}, {Name: "p99", Marks: true}, {Name: "p99.9", Marks: true}},
 	}
 	least, most := k.Knee, k.Knee
@@ -76,12 +78,14 @@ func rateChart(k *rates) []byte {
 			c.Lines[i].Points = append(c.Lines[i].Points, plot.Point{X: s.Rate, Y: v})
 		}
 	}
-	c.Lines = append(c.Lines, plot.Line{Name: "bound of p99", Dashed: true, Points: []plot.Point{{X: least, Y: k.Bound}, {X: most, Y: k.Bound}}})
+	c.Lines = append(c.Lines, plot.Line{Name: "bound of p99", Dashed: true,
+		Points: []plot.Point{{X: least, Y: k.Bound}, {X: most, Y: k.Bound}}})
 	return c.SVG()
 }
 
 func stageChart(stages []stage) []byte {
-	c := plot.Bars{Title: "Where the time of a signature goes", Axis: plot.Axis{Label: "microseconds, as the caller sees it"}, Parts: stageNames}
+	c := plot.Bars{Title: "Where the time of a signature goes",
+		Axis: plot.Axis{Label: "microseconds, as the caller sees it"}, Parts: stageNames}
 	for _, s := range stages {
 		row := plot.Row{Name: titles[s.Operation]}
 		if s.Setting != "one caller" {

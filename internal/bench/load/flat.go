@@ -19,13 +19,16 @@ type quantity struct {
 // quantities are what a sample holds.
 var quantities = []quantity{
 	{"memory of the daemon (resident)", "daemon", "MiB", func(s sample) float64 { return s.Resident }, 0.08, 6, false, nil},
-	{"memory of the module's processes (resident)", "module's processes", "MiB", func(s sample) float64 { return s.ModuleResident }, 0.05, 2, false, nil},
+	{"memory of the module's processes (resident)", "module's processes", "MiB",
+		func(s sample) float64 { return s.ModuleResident }, 0.05, 2, false, nil},
 	{"memory of all (proportional)", "all, shared once", "MiB", func(s sample) float64 { return s.Proportional }, 0.08, 6, false, nil},
 	{"Go heap in use", "Go heap", "MiB", func(s sample) float64 { return s.Heap }, 0.15, 6, true, nil},
 	{"descriptors of the daemon", "descriptors", "", func(s sample) float64 { return s.Descriptors }, 0.05, 3, false, nil},
-	{"descriptors of the module's processes", "module's descriptors", "", func(s sample) float64 { return s.ModuleDescriptors }, 0.05, 2, false, nil},
+	{"descriptors of the module's processes", "module's descriptors", "",
+		func(s sample) float64 { return s.ModuleDescriptors }, 0.05, 2, false, nil},
 	{"goroutines", "goroutines", "", func(s sample) float64 { return s.Goroutines }, 0.08, 6, false, nil},
-	{"sessions on the token", "sessions", "", func(s sample) float64 { return s.Sessions }, 0, 0, false, func(s sample) float64 { return s.SessionsLimit }},
+	{"sessions on the token", "sessions", "", func(s sample) float64 { return s.Sessions }, 0, 0, false,
+		func(s sample) float64 { return s.SessionsLimit }},
 	{"processes of modules", "module's processes", "", func(s sample) float64 { return s.Processes }, 0, 0.5, false, nil},
 }
 

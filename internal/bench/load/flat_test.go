@@ -137,7 +137,10 @@ func TestJudge(t *testing.T) {
 		"noise": {func(float64) sample {
 			return sample{Resident: 60 + 8*chance.Float64(), Descriptors: 40 + float64(chance.IntN(6))}
 		}, nil},
-		"sawtooth":             {func(at float64) sample { return sample{Heap: 20 + 7*float64(int(at)%4), Sessions: 4, SessionsLimit: 4} }, nil},
+		"sawtooth": {func(at float64) sample {
+			return sample{Heap: 20 + 7*float64(int(at)%4),
+				Sessions: 4, SessionsLimit: 4}
+		}, nil},
 		"warm-up":              {func(at float64) sample { return sample{Resident: 30 + min(at, 60), Processes: 2} }, nil},
 		"sessions come and go": {func(at float64) sample { return sample{Sessions: float64(int(at) / 60), SessionsLimit: 2} }, nil},
 		"more sessions than allowed": {func(at float64) sample { return sample{Sessions: float64(int(at) / 60), SessionsLimit: 1} },
@@ -148,7 +151,8 @@ func TestJudge(t *testing.T) {
 		"a restart of the module's process that leaves one": {func(at float64) sample {
 			return sample{Processes: 2 + min(float64(int(at)/60), 2)}
 		}, []string{"processes of modules"}},
-		"a leak under a sawtooth": {func(at float64) sample { return sample{Heap: 20 + 7*float64(int(at)%4) + at/8} }, []string{"Go heap in use"}},
+		"a leak under a sawtooth": {func(at float64) sample { return sample{Heap: 20 + 7*float64(int(at)%4) + at/8} },
+			[]string{"Go heap in use"}},
 	} {
 		if got := run(tc.of); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)

@@ -136,11 +136,13 @@ type plan struct {
 
 var (
 	full = plan{
-		turn: 700 * time.Millisecond, rounds: 3, search: 2 * time.Second, run: 15 * time.Second, stage: 4 * time.Second, soak: 3 * time.Minute,
+		turn: 700 * time.Millisecond, rounds: 3, search: 2 * time.Second, run: 15 * time.Second,
+		stage: 4 * time.Second, soak: 3 * time.Minute,
 		sizes: []int{2 << 10, 10 << 10, 100 << 10, 1 << 20}, callers: []int{1, 2, 4, 8, 16, 32, 64}, sessions: []int{1, 2, 4, 8},
 	}
 	brief = plan{
-		turn: 250 * time.Millisecond, rounds: 1, search: 400 * time.Millisecond, run: time.Second, stage: 500 * time.Millisecond, soak: 15 * time.Second,
+		turn: 250 * time.Millisecond, rounds: 1, search: 400 * time.Millisecond, run: time.Second,
+		stage: 500 * time.Millisecond, soak: 15 * time.Second,
 		sizes: []int{2 << 10, 100 << 10}, callers: []int{1, 8, 64}, sessions: []int{1, 4},
 	}
 )

@@ -141,7 +141,8 @@ func stages(w *world, p plan, r *results) error {
 	return nil
 }
 
-func (s *service) stage(r *results, name, setting string, how func(load.Operation) func(context.Context) (int64, time.Duration, error)) error {
+func (s *service) stage(r *results, name, setting string,
+	how func(load.Operation) func(context.Context) (int64, time.Duration, error)) error {
 	var queue, token, verify, told atomic.Int64
 	op, end, err := s.caller(name, usualSize, 1, func(t *pb.Timings) {
 		queue.Add(int64(t.GetQueue().AsDuration()))

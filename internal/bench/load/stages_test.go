@@ -19,13 +19,14 @@ func TestSpans(t *testing.T) {
 	const sign, us, ms = "epov.v1.SignService/SignXml", time.Microsecond, time.Millisecond
 	server, inner := otlp.Span_SPAN_KIND_SERVER, otlp.Span_SPAN_KIND_INTERNAL
 	s := &spans{}
-	if _, err := s.Export(t.Context(), &collector.ExportTraceServiceRequest{ResourceSpans: []*otlp.ResourceSpans{{ScopeSpans: []*otlp.ScopeSpans{{Spans: []*otlp.Span{
-		one("a", sign, server, ms, 300*us, 0), one("a", "prepare", inner, ms, 100*us, 0),
-		one("b", sign, server, 2*ms, 500*us, 0), one("b", "prepare", inner, 2*ms, 200*us, 0),
-		one("refused", sign, server, 3*ms, 900*ms, otlp.Status_STATUS_CODE_ERROR), one("refused", "prepare", inner, 3*ms, 900*ms, 0),
-		one("later", sign, server, 9*ms, 900*ms, 0), one("later", "prepare", inner, 9*ms, 900*ms, 0),
-		one("other", "epov.v1.VerifyService/VerifyXml", server, ms, 900*ms, 0),
-	}}}}}}); err != nil {
+	if _, err := s.Export(t.Context(),
+		&collector.ExportTraceServiceRequest{ResourceSpans: []*otlp.ResourceSpans{{ScopeSpans: []*otlp.ScopeSpans{{Spans: []*otlp.Span{
+			one("a", sign, server, ms, 300*us, 0), one("a", "prepare", inner, ms, 100*us, 0),
+			one("b", sign, server, 2*ms, 500*us, 0), one("b", "prepare", inner, 2*ms, 200*us, 0),
+			one("refused", sign, server, 3*ms, 900*ms, otlp.Status_STATUS_CODE_ERROR), one("refused", "prepare", inner, 3*ms, 900*ms, 0),
+			one("later", sign, server, 9*ms, 900*ms, 0), one("later", "prepare", inner, 9*ms, 900*ms, 0),
+			one("other", "epov.v1.VerifyService/VerifyXml", server, ms, 900*ms, 0),
+		}}}}}}); err != nil {
 		t.Fatal(err)
 	}
 	means, n := s.means(from, from.Add(5*ms))

@@ -20,7 +20,8 @@ const (
 // titles of the operations, as the page has them.
 var titles = map[string]string{
 	load.SignXML: "smev3", load.SignSMEV2: "smev2", load.SignXAdES: "xades-bes", load.SignCMS: "pkcs7-detached", load.Digest: "digest",
-	load.VerifyXML: "verify smev3", load.VerifySMEV2: "verify smev2", load.VerifyXAdES: "verify xades-bes", load.VerifyCMS: "verify pkcs7-detached",
+	load.VerifyXML: "verify smev3", load.VerifySMEV2: "verify smev2", load.VerifyXAdES: "verify xades-bes",
+	load.VerifyCMS: "verify pkcs7-detached",
 }
 
 // signing are the operations that sign, in the order of the page.
@@ -42,7 +43,8 @@ func throughput(w *world, p plan, r *results) error {
 	for _, n := range p.sessions {
 		wanted = append(wanted,
 			cell{Table: bySessions, Operation: load.SignXML, Octets: usualSize, Sessions: n, Callers: 4 * n},
-			cell{Table: bySessions, Operation: load.SignXML, Octets: usualSize, Sessions: n, Callers: 4 * n, Delay: milliseconds(slowToken)})
+			cell{Table: bySessions, Operation: load.SignXML, Octets: usualSize, Sessions: n, Callers: 4 * n,
+				Delay: milliseconds(slowToken)})
 	}
 	usual := usualSessions()
 	for _, op := range signing {
@@ -111,7 +113,8 @@ func measureCells(w *world, p plan, cells []cell) error {
 	for i, list := range measured {
 		slices.SortFunc(list, func(a, b cell) int { return cmp.Compare(a.PerSecond, b.PerSecond) })
 		cells[i] = list[len(list)/2]
-		fmt.Printf("%-8s %-11s %7d octets, %d sessions, %2d callers, delay %v ms %s: %.0f/s\n", cells[i].Table, cells[i].Operation, cells[i].Octets,
+		fmt.Printf("%-8s %-11s %7d octets, %d sessions, %2d callers, delay %v ms %s: %.0f/s\n", cells[i].Table,
+			cells[i].Operation, cells[i].Octets,
 			cells[i].Sessions, cells[i].Callers, cells[i].Delay, cells[i].Name, cells[i].PerSecond)
 	}
 	return nil

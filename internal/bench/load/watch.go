@@ -64,7 +64,8 @@ func (w *watcher) look() (s sample, err error) {
 			s.ModuleResident, s.ModuleDescriptors = s.ModuleResident+mib(resident), s.ModuleDescriptors+float64(len(open))
 		}
 	}
-	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines, "epov_token_sessions": &s.Sessions,
+	wanted := map[string]*float64{"go_memstats_heap_inuse_bytes": &s.Heap, "go_goroutines": &s.Goroutines,
+		"epov_token_sessions":       &s.Sessions,
 		"epov_token_sessions_limit": &s.SessionsLimit}
 	if err := w.scrape(wanted); err != nil {
 		return s, err

@@ -135,7 +135,8 @@ func (h *Histogram) write(m *dto.Metric) {
 		case index == last+1:
 			*out.PositiveSpan[spans-1].Length++
 		default:
-			out.PositiveSpan = append(out.PositiveSpan, &dto.BucketSpan{Offset: proto.Int32(int32(index - last - 1)), Length: proto.Uint32(1)})
+			out.PositiveSpan = append(out.PositiveSpan,
+				&dto.BucketSpan{Offset: proto.Int32(int32(index - last - 1)), Length: proto.Uint32(1)})
 		}
 		last = index
 		out.PositiveDelta = append(out.PositiveDelta, int64(n)-before)

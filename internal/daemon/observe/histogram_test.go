@@ -17,7 +17,8 @@ func TestHistogramAsPrometheus(t *testing.T) {
 	})
 	ours := &Histogram{}
 	random := rand.New(rand.NewPCG(1, 2))
-	durations := []time.Duration{0, 1, 950, 953, 954, 1000, time.Microsecond, time.Millisecond, time.Second / 8, time.Second / 2, time.Second,
+	durations := []time.Duration{0, 1, 950, 953, 954, 1000, time.Microsecond, time.Millisecond, time.Second / 8,
+		time.Second / 2, time.Second,
 		time.Second + 1, time.Minute, time.Hour}
 	for range 5000 {
 		durations = append(durations, time.Duration(math.Exp(random.Float64()*28)))

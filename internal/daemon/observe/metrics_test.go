@@ -31,7 +31,8 @@ func sample() State {
 	return State{
 		Now: now, Version: "v1.0.0", Serving: true, Connections: 3, ConnectionsLimit: 1024,
 		Tokens: []Token{
-			{Name: "main", Vendor: "rutoken", State: "ready", Since: now.Add(-time.Hour), PIN: "ok", Sessions: 4, Limit: 8, Working: 2, Queued: 5,
+			{Name: "main", Vendor: "rutoken", State: "ready", Since: now.Add(-time.Hour), PIN: "ok", Sessions: 4,
+				Limit: 8, Working: 2, Queued: 5,
 				Service: 10 * time.Millisecond, Signed: 1000},
 			{Name: "spare", State: "away", Since: now.Add(-time.Minute), PIN: "unknown", Reason: "gone"},
 		},
@@ -39,9 +40,11 @@ func sample() State {
 			{Token: "main", Signed: now.Add(-time.Second), Tested: now.Add(-time.Minute), Took: 12 * time.Millisecond},
 			{Token: "spare", Reason: "gone", OutOfService: true},
 		}}},
-		Sandbox:      sandbox.Report{{Name: "landlock", InForce: true}, {Name: "seccomp"}},
-		Certificates: []Certificate{{"key", "keys/EXMP01/ov/versions/1", now.AddDate(0, 0, 20)}, {"tls", "CN=epovd", now.AddDate(0, 0, -1)}},
-		Reloads:      map[string]int64{"tls": 1}, Usage: []Usage{{Client: "gateway", Role: "all", Calls: 3, Rate: 2}, {Client: "gateway", Denied: 1}},
+		Sandbox: sandbox.Report{{Name: "landlock", InForce: true}, {Name: "seccomp"}},
+		Certificates: []Certificate{{"key", "keys/EXMP01/ov/versions/1", now.AddDate(0, 0, 20)},
+			{"tls", "CN=epovd", now.AddDate(0, 0, -1)}},
+		Reloads:     map[string]int64{"tls": 1},
+		Usage:       []Usage{{Client: "gateway", Role: "all", Calls: 3, Rate: 2}, {Client: "gateway", Denied: 1}},
 		Audit:       &Audit{Records: 10, Lag: 2, Waiting: 300, Followers: []Follower{{Name: "siem", Lag: 4, Up: true}}},
 		Revocations: Revocations{Lists: 3, Overdue: 1, Oldest: now.Add(-time.Hour), Failing: 1},
 	}
@@ -52,7 +55,8 @@ func busy(t testing.TB) *Metrics {
 	t.Helper()
 	m := New(Config{State: sample, Profiles: []string{"smev3"}})
 	h, s, a := m.Trace()
-	ok := hsm.Signing{Token: "main", Key: "keys/EXMP01/ov/versions/1", Wait: time.Millisecond, Sign: 10 * time.Millisecond, Verify: 100 * time.Microsecond}
+	ok := hsm.Signing{Token: "main", Key: "keys/EXMP01/ov/versions/1", Wait: time.Millisecond,
+		Sign: 10 * time.Millisecond, Verify: 100 * time.Microsecond}
 	h.Signed(ok)
 	failed := ok
 	failed.Err, failed.Retried = &hsm.Error{Kind: hsm.Busy, Err: errors.New("busy")}, true
@@ -64,7 +68,8 @@ func busy(t testing.TB) *Metrics {
 	h.Recovery(hsm.Recovery{Token: "main", Remedy: hsm.RemedyRestart})
 	h.Canary(hsm.Canary{Token: "main", Key: "keys/EXMP01/ov/versions/1"})
 	s.Signed(t.Context(), signer.Signing{Caller: "gateway", Operation: signer.OpSignXML, Profile: "smev3"})
-	s.Signed(t.Context(), signer.Signing{Caller: "gateway", Operation: signer.OpSignXML, Profile: strings.Repeat("x", 100), Code: report.KeyUnknown})
+	s.Signed(t.Context(), signer.Signing{Caller: "gateway", Operation: signer.OpSignXML,
+		Profile: strings.Repeat("x", 100), Code: report.KeyUnknown})
 	a.Began(t.Context(), "/epov.v1.SignService/SignXml")
 	a.Ended(t.Context(), api.Call{Method: "/epov.v1.SignService/SignXml", Code: codes.OK, Took: time.Millisecond})
 	a.Began(t.Context(), "/epov.v1.SignService/SignXml")

@@ -93,7 +93,8 @@ func TestRules(t *testing.T) {
 				continue
 			}
 			alerts++
-			if !strings.HasSuffix(rule.Annotations["runbook_url"], "/docs/alerts.md#"+strings.ToLower(rule.Alert)) || !chapters[rule.Alert] {
+			if !strings.HasSuffix(rule.Annotations["runbook_url"], "/docs/alerts.md#"+strings.ToLower(rule.Alert)) ||
+				!chapters[rule.Alert] {
 				t.Errorf("%s has no chapter: %s", rule.Alert, rule.Annotations["runbook_url"])
 			}
 			if s := rule.Labels["severity"]; s != "critical" && s != "warning" || rule.Annotations["summary"] == "" {

@@ -67,7 +67,8 @@ func NewTracer(ctx context.Context, c TracerConfig) (*Tracer, error) {
 		}
 	}))
 	t := &Tracer{provider: sdk.NewTracerProvider(
-		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(spansWaiting), sdk.WithMaxExportBatchSize(spansAtOnce), sdk.WithExportTimeout(exportTime)),
+		sdk.WithBatcher(exporter, sdk.WithMaxQueueSize(spansWaiting), sdk.WithMaxExportBatchSize(spansAtOnce),
+			sdk.WithExportTimeout(exportTime)),
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(c.Ratio))),
 		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", "epovd"), attribute.String("service.version", c.Version))),
 	)}
@@ -131,8 +132,10 @@ func (t *Tracer) signed(ctx context.Context, s signer.Signing) {
 		return
 	}
 	ctx, span := t.tracer.Start(ctx, "signature", trace.WithTimestamp(s.Begun), trace.WithAttributes(
-		attribute.String("epov.caller", s.Caller), attribute.String("epov.operation", string(s.Operation)), attribute.String("epov.key", s.Key),
-		attribute.String("epov.profile", s.Profile), attribute.String("epov.token", s.Timings.Token), attribute.Bool("epov.retried", s.Timings.Retried),
+		attribute.String("epov.caller", s.Caller), attribute.String("epov.operation", string(s.Operation)),
+		attribute.String("epov.key", s.Key),
+		attribute.String("epov.profile", s.Profile), attribute.String("epov.token", s.Timings.Token),
+		attribute.Bool("epov.retried", s.Timings.Retried),
 	))
 	if s.Code != "" {
 		span.SetAttributes(attribute.String("epov.code", string(s.Code)))

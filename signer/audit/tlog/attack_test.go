@@ -83,7 +83,8 @@ func TestDiskFullAtEachWrite(t *testing.T) {
 				}
 				for index, request := range confirmed {
 					if found[index] != request {
-						t.Errorf("%d failures from operation %d, %s: record %d is of %q, not %q", fails, at, when, index, found[index], request)
+						t.Errorf("%d failures from operation %d, %s: record %d is of %q, not %q", fails, at, when,
+							index, found[index], request)
 					}
 				}
 			}
@@ -233,7 +234,8 @@ func TestCopyAtWork(t *testing.T) {
 	for range 8 {
 		to := t.TempDir()
 		for _, part := range []string{"journal", "checkpoint", ".state", "log.pub", "tile"} {
-			if out, err := exec.Command("cp", "-a", filepath.Join(dir, part), to).CombinedOutput(); err != nil && !strings.Contains(string(out), "No such file") {
+			if out, err := exec.Command("cp", "-a", filepath.Join(dir, part), to).CombinedOutput(); err != nil &&
+				!strings.Contains(string(out), "No such file") {
 				t.Fatalf("%v: %s", err, out) // what is gone meanwhile has been overtaken
 			}
 		}

@@ -45,7 +45,8 @@ func TestJournal(t *testing.T) {
 	if err := j.abandon(); err != nil {
 		t.Fatal(err)
 	}
-	for from, want := range map[uint64]string{10: "a b c d e f", 11: "b c d e f", 12: "c d e f", 13: "d e f", 15: "f", 16: "", 9: "refused"} {
+	for from, want := range map[uint64]string{10: "a b c d e f", 11: "b c d e f", 12: "c d e f", 13: "d e f",
+		15: "f", 16: "", 9: "refused"} {
 		if got := read(t, dir, from); got != want {
 			t.Errorf("from %d: %s, want %s", from, got, want)
 		}

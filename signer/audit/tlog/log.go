@@ -121,7 +121,8 @@ func Open(ctx context.Context, c Config) (_ *Log, err error) {
 	}
 	l := &Log{
 		cfg: c, log: c.Logger, flusher: flusher, reader: files{c.Dir}, journal: &journal{dir: dir, create: c.create, log: c.Logger},
-		signed: make(chan string, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1), wanted: make(chan struct{}, 1), stop: make(chan struct{}),
+		signed: make(chan string, 1), write: make(chan struct{}, 1), integrate: make(chan struct{}, 1),
+		wanted: make(chan struct{}, 1), stop: make(chan struct{}),
 		written: make(chan struct{}), grows: make(chan struct{}),
 	}
 	defer func() {

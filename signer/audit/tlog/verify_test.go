@@ -221,7 +221,8 @@ func TestVerifyFindsCuts(t *testing.T) {
 			}
 		})
 		v := verify(t, other, key, older)
-		if len(v.Findings) != 1 || !strings.Contains(v.Findings[0].Message, "has been cut: kept.checkpoint covers 420 records, there are 390") {
+		if len(v.Findings) != 1 || !strings.Contains(v.Findings[0].Message,
+			"has been cut: kept.checkpoint covers 420 records, there are 390") {
 			t.Errorf("%+v", v.Findings)
 		}
 	})

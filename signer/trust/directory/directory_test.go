@@ -76,7 +76,8 @@ func TestImport(t *testing.T) {
 	}
 	stamp := d.Stamp()
 	c, err := d.Load()
-	if err != nil || len(c.Certificates.Anchors) != 1 || len(c.Certificates.Accredited) != 1 || len(c.CRLs[string(ca.Certificate.Raw)]) != 1 || stamp == "" {
+	if err != nil || len(c.Certificates.Anchors) != 1 || len(c.Certificates.Accredited) != 1 ||
+		len(c.CRLs[string(ca.Certificate.Raw)]) != 1 || stamp == "" {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	in.Data = p.list(1, entry)
@@ -87,7 +88,8 @@ func TestImport(t *testing.T) {
 	if _, err := d.Import(in); err != nil || d.Stamp() == stamp {
 		t.Errorf("an older list on purpose: %v", err)
 	}
-	if _, err := d.Import(directory.Import{Name: "roots", Kind: directory.Anchors, Data: testpki.PEM(p.ca.Certificate, ca.Certificate)}); err != nil {
+	if _, err := d.Import(directory.Import{Name: "roots", Kind: directory.Anchors,
+		Data: testpki.PEM(p.ca.Certificate, ca.Certificate)}); err != nil {
 		t.Fatal(err)
 	}
 	if c, err := d.Load(); err != nil || len(c.Certificates.Anchors) != 3 {
@@ -117,7 +119,8 @@ func TestImportRefuses(t *testing.T) {
 		"no certificate":  {Name: "x", Kind: directory.Anchors, Data: []byte("-")},
 		"not signed":      {Name: "x", Kind: directory.TSL, Data: unsigned},
 		"not signed, pin": {Name: "x", Kind: directory.TSL, Data: unsigned, Signer: p.cert},
-		"nothing listed":  {Name: "x", Kind: directory.TSL, Unsigned: true, Data: testpki.NewTSL(time.Now(), testpki.Authority{Name: "УЦ"})},
+		"nothing listed": {Name: "x", Kind: directory.TSL, Unsigned: true,
+			Data: testpki.NewTSL(time.Now(), testpki.Authority{Name: "УЦ"})},
 	} {
 		if _, err := d.Import(in); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -152,7 +155,8 @@ func TestDamage(t *testing.T) {
 	if _, err := d.Load(); err == nil {
 		t.Error("a missing file goes unnoticed")
 	}
-	for _, manifest := range []string{"{", `{"format":"other"}`, `{"format":"epov-trust/1","sources":[{"name":"x","kind":"anchors","streebog256":"../../etc/passwd"}]}`} {
+	for _, manifest := range []string{"{", `{"format":"other"}`,
+		`{"format":"epov-trust/1","sources":[{"name":"x","kind":"anchors","streebog256":"../../etc/passwd"}]}`} {
 		if err := os.WriteFile(filepath.Join(path, "manifest.json"), []byte(manifest), 0o644); err != nil {
 			t.Fatal(err)
 		}

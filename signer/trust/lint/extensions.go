@@ -51,7 +51,8 @@ func (l *linter) usage() {
 		l.add(Note, "ext-key-usage.any", "RFC 5280 4.2.1.12", "", "extKeyUsage allows any purpose")
 	}
 	if c.PrivateKeyNotAfter.IsZero() && !c.IsCA {
-		l.add(Note, "key-period.missing", "RFC 5280 4.2.1; X.509 9.2.2.5", "", "no privateKeyUsagePeriod: the key signs as long as the certificate lives")
+		l.add(Note, "key-period.missing", "RFC 5280 4.2.1; X.509 9.2.2.5", "",
+			"no privateKeyUsagePeriod: the key signs as long as the certificate lives")
 	}
 }
 
@@ -65,7 +66,8 @@ func (l *linter) policies() {
 		}
 	}
 	if len(classes) == 0 {
-		l.add(Error, "policies.class.missing", clause, fmt.Sprint(l.c.Policies), "the policies name no class of the means of signing (KC1 to KA1)")
+		l.add(Error, "policies.class.missing", clause, fmt.Sprint(l.c.Policies),
+			"the policies name no class of the means of signing (KC1 to KA1)")
 		return
 	}
 	var lacking []string

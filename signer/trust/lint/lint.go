@@ -109,10 +109,12 @@ func (l *linter) base() {
 	case key == nil:
 		l.add(Error, "key.algorithm", "63-FZ 17(2)4; RFC 9215 4", fmt.Sprint(c.PublicKeyErr), "the key is not an acceptable GOST key")
 	case key.Algorithm == gost.GOST2001:
-		l.add(Warning, "key.withdrawn", "63-FZ 17(2)4; RFC 9215 4", key.Algorithm.Name, "the key is of GOST R 34.10-2001, with which nothing new is signed")
+		l.add(Warning, "key.withdrawn", "63-FZ 17(2)4; RFC 9215 4", key.Algorithm.Name,
+			"the key is of GOST R 34.10-2001, with which nothing new is signed")
 	}
 	for _, oid := range c.UnknownCritical {
-		l.add(Error, "extension.critical", "RFC 5280 4.2", oid.String(), "a critical extension is not understood, so that nobody may rely on the certificate")
+		l.add(Error, "extension.critical", "RFC 5280 4.2", oid.String(),
+			"a critical extension is not understood, so that nobody may rely on the certificate")
 	}
 }
 

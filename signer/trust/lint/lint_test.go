@@ -53,7 +53,8 @@ func TestCorpus(t *testing.T) {
 	if real < 30 || count[lint.Error] < 100 {
 		t.Errorf("%d qualified ones, findings %v", real, count)
 	}
-	t.Logf("%d qualified certificates without an error; in all, %d errors, %d warnings, %d notes", real, count[lint.Error], count[lint.Warning], count[lint.Note])
+	t.Logf("%d qualified certificates without an error; in all, %d errors, %d warnings, %d notes", real,
+		count[lint.Error], count[lint.Warning], count[lint.Note])
 }
 
 // Qualified certificates of the three kinds of holders.
@@ -93,7 +94,8 @@ func good() []gost.Extension {
 
 func TestCheck(t *testing.T) {
 	top := testpki.NewCA(t, gost.GOST2012_256, "CryptoPro-A")
-	ca := top.NewIntermediate(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{Subject: strings.Replace(entity, "CN=Ведомство", "CN=УЦ", 1)})
+	ca := top.NewIntermediate(t, gost.GOST2012_256, "CryptoPro-A",
+		testpki.Template{Subject: strings.Replace(entity, "CN=Ведомство", "CN=УЦ", 1)})
 	without := func(oid ...int) func([]gost.Extension) []gost.Extension {
 		return func(list []gost.Extension) []gost.Extension {
 			return slices.DeleteFunc(list, func(e gost.Extension) bool { return slices.Equal(e.OID, oid) })
@@ -103,7 +105,8 @@ func TestCheck(t *testing.T) {
 		return func(list []gost.Extension) []gost.Extension { return append(without(e.OID...)(list), e) }
 	}
 	lacking := func(of, attribute string) string {
-		return strings.Join(slices.DeleteFunc(strings.Split(of, ","), func(s string) bool { return strings.HasPrefix(s, attribute+"=") }), ",")
+		return strings.Join(slices.DeleteFunc(strings.Split(of, ","),
+			func(s string) bool { return strings.HasPrefix(s, attribute+"=") }), ",")
 	}
 	for _, tc := range []struct {
 		name    string
@@ -120,38 +123,54 @@ func TestCheck(t *testing.T) {
 		{name: "no organization", subject: lacking(entity, "O"), want: []string{"subject.o.missing"}},
 		{name: "no INNLE", subject: lacking(entity, "INNLE"), want: []string{"subject.innle.missing"}},
 		{name: "INN as before 2021", subject: lacking(entity, "INNLE") + ",INN=007710474375", want: []string{"subject.innle.missing"}},
-		{name: "INN as before 2021, then", subject: lacking(entity, "INNLE") + ",INN=007710474375", before: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{name: "INN as before 2021, then", subject: lacking(entity, "INNLE") + ",INN=007710474375",
+			before: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
 		{name: "no SNILS", subject: lacking(person, "SNILS"), want: []string{"subject.snils.missing"}},
 		{name: "no given name", subject: lacking(person, "GN"), want: []string{"subject.gn.missing"}},
 		{name: "wrong digits", subject: strings.NewReplacer("11223344595", "11223344596", "500100732259", "500100732250").Replace(person),
 			want: []string{"subject.inn.check", "subject.snils.check"}},
-		{name: "wrong OGRN and INNLE", subject: strings.NewReplacer("1047702026701", "1047702026702", "7710474375", "7710474376").Replace(entity),
-			want: []string{"subject.innle.check", "subject.ogrn.check"}},
-		{name: "OGRN of another type", subject: strings.Replace(entity, "OGRN=1047702026701", "OGRN=#130D31303437373032303236373031", 1), want: []string{"subject.ogrn.type"}},
+		{name: "wrong OGRN and INNLE",
+			subject: strings.NewReplacer("1047702026701", "1047702026702", "7710474375", "7710474376").Replace(entity),
+			want:    []string{"subject.innle.check", "subject.ogrn.check"}},
+		{name: "OGRN of another type",
+			subject: strings.Replace(entity, "OGRN=1047702026701", "OGRN=#130D31303437373032303236373031", 1),
+			want:    []string{"subject.ogrn.type"}},
 		{name: "another country", subject: strings.Replace(entity, "C=RU", "C=US", 1), want: []string{"subject.c.form"}},
 		{name: "no policies", subject: entity, change: without(2, 5, 29, 32), want: []string{"policies.class.missing"}},
 		{name: "lower class", subject: entity, want: []string{"policies.class.lower"},
 			change: with(gost.Extension{OID: []int{2, 5, 29, 32}, Value: []byte{0x30, 10, 0x30, 8, 6, 6, 0x2A, 0x85, 3, 0x64, 0x71, 2}})},
-		{name: "no subjectSignTool", subject: entity, change: without(gost.OIDSubjectSignTool...), want: []string{"subjectSignTool.missing"}},
-		{name: "long subjectSignTool", subject: entity, change: with(gost.Extension{OID: gost.OIDSubjectSignTool, Value: text(strings.Repeat("я", 201))}), want: []string{"subjectSignTool.form"}},
-		{name: "critical subjectSignTool", subject: entity, change: with(gost.Extension{OID: gost.OIDSubjectSignTool, Critical: true, Value: text("x")}),
-			want: []string{"extension.critical", "subjectSignTool.critical"}},
+		{name: "no subjectSignTool", subject: entity, change: without(gost.OIDSubjectSignTool...),
+			want: []string{"subjectSignTool.missing"}},
+		{name: "long subjectSignTool", subject: entity,
+			change: with(gost.Extension{OID: gost.OIDSubjectSignTool, Value: text(strings.Repeat("я", 201))}),
+			want:   []string{"subjectSignTool.form"}},
+		{name: "critical subjectSignTool", subject: entity,
+			change: with(gost.Extension{OID: gost.OIDSubjectSignTool, Critical: true, Value: text("x")}),
+			want:   []string{"extension.critical", "subjectSignTool.critical"}},
 		{name: "no issuerSignTool", subject: entity, change: without(gost.OIDIssuerSignTool...), want: []string{"issuerSignTool.missing"}},
-		{name: "issuerSignTool", subject: entity, change: with(gost.Extension{OID: gost.OIDIssuerSignTool, Value: []byte{0x30, 0}}), want: []string{"issuerSignTool.form"}},
-		{name: "no identificationKind", subject: person, change: without(gost.OIDIdentificationKind...), want: []string{"identificationKind.missing"}},
-		{name: "no identificationKind, before 2021", subject: person, change: without(gost.OIDIdentificationKind...), before: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
-		{name: "identificationKind", subject: person, change: with(gost.Extension{OID: gost.OIDIdentificationKind, Value: []byte{2, 1, 4}}), want: []string{"identificationKind.form"}},
+		{name: "issuerSignTool", subject: entity,
+			change: with(gost.Extension{OID: gost.OIDIssuerSignTool, Value: []byte{0x30, 0}}), want: []string{"issuerSignTool.form"}},
+		{name: "no identificationKind", subject: person, change: without(gost.OIDIdentificationKind...),
+			want: []string{"identificationKind.missing"}},
+		{name: "no identificationKind, before 2021", subject: person, change: without(gost.OIDIdentificationKind...),
+			before: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)},
+		{name: "identificationKind", subject: person,
+			change: with(gost.Extension{OID: gost.OIDIdentificationKind, Value: []byte{2, 1, 4}}),
+			want:   []string{"identificationKind.form"}},
 		{name: "signs nothing", subject: entity, usage: gost.UsageKeyAgreement, want: []string{"key-usage.sign"}},
 		{name: "one of two", subject: entity, usage: gost.UsageDigitalSignature, want: []string{"key-usage.both"}},
-		{name: "signs certificates", subject: entity, usage: gost.UsageCertSign, want: []string{"key-usage.end-entity", "basic-constraints"}},
+		{name: "signs certificates", subject: entity, usage: gost.UsageCertSign,
+			want: []string{"key-usage.end-entity", "basic-constraints"}},
 		{name: "no CRL", subject: entity, change: without(2, 5, 29, 31), want: []string{"crl.missing"}},
-		{name: "CRL by LDAP", subject: entity, change: with(testpki.DistributionPoints("ldap://ca.example.ru/1")), want: []string{"crl.address"}},
+		{name: "CRL by LDAP", subject: entity, change: with(testpki.DistributionPoints("ldap://ca.example.ru/1")),
+			want: []string{"crl.address"}},
 	} {
 		extensions := good()
 		if tc.change != nil {
 			extensions = tc.change(extensions)
 		}
-		_, c := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A", testpki.Template{Subject: tc.subject, Extensions: extensions, KeyUsage: tc.usage, NotBefore: tc.before})
+		_, c := ca.NewSigner(t, gost.GOST2012_256, "CryptoPro-A",
+			testpki.Template{Subject: tc.subject, Extensions: extensions, KeyUsage: tc.usage, NotBefore: tc.before})
 		var have []string
 		for _, f := range lint.Check(c) {
 			if f.Severity != lint.Note {

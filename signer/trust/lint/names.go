@@ -133,9 +133,11 @@ func (l *linter) entityINN(where string, has map[string][]gost.Attribute) {
 	switch {
 	case has["INNLE"] != nil:
 	case has["INN"] == nil:
-		l.add(Error, where+".innle.missing", clause, "", "the %s lacks the INN of the legal entity (INNLE, in older certificates INN)", where)
+		l.add(Error, where+".innle.missing", clause, "",
+			"the %s lacks the INN of the legal entity (INNLE, in older certificates INN)", where)
 	case l.modern && where == "subject":
-		l.add(Warning, where+".innle.missing", clause, has["INN"][0].Text, "the INN of the legal entity stands in INN, where it was before September 2021, and not in INNLE")
+		l.add(Warning, where+".innle.missing", clause, has["INN"][0].Text,
+			"the INN of the legal entity stands in INN, where it was before September 2021, and not in INNLE")
 	}
 }
 
@@ -156,7 +158,8 @@ func (l *linter) values(where string, n gost.Name) {
 			l.add(Error, code+".form", clause, a.Text, "the country of the %s is not RU", where)
 		case a.Name == "C" && a.Type != "PrintableString", a.Name == "emailAddress" && a.Type != "IA5String":
 			l.add(Warning, code+".type", "RFC 5280 4.1.2.4", a.Type, "%s of the %s has an unusual string type", a.Name, where)
-		case !isNumber && a.Name != "C" && a.Name != "emailAddress" && a.Type != "UTF8String" && a.Type != "PrintableString" && a.Type != "IA5String":
+		case !isNumber && a.Name != "C" && a.Name != "emailAddress" && a.Type != "UTF8String" &&
+			a.Type != "PrintableString" && a.Type != "IA5String":
 			l.add(Note, code+".type", "RFC 5280 4.1.2.4", a.Type, "%s of the %s is not a UTF8String", a.Name, where)
 		case utf8.RuneCountInString(a.Text) == 0:
 			l.add(Error, code+".empty", clause, "", "%s of the %s is empty", a.Name, where)

@@ -230,7 +230,8 @@ func TestFetchRefuses(t *testing.T) {
 	}
 	// A redirect leads nowhere else either.
 	for to, want := range map[string]string{
-		"ftp://ca.example.ru/crl": "not an address of HTTP", "http://169.254.169.254/latest": "never fetched", s.URL + "/to/" + s.URL + "/to/" + s.URL + "/to/" + s.URL + "/to/x": "redirects",
+		"ftp://ca.example.ru/crl": "not an address of HTTP", "http://169.254.169.254/latest": "never fetched",
+		s.URL + "/to/" + s.URL + "/to/" + s.URL + "/to/" + s.URL + "/to/x": "redirects",
 	} {
 		leaf := signer(t, ca, testpki.DistributionPoints(s.URL+"/to/"+to))
 		l := open(t, private)
@@ -316,7 +317,8 @@ func TestConfiguredAddress(t *testing.T) {
 	s := newSite(t)
 	leaf := signer(t, ca)
 	now := time.Now()
-	config := Config{Addresses: []string{s.URL + "/ca.crl"}, PrivateAddresses: true, Cache: t.TempDir(), Now: func() time.Time { return now }}
+	config := Config{Addresses: []string{s.URL + "/ca.crl"}, PrivateAddresses: true, Cache: t.TempDir(),
+		Now: func() time.Time { return now }}
 	l := open(t, config)
 	s.put("/ca.crl", ca.NewCRL(t, testpki.CRL{Revoked: []testpki.Revocation{{Serial: leaf.Serial}}}))
 	if err := again(t, l); err != nil || verdict(t, l, ca, leaf) != "revoked" {
@@ -332,7 +334,8 @@ func TestConfiguredAddress(t *testing.T) {
 	}
 	now = now.AddDate(0, 0, 2) // the CA has another key now
 	stranger := signer(t, other)
-	s.put("/ca.crl", other.NewCRL(t, testpki.CRL{ThisUpdate: time.Now().Add(time.Second), Revoked: []testpki.Revocation{{Serial: stranger.Serial}}}))
+	s.put("/ca.crl", other.NewCRL(t,
+		testpki.CRL{ThisUpdate: time.Now().Add(time.Second), Revoked: []testpki.Revocation{{Serial: stranger.Serial}}}))
 	if err := again(t, l); err != nil || verdict(t, l, other, stranger) != "revoked" {
 		t.Errorf("after the end: %v", err)
 	}

@@ -219,7 +219,8 @@ func (l *Library) do(ctx context.Context, t *task) {
 		}
 		t.failures, t.list, t.next = 0, list, now.Add(l.renewal(now, list.ThisUpdate, list.NextUpdate))
 		l.index()
-		l.log.Info("a CRL was fetched", "source", list.Source, "entries", list.Len(), "this_update", list.ThisUpdate, "next_update", list.NextUpdate)
+		l.log.Info("a CRL was fetched", "source", list.Source, "entries", list.Len(), "this_update", list.ThisUpdate,
+			"next_update", list.NextUpdate)
 	case response != nil:
 		a := &response.Answers[0]
 		t.failures, t.response, t.next = 0, response, now.Add(l.renewal(now, a.ThisUpdate, a.NextUpdate))

@@ -248,7 +248,8 @@ func TestSyslog(t *testing.T) {
 			receive(l)
 		})
 	}
-	for _, address := range []string{"", "host:514", "tcp://host", "tcp://host:1/x", "http://host:1", "unix://host/path", "unix:path", "tls://host", "tls://:1", "tls://u@host:1"} {
+	for _, address := range []string{"", "host:514", "tcp://host", "tcp://host:1/x", "http://host:1", "unix://host/path",
+		"unix:path", "tls://host", "tls://:1", "tls://u@host:1"} {
 		if err := (Syslog{URL: address}).Check(); err == nil {
 			t.Errorf("%q is an address", address)
 		}

@@ -57,7 +57,8 @@ func (a *authority) issue(t *testing.T, name string, template *x509.Certificate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der},
+		name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(a.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,8 @@ func (a *authority) pair(t *testing.T, name string) tls.Certificate {
 // that takes none of ours.
 func TestSyslogTLS(t *testing.T) {
 	ca, stranger := newAuthority(t, "ca"), newAuthority(t, "stranger")
-	ca.issue(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	ca.issue(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	ca.issue(t, "epovd", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	stranger.issue(t, "epovd", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	clients := x509.NewCertPool()
@@ -103,7 +105,8 @@ func TestSyslogTLS(t *testing.T) {
 			const count = 20
 			s, l := listen(version), &list{}
 			l.add(count)
-			to := Syslog{URL: "tls://" + s.Addr().String(), CA: ca.file("ca.pem"), Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")}
+			to := Syslog{URL: "tls://" + s.Addr().String(), CA: ca.file("ca.pem"),
+				Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")}
 			if err := to.Check(); err != nil {
 				t.Fatal(err)
 			}
@@ -144,13 +147,16 @@ func TestSyslogTLS(t *testing.T) {
 			}()
 			url := "tls://" + s.Addr().String()
 			for what, to := range map[string]Syslog{
-				"no certificate":      {URL: url, CA: ca.file("ca.pem")},
-				"another authority's": {URL: url, CA: ca.file("ca.pem"), Certificate: stranger.file("epovd.pem"), Key: stranger.file("epovd.key")},
-				"another server":      {URL: url, CA: stranger.file("stranger.pem"), Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
-				"the system's roots":  {URL: url, Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
-				"another name":        {URL: strings.Replace(url, "127.0.0.1", "localhost", 1), CA: ca.file("ca.pem"), Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
-				"no such file":        {URL: url, CA: ca.file("missing.pem")},
-				"no certificates":     {URL: url, CA: ca.file("server.key")},
+				"no certificate": {URL: url, CA: ca.file("ca.pem")},
+				"another authority's": {URL: url, CA: ca.file("ca.pem"), Certificate: stranger.file("epovd.pem"),
+					Key: stranger.file("epovd.key")},
+				"another server": {URL: url, CA: stranger.file("stranger.pem"), Certificate: ca.file("epovd.pem"),
+					Key: ca.file("epovd.key")},
+				"the system's roots": {URL: url, Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
+				"another name": {URL: strings.Replace(url, "127.0.0.1", "localhost", 1), CA: ca.file("ca.pem"),
+					Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
+				"no such file":    {URL: url, CA: ca.file("missing.pem")},
+				"no certificates": {URL: url, CA: ca.file("server.key")},
 			} {
 				if sink, err := to.Open(t.Context()); err == nil {
 					sink.Close()

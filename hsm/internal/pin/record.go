@@ -1,6 +1,7 @@
 package pin
 
 import (
+	"context"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha256"
@@ -201,5 +202,40 @@ func (r *record) refuse(tag uint16) {
 	r.Refused = append(r.Refused, refusal{time.Now().UTC().Truncate(time.Second), tag})
 	if over := len(r.Refused) - maxRefusals; over > 0 {
 		r.Refused = r.Refused[over:]
+	}
+}
+
+// lock makes the directory when it is missing, and holds the token's record against other processes and goroutines.
+func lock(ctx context.Context, dir, serial string) (unlock func(), err error) {
+	fail := func(err error) (func(), error) { return nil, &Error{Config, "use the state directory", err} }
+	if dir == "" {
+		return fail(errors.New("none is given"))
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fail(err)
+	}
+	f, err := os.OpenFile(lockPath(dir, serial), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err == nil {
+		err = give(f)
+	}
+	if err != nil {
+		return fail(errors.Join(err, f.Close()))
+	}
+	for wait := time.Millisecond; ; {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			f.Close()
+			return fail(err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, &Error{Expired, "wait for another login on the token", ctx.Err()}
+		case <-time.After(wait):
+			wait = min(2*wait, 20*time.Millisecond)
+		}
 	}
 }

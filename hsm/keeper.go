@@ -36,6 +36,7 @@ func (l *lane) keep() {
 	for {
 		select {
 		case <-l.stop:
+			l.settle() // who came with a key meanwhile
 			l.end()
 			return
 		case <-l.trouble:
@@ -98,6 +99,7 @@ func (l *lane) recover() {
 		}
 		l.settle()
 		if !l.pass(pause) {
+			l.settle() // who came with a key meanwhile
 			return
 		}
 	}

@@ -480,3 +480,28 @@ func TestRestartPause(t *testing.T) {
 		})
 	}
 }
+
+// A key that is being taken into service when its token is closed is refused, whatever the keeper is at: nobody waits for what
+// nobody does any more.
+func TestKeyWhileClosing(t *testing.T) {
+	for range 5 { // the keeper sees one of both first
+		synctest.Test(t, func(t *testing.T) {
+			f := newStand(t)
+			p := startOn(t, SchedulerConfig{Canary: time.Millisecond}, f)
+			f.SetFault(func(string) error { time.Sleep(30 * time.Millisecond); return nil })
+			time.Sleep(tickTime + 10*time.Millisecond) // the keeper is at work
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			added := make(chan error)
+			go func() {
+				_, err := p.AddKey(ctx, KeyConfig{"n", []KeyRef{{f.cfg.Name, keyID}}})
+				added <- err
+			}()
+			synctest.Wait()
+			if err := p.Close(ctx); err != nil {
+				t.Error(err)
+			}
+			wantKind(t, <-added, Closed)
+		})
+	}
+}

@@ -85,8 +85,9 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	d.grace.Store(int64(c.times.grace))
-	d.reloader = reloader{started: c.root, root: c.root, now: c, edited: stampOf(c.file), parts: d.newParts(), refused: map[string]int64{},
-		leaving: map[string]leaving{}}
+	r := &d.reloader
+	r.started, r.root, r.now, r.edited, r.parts, r.leaving = c.root, c.root, c, stampOf(c.file), d.newParts(), map[string]leaving{}
+	r.told(func(*reloads) {})
 	keys, err := d.openKeys(ctx)
 	if err != nil {
 		return nil, err

@@ -264,6 +264,11 @@ func (s *keyStates) write(path string) (err error) {
 	if err := errors.Join(enc.Encode(s), enc.Close()); err != nil {
 		return err
 	}
+	d, err := os.Open(filepath.Dir(path)) // first: what cannot be made durable must not be in force
+	if err != nil {
+		return err
+	}
+	defer d.Close()
 	mode := fs.FileMode(0o644) // there is nothing secret in it
 	if info, err := os.Stat(path); err == nil {
 		mode = info.Mode().Perm()
@@ -280,11 +285,6 @@ func (s *keyStates) write(path string) (err error) {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
 	if err := d.Sync(); err != nil {
 		return fmt.Errorf("%s: %w", filepath.Dir(path), err)
 	}

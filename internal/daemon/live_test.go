@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -236,6 +237,23 @@ func TestChangedFiles(t *testing.T) {
 	if _, _, refused := r.d.Reloaded(); refused["policy"] < 3 || refused["tls"] != 0 {
 		t.Errorf("%v", refused)
 	}
+
+	// What is known of reloads is told while one is under way, to metrics and to operators.
+	r.d.reloader.mutex.Lock()
+	seen := make(chan map[string]int64)
+	go func() {
+		(&operator{Daemon: r.d}).State()
+		seen <- r.d.state().Reloads
+	}()
+	select {
+	case refused := <-seen:
+		if refused["policy"] < 3 || len(refused) != len(r.d.reloader.parts)+1 {
+			t.Errorf("%v", refused)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the daemon's state waits for a reload")
+	}
+	r.d.reloader.mutex.Unlock()
 
 	// A certificate without its key, then both.
 	before := r.presented(t)

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"sync/atomic"
 	"time"
@@ -25,9 +24,8 @@ type observing struct {
 	listener net.Listener    // of metrics; nil: none
 	tracer   *observe.Tracer // nil: none
 
-	tls     atomic.Pointer[tlsConfig]        // in force; nil: none
-	scrapes atomic.Pointer[tls.Config]       // of the listener of metrics; nil: none
-	refused atomic.Pointer[map[string]int64] // reloads, as they were when nothing was being reloaded
+	tls     atomic.Pointer[tlsConfig]  // in force; nil: none
+	scrapes atomic.Pointer[tls.Config] // of the listener of metrics; nil: none
 
 	hsm    hsm.Trace
 	signer signer.Trace
@@ -124,7 +122,7 @@ func (d *Daemon) state() observe.State {
 		s.Serving = signing && !s.Draining && (d.audit == nil || d.audit.Ready() == nil)
 	}
 	s.Certificates = append(s.Certificates, watchedCertificates(d.observing.tls.Load())...)
-	s.Reloads = d.refusedReloads()
+	_, _, s.Reloads = d.Reloaded()
 	if d.service != nil {
 		for _, u := range d.service.Usage() {
 			s.Usage = append(s.Usage, observe.Usage(u))
@@ -140,23 +138,6 @@ func (d *Daemon) state() observe.State {
 		s.Audit.Reason = short(stats.Down)
 	}
 	return s
-}
-
-// refusedReloads tells how often each part was refused. A reload may take its time, and nobody waits for it here.
-func (d *Daemon) refusedReloads() map[string]int64 {
-	if r := &d.reloader; r.mutex.TryLock() {
-		now := map[string]int64{"configuration": 0} // from 0 on, so that the first is seen as an increase
-		for _, p := range r.parts {
-			now[p.name] = 0
-		}
-		maps.Copy(now, r.refused)
-		r.mutex.Unlock()
-		d.observing.refused.Store(&now)
-	}
-	if known := d.observing.refused.Load(); known != nil {
-		return *known
-	}
-	return nil
 }
 
 // watchedCertificates are those of TLS.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -49,12 +50,31 @@ type reloader struct {
 	now     *Config // the same, checked
 	edited  fileStamp
 	parts   []*part
-	last    []Outcome // of what was asked for last
-	at      time.Time
-	refused map[string]int64 // so often, by part
+	known   atomic.Pointer[reloads] // what there is to be known, without the mutex: a change may take its time
 
 	keys    []keyConfig // in force
 	leaving map[string]leaving
+}
+
+// reloads are what came of changes so far. Immutable.
+type reloads struct {
+	last    []Outcome // of what was asked for last
+	at      time.Time
+	refused map[string]int64 // so often, by part
+}
+
+// told changes what there is to be known. The mutex is held.
+func (r *reloader) told(change func(*reloads)) {
+	next := reloads{refused: map[string]int64{"configuration": 0}} // from 0 on, so that the first is seen as an increase
+	for _, p := range r.parts {
+		next.refused[p.name] = 0
+	}
+	if before := r.known.Load(); before != nil {
+		next.last, next.at = before.last, before.at
+		maps.Copy(next.refused, before.refused)
+	}
+	change(&next)
+	r.known.Store(&next)
 }
 
 // fileStamp tells whether a file is another one than before, without reading it.
@@ -94,30 +114,35 @@ func (d *Daemon) Reload(ctx context.Context) []Outcome {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	defer notifyReload()()
+	begun := time.Now()
 	first, root := d.reread()
-	r.last, r.at = []Outcome{first}, time.Now()
 	for _, p := range r.parts {
 		p.told = ""
 	}
+	var list []Outcome
 	if first.Result == Refused {
 		for _, p := range r.parts {
-			r.last = append(r.last, Outcome{Part: p.name, Result: Unchanged})
+			list = append(list, Outcome{Part: p.name, Result: Unchanged})
 		}
-		return slices.Clone(r.last)
+	} else {
+		list = d.renew(ctx, r.parts, root, true)
 	}
-	list := d.renew(ctx, r.parts, root, true)
 	if slices.ContainsFunc(list, func(o Outcome) bool { return o.Result == Refused }) && first.Result == TakenOver {
-		r.last[0].Result, r.last[0].Message = Refused, heldBack
+		first.Result, first.Message = Refused, heldBack
 	}
-	r.last = append(r.last, list...)
-	return slices.Clone(r.last)
+	list = append([]Outcome{first}, list...)
+	r.told(func(now *reloads) { now.last, now.at = list, begun })
+	return slices.Clone(list)
 }
 
-// Reloaded is what came of the last Reload that was asked for, and when; and how often each part was refused since the start.
+// Reloaded is what came of the last Reload that was asked for, and when; and how often each part was refused since the start. It does
+// not wait for one that is under way.
 func (d *Daemon) Reloaded() (last []Outcome, at time.Time, refused map[string]int64) {
-	d.reloader.mutex.Lock()
-	defer d.reloader.mutex.Unlock()
-	return slices.Clone(d.reloader.last), d.reloader.at, maps.Clone(d.reloader.refused)
+	known := d.reloader.known.Load()
+	if known == nil { // still starting
+		return nil, time.Time{}, nil
+	}
+	return slices.Clone(known.last), known.at, maps.Clone(known.refused)
 }
 
 // reread reads the configuration's own file. What the parts name they read themselves; the rest is checked here, and takes a restart.
@@ -151,7 +176,7 @@ func (d *Daemon) reread() (Outcome, value) {
 // refuse makes an outcome of an error and tells the log.
 func (d *Daemon) refuse(out Outcome, message string, err error) Outcome {
 	out.Result = Refused
-	d.reloader.refused[out.Part]++
+	d.reloader.told(func(now *reloads) { now.refused[out.Part]++ })
 	wrong, ok := errors.AsType[*ConfigError](err)
 	if !ok {
 		out.Message = err.Error()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -23,19 +24,25 @@ type adminCmd struct {
 	Key     adminKeyCmd     `cmd:"" help:"Stage, activate, retire and disable key versions in a running daemon."`
 }
 
-// administration says how to reach a daemon's administration: its socket, or with --address its address.
+// adminSocket is that of epovd-admin.socket.
+const adminSocket = "/run/epovd-admin/socket"
+
+// administration says how to reach a daemon's administration: by its socket, or by the address of flags or client configuration.
 type administration struct {
-	Socket string `default:"/run/epovd-admin/socket" placeholder:"PATH" help:"Administration socket of the daemon (default ${default})."`
+	Socket string `placeholder:"PATH" help:"Administration socket of the daemon. Default, without an address: /run/epovd-admin/socket."`
 	connection
 }
 
 func (a *administration) call(ctx context.Context, f func(context.Context, epovpb.AdminServiceClient) error) error {
-	if a.Address != "" || a.ClientConfig != "" {
+	if a.Socket != "" && a.Address != "" {
+		return usagef("--socket and --address are two ways; give one")
+	}
+	if a.Socket == "" && (a.Address != "" || a.ClientConfig != "") {
 		return a.connection.call(ctx, func(ctx context.Context, c *client.Client, _ *clientConfig) error {
 			return f(ctx, epovpb.NewAdminServiceClient(c.Conn()))
 		})
 	}
-	path, err := filepath.Abs(a.Socket)
+	path, err := filepath.Abs(cmp.Or(a.Socket, adminSocket))
 	if err != nil {
 		return err
 	}

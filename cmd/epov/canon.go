@@ -36,7 +36,9 @@ var digestNames = map[string]*gost.Digest{
 	"streebog256": gost.Streebog256, "streebog512": gost.Streebog512, "gostr3411-94": gost.GOSTR341194,
 }
 
-func (c *canonCmd) Run(con *console) error {
+func (c *canonCmd) Run(con *console) error { return about(c.File, c.run(con)) }
+
+func (c *canonCmd) run(con *console) error {
 	chain, err := c.chain()
 	if err != nil {
 		return err

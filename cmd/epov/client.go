@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -78,6 +79,12 @@ func (c *connection) settle() (*clientConfig, error) {
 		if need.value == "" {
 			return nil, usagef("%s is missing; give it, or a --client-config", need.flag)
 		}
+	}
+	switch a := cfg.Address; {
+	case strings.HasPrefix(a, "/"), strings.HasPrefix(a, "unix:"):
+		return nil, usagef("%s is a socket, and host:port is needed; `epov admin` takes its socket by --socket", printable(a))
+	case !strings.Contains(a, ":"):
+		return nil, usagef("%s has no port: host:port is needed", printable(a))
 	}
 	return &cfg, nil
 }

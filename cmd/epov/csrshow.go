@@ -30,7 +30,7 @@ func (c *csrShowCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	der, err := unarmour(data, "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+	der, err := unarmour(c.File, data, "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 	if err != nil {
 		return err
 	}

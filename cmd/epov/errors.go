@@ -4,11 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"syscall"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/epov-signer/epov/api/client"
+	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/hsm"
 	"github.com/epov-signer/epov/signer/report"
 )
@@ -22,13 +25,46 @@ type usageError struct{ err error }
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
+// fileError is about what a file holds; the message begins with the file's name.
+type fileError struct {
+	name string
+	err  error
+}
+
+func (e *fileError) Error() string { return e.name + ": " + e.err.Error() }
+func (e *fileError) Unwrap() error { return e.err }
+
+// about names the file in an error about what it holds, and returns other errors as they are.
+func about(name string, err error) error {
+	content := false
+	if asCoded(err) != nil {
+		content = true
+	} else if call := client.AsError(err); call != nil {
+		content = call.Place != (client.Place{}) || slices.Contains([]string{"document", "message", "content"}, call.Field)
+	} else {
+		_, content = errors.AsType[*xmltext.SyntaxError](err)
+	}
+	if !content {
+		return err
+	}
+	if name == "-" {
+		name = "standard input"
+	}
+	return &fileError{name, err}
+}
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // exitCode decides by the kind of error.
 func exitCode(err error) int {
 	var usage usageError
-	if errors.As(err, &usage) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.As(err, &usage) {
 		return exitUsage
+	}
+	for _, file := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.EISDIR, syscall.ENOTDIR} {
+		if errors.Is(err, file) {
+			return exitUsage
+		}
 	}
 	var coded *report.Error
 	if errors.As(err, &coded) {
@@ -46,6 +82,9 @@ func exitCode(err error) int {
 
 // callExit goes by the reason that the daemon gave; without one the call did not get as far as the daemon, or too far for it.
 func callExit(e *client.Error) int {
+	if e.RetryAfter > 0 {
+		return exitUnavailable
+	}
 	if e.ReasonName != "" {
 		return codeExit(codeOfReason(e.ReasonName))
 	}
@@ -57,7 +96,7 @@ func callExit(e *client.Error) int {
 
 func codeExit(code report.Code) int {
 	switch code {
-	case report.TokenAway, report.Overload, report.Deadline:
+	case report.TokenAway, report.Overload, report.Deadline, report.Draining, report.AuditUnavailable:
 		return exitUnavailable
 	}
 	return exitFailed
@@ -76,7 +115,11 @@ func describe(err error) string {
 		return printable(err.Error() + asides(faultAside(coded.Code), hint(coded.Code)))
 	}
 	if call := client.AsError(err); call != nil {
-		return printable(describeCall(call))
+		line := describeCall(call)
+		if file, ok := errors.AsType[*fileError](err); ok {
+			line = file.name + ": " + line
+		}
+		return printable(line)
 	}
 	return printable(err.Error() + asides(tokenHint(err)))
 }
@@ -100,6 +143,9 @@ func describeCall(e *client.Error) string {
 	}
 	if p := placeOf(e.Place); p != "" && !strings.Contains(line, p) {
 		line += " (" + p + ")"
+	}
+	if code == report.MethodUnknown && strings.Contains(e.Message, "AdminService") {
+		more = append(more, "administration has a listener of its own, admin.listen in the daemon's configuration: give --socket or its --address")
 	}
 	if e.SMEVFault != "" {
 		more = append(more, "SMEV answers "+e.SMEVFault)

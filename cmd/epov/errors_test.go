@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -64,6 +65,15 @@ func TestDescribe(t *testing.T) {
 			Metadata: map[string]string{"line": "3", "column": "5", "path": "/a/b", "smev_fault": "IncorrectSignatureTarget"}}),
 			"target.missing: no block to sign (line 3, column 5, /a/b) [field document; SMEV answers IncorrectSignatureTarget]",
 			exitFailed},
+		{about("a.xml", report.Errorf(report.XMLSyntax, report.Place{Line: 2, Column: 1}, "no root element")),
+			"a.xml: xml.syntax: no root element (line 2, column 1) [SMEV answers PoorSOAPEnvelopeFormat]", exitFailed},
+		{about("-", remote(t, codes.InvalidArgument, "no root element", &errdetails.ErrorInfo{Reason: "XML_SYNTAX", Domain: "epov"})),
+			"standard input: xml.syntax: no root element [field document]", exitFailed},
+		{about("a.xml", remote(t, codes.Unavailable, "x", nil)), "the daemon cannot be reached: x [is epovd running, and is --address right?]",
+			exitUnavailable},
+		{remote(t, codes.Unavailable, "stopping", &errdetails.ErrorInfo{Reason: "SERVICE_DRAINING", Domain: "epov"}),
+			"service.draining: stopping [field document]", exitUnavailable},
+		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EISDIR}, "open x: is a directory", exitUsage},
 		{fmt.Errorf("run: %w", remote(t, codes.Unavailable, "connection refused", nil)),
 			"the daemon cannot be reached: connection refused [is epovd running, and is --address right?]", exitUnavailable},
 		{remote(t, codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`, nil),
@@ -94,6 +104,25 @@ func TestDescribe(t *testing.T) {
 		}
 		if got := exitCode(c.err); got != c.exit {
 			t.Errorf("%v: exit code %d, want %d", c.err, got, c.exit)
+		}
+	}
+}
+
+func TestHoldsXML(t *testing.T) {
+	for _, c := range []struct {
+		data string
+		xml  bool
+		err  string
+	}{
+		{"<a/>", true, ""}, {"\ufeff \n<a/>", true, ""}, {"\xff\xfe<\x00a\x00", true, ""}, {"\x00<\x00a", true, ""},
+		{"\x30\x03", false, ""}, {"-----BEGIN CMS-----", false, ""}, {"MAMCAQE=", false, ""},
+		{"", false, "f is empty"}, {"What is this?", false, "f looks neither"}, {"\ufeff", false, "f looks neither"},
+	} {
+		switch got, err := holdsXML("f", []byte(c.data)); {
+		case (err == nil) != (c.err == "") || err != nil && !strings.HasPrefix(err.Error(), c.err):
+			t.Errorf("%q: %v, want %q", c.data, err, c.err)
+		case got != c.xml:
+			t.Errorf("%q: XML: %t", c.data, got)
 		}
 	}
 }

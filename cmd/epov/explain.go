@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -40,11 +39,18 @@ type explainCmd struct {
 }
 
 func (c *explainCmd) Run(ctx context.Context, con *console) error {
+	return about(c.File, c.run(ctx, con))
+}
+
+func (c *explainCmd) run(ctx context.Context, con *console) error {
 	data, err := con.read(c.File)
 	if err != nil {
 		return err
 	}
-	isXML := bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n"), []byte("<"))
+	isXML, err := holdsXML(c.File, data)
+	if err != nil {
+		return err
+	}
 	if !isXML {
 		if c.Profile != "" || c.Target != "" {
 			return usagef("--profile and --target are for XML signatures")

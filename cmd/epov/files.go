@@ -98,23 +98,24 @@ func isTerminal(f *os.File) bool {
 }
 
 // unarmour returns the DER inside PEM of one of the given types, and anything else as it is.
-func unarmour(data []byte, types ...string) ([]byte, error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("-----BEGIN ")) {
+func unarmour(name string, data []byte, types ...string) ([]byte, error) {
+	text := bytes.TrimLeft(bytes.TrimPrefix(data, []byte(byteOrderMark)), " \t\r\n")
+	if !bytes.HasPrefix(text, []byte("-----BEGIN ")) {
 		return data, nil
 	}
-	block, rest := pem.Decode(data)
+	block, rest := pem.Decode(text)
 	if block == nil {
-		return nil, usagef("the PEM is damaged")
+		return nil, usagef("%s: the PEM is damaged", name)
 	}
 	for _, t := range types {
 		if block.Type == t {
 			if len(bytes.TrimSpace(rest)) > 0 {
-				return nil, usagef("there is something after the PEM block %q", t)
+				return nil, usagef("%s: there is something after the PEM block %q", name, t)
 			}
 			return block.Bytes, nil
 		}
 	}
-	return nil, usagef("the PEM holds %q, not %q", printable(block.Type), types[0])
+	return nil, usagef("%s: the PEM holds %q, not %q", name, printable(block.Type), types[0])
 }
 
 // absolutePath is for files that are named in another file.
@@ -129,9 +130,35 @@ func absolutePath(name string) (string, error) {
 	return path, nil
 }
 
+// byteOrderMark is what some editors put before UTF-8.
+const byteOrderMark = "\ufeff"
+
+// holdsXML tells XML, of any encoding, from CMS, DER, PEM or base64, by how a file begins.
+func holdsXML(name string, data []byte) (bool, error) {
+	if len(data) == 0 {
+		return false, usagef("%s is empty", name)
+	}
+	for _, utf16 := range []string{"\xff\xfe", "\xfe\xff", "<\x00", "\x00<"} {
+		if bytes.HasPrefix(data, []byte(utf16)) {
+			return true, nil // its reader says that UTF-16 is not accepted
+		}
+	}
+	head := bytes.TrimLeft(bytes.TrimPrefix(data, []byte(byteOrderMark)), " \t\r\n")
+	if bytes.HasPrefix(head, []byte("<")) {
+		return true, nil
+	}
+	if bytes.HasPrefix(head, []byte("\x30")) || bytes.HasPrefix(head, []byte("-----BEGIN ")) {
+		return false, nil
+	}
+	if message, err := cms.Decode(data); err == nil && bytes.HasPrefix(message, []byte("\x30")) {
+		return false, nil
+	}
+	return false, usagef("%s looks neither like XML nor like CMS; say which with `epov verify xml` or `epov verify cms`", name)
+}
+
 // unwrapCMS returns the BER inside PEM or base64, and anything else as it is.
-func unwrapCMS(data []byte) ([]byte, error) {
-	data, err := unarmour(data, "PKCS7", "CMS")
+func unwrapCMS(name string, data []byte) ([]byte, error) {
+	data, err := unarmour(name, data, "PKCS7", "CMS")
 	if err != nil || bytes.HasPrefix(data, []byte{0x30}) {
 		return data, err
 	}

@@ -134,7 +134,7 @@ func (c *keyImportCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	defer clear(data)
-	der, err := unarmour(data, "PRIVATE KEY")
+	der, err := unarmour(c.File, data, "PRIVATE KEY")
 	if err != nil {
 		return err
 	}

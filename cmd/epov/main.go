@@ -3,7 +3,7 @@
 // one what needs no key: verify --local, explain, check, canon, trust, policy, audit.
 //
 // Exit codes: 0 done, and for verify the verdict is valid; 1 it failed, or the verdict is another one; 2 the command line or
-// a file it names is wrong; 3 the daemon or the token cannot be reached now, so that trying again may help.
+// a file it names is wrong; 3 the daemon or the token cannot be reached, or takes no work, now, so that trying again may help.
 //
 // A PIN comes from a file or is asked for on the terminal. It is never an argument, and never part of a message.
 package main

@@ -93,7 +93,7 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 	if err != nil {
 		return err
 	}
-	return s.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+	return about(s.File, s.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		key, err := cfg.signingKey(s.Key)
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (s *signing) signXML(ctx context.Context, con *console, profile, target str
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
 		return s.keepReceipt(con, answer.GetAct())
-	})
+	}))
 }
 
 func algorithmByName(name string) *gost.Algorithm {

@@ -55,7 +55,7 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 	case c.Stream && c.Attached && c.Stamp:
 		return usagef("a message with its content and a time-stamp is not made in a stream; leave the content out, or --stream")
 	}
-	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+	return about(c.File, c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		if c.Attached && !c.PEM && c.AddTo == "" && c.streams() {
 			return c.signStream(ctx, con, service, cfg)
 		}
@@ -68,7 +68,7 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
 		return c.keepReceipt(con, answer.GetAct())
-	})
+	}))
 }
 
 func (c *signCMSCmd) sign(ctx context.Context, con *console, service *client.Client, cfg *clientConfig) (*pb.SignCmsResponse, error) {
@@ -150,7 +150,7 @@ func (c *signCMSCmd) save(con *console, message []byte) error {
 		if err != nil {
 			return err
 		}
-		if data, err = unwrapCMS(data); err != nil {
+		if data, err = unwrapCMS(c.AddTo, data); err != nil {
 			return err
 		}
 		if message, err = cms.Merge(data, message); err != nil {
@@ -227,10 +227,10 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	if data, err = unwrapCMS(data); err != nil {
+	if data, err = unwrapCMS(c.File, data); err != nil {
 		return err
 	}
-	return c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
+	return about(c.File, c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		key, err := cfg.signingKey(c.Key)
 		if err != nil {
 			return err
@@ -247,7 +247,7 @@ func (c *signCountersignCmd) Run(ctx context.Context, con *console) error {
 		}
 		con.signed(answer.GetKey(), answer.GetCertificateFingerprint())
 		return c.keepReceipt(con, answer.GetAct())
-	})
+	}))
 }
 
 // signAttachmentCmd prints what a RefAttachmentHeader of SMEV 3 says of a file.

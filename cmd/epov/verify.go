@@ -66,14 +66,14 @@ func (c *verifyAnyCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	head := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n")
+	isXML, err := holdsXML(c.File, data)
 	switch {
-	case bytes.HasPrefix(head, []byte("<")):
+	case err != nil:
+		return err
+	case isXML:
 		return c.xml(ctx, con, data)
-	case bytes.HasPrefix(head, []byte("\x30")), bytes.HasPrefix(head, []byte("-----BEGIN ")):
-		return c.cms(ctx, con, data)
 	}
-	return usagef("%s looks neither like XML nor like CMS; say which with `epov verify xml` or `epov verify cms`", c.File)
+	return c.cms(ctx, con, data)
 }
 
 type verifyXMLCmd struct{ verifying }
@@ -129,7 +129,7 @@ func (v *verifying) xml(ctx context.Context, con *console, doc []byte) error {
 		})
 	}
 	if err != nil {
-		return err
+		return about(v.File, err)
 	}
 	return v.answer(con, r)
 }
@@ -166,7 +166,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 	if v.Target != "" || len(v.Require) > 0 || len(v.Attachments) > 0 {
 		return usagef("--target, --require and --attachments are for XML signatures")
 	}
-	message, err := unwrapCMS(message)
+	message, err := unwrapCMS(v.File, message)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (v *verifying) cms(ctx context.Context, con *console, message []byte) error
 		})
 	}
 	if err != nil {
-		return err
+		return about(v.File, err)
 	}
 	return v.answer(con, r)
 }
@@ -204,7 +204,7 @@ func (v *verifying) cmsFiles(con *console) (done bool, err error) {
 	}
 	r, ok, err := v.local.cmsFiles(v.File, v.Content, v.Profile, v.Time)
 	if err != nil || !ok {
-		return false, err
+		return false, about(v.File, err)
 	}
 	return true, v.answer(con, r)
 }

@@ -46,6 +46,7 @@ type tree struct {
 	space  string
 	attrs  []smevAttr
 	text   string
+	pieces []string // to be added to text when all are known: comments and CDATA sections cut it up
 	kids   []*tree
 	offset int
 	end    int
@@ -107,7 +108,7 @@ func newTree(doc []byte, start int, omit int, limits xmltext.Limits) *tree {
 		case xmltext.Text:
 			n := open[len(open)-1]
 			if last := len(n.kids) - 1; last >= 0 && n.kids[last].name == "" {
-				n.kids[last].text += string(t.Text())
+				n.kids[last].pieces = append(n.kids[last].pieces, string(t.Text()))
 			} else {
 				n.kids = append(n.kids, &tree{text: string(t.Text()), offset: t.Span().Start, end: t.Span().End})
 			}
@@ -130,6 +131,9 @@ func (n *tree) seal() {
 	}
 	for _, k := range n.kids {
 		if k.name == "" {
+			if k.pieces != nil {
+				k.text, k.pieces = k.text+strings.Join(k.pieces, ""), nil
+			}
 			k.sum = maphash.String(treeSeed, k.text) | 1
 		}
 		h.WriteByte(1)

@@ -232,11 +232,18 @@ func trimTexts(b []byte) []byte {
 	return eachText(b, func(text []byte) []byte { return bytes.Trim(text, " \t\r\n") })
 }
 
-// indent lays tags out as pretty-printers do: one on each line, but those about a text.
+// maxIndented bounds what indent makes of an octet: of many tags deep inside each other white space alone would be left.
+const maxIndented = 8
+
+// indent lays tags out as pretty-printers do: one on each line, but those about a text. It returns nil where that would be
+// many times as long.
 func indent(b []byte, step string, depth int) []byte {
 	out := make([]byte, 0, 2*len(b))
-	first, inline := true, false
+	first, inline, long := true, false, false
 	line := func() {
+		if long = long || len(out) > maxIndented*len(b)+4096; long {
+			return
+		}
 		if !first {
 			out = append(out, '\n')
 			for range depth {
@@ -256,6 +263,9 @@ func indent(b []byte, step string, depth int) []byte {
 		case bytes.HasPrefix(tag, []byte("<!")) || bytes.HasPrefix(tag, []byte("<?")):
 			line()
 			out = append(out, tag...)
+		case bytes.HasSuffix(tag, []byte("/>")): // in text that is not canonical
+			line()
+			out, inline = append(out, tag...), false
 		default:
 			line()
 			out = append(out, tag...)
@@ -263,6 +273,9 @@ func indent(b []byte, step string, depth int) []byte {
 			inline = true // until something stands on the next line
 		}
 	}, func(text []byte) { out, inline = append(out, text...), true })
+	if long {
+		return nil
+	}
 	return out
 }
 

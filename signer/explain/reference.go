@@ -76,6 +76,10 @@ func (r *referenceSearch) missing(f Finding) (Finding, *referenceSearch, bool) {
 		return f, r, false // content outside, or refused by name
 	}
 	f.Mistakes = []Mistake{Unknown}
+	if !r.spend(len(r.index.doc)) {
+		f.Mistakes = []Mistake{Exhausted}
+		return f, r, true
+	}
 	for i, e := range r.index.elements {
 		for _, a := range e.ids {
 			if strings.EqualFold(a.value, id) {
@@ -179,6 +183,9 @@ func (r *referenceSearch) edited(src source, all bool) (mistakes []Mistake, what
 		return nil, nil, nil, false
 	}
 	for _, e := range slices.Concat(xmlEdits, indentations(src.depth), octetEdits) {
+		if !r.spend(len(plain)) {
+			break
+		}
 		octets = e.do(plain)
 		if octets == nil || bytes.Equal(octets, plain) {
 			continue

@@ -13,10 +13,13 @@ import (
 
 // What one message may cost. A message of 1 MiB comes through all single mistakes and some of the pairs.
 const (
-	maxOctets        = 384 << 20 // that are canonicalized or digested
-	leastOctets      = 16 << 20  // for each digest and each value, though the message has used up its share
-	maxVerifications = 20000
-	smallOctets      = 64 << 10 // of these, every hash is tried in every case
+	maxOctets          = 512 << 20 // that are canonicalized, edited or digested
+	leastOctets        = 16 << 20  // for each digest and each value, though the message has used up its share,
+	moreOctets         = 256 << 20 // as long as these last
+	maxVerifications   = 20000
+	leastVerifications = 2000 // and as above
+	moreVerifications  = 20000
+	smallOctets        = 64 << 10 // of these, every hash is tried in every case
 )
 
 // search is the work on one message.
@@ -26,10 +29,16 @@ type search struct {
 	octets        int64 // left
 	verifications int   // left
 	exhausted     bool  // of the present part
+
+	moreOctets        int64 // that are left for parts that begin when the budget is used up
+	moreVerifications int
 }
 
 func newSearch(ctx context.Context, limits xmltext.Limits, o Options) *search {
-	s := &search{ctx: ctx, limits: limits, octets: maxOctets, verifications: maxVerifications}
+	s := &search{
+		ctx: ctx, limits: limits, octets: maxOctets, verifications: maxVerifications,
+		moreOctets: moreOctets, moreVerifications: moreVerifications,
+	}
 	if o.Thorough {
 		s.octets, s.verifications = math.MaxInt64, math.MaxInt
 	}
@@ -38,8 +47,13 @@ func newSearch(ctx context.Context, limits xmltext.Limits, o Options) *search {
 
 // next begins another part of the work.
 func (s *search) next() {
-	s.octets, s.verifications = max(s.octets, leastOctets), max(s.verifications, maxVerifications/10)
 	s.exhausted = false
+	if more := min(leastOctets-s.octets, s.moreOctets); more > 0 {
+		s.octets, s.moreOctets = s.octets+more, s.moreOctets-more
+	}
+	if more := min(leastVerifications-s.verifications, s.moreVerifications); more > 0 {
+		s.verifications, s.moreVerifications = s.verifications+more, s.moreVerifications-more
+	}
 }
 
 // spend takes n octets out of the budget; false when there are none left.

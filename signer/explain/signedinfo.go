@@ -123,8 +123,11 @@ func (s *source) depthIn(x *index) int {
 func (e *xmlExplainer) variations(octets []byte, depth int, mistakes []Mistake, what []string) []toVerify {
 	var out []toVerify
 	for _, edit := range slices.Concat(xmlEdits, indentations(depth), octetEdits) {
+		if !e.spend(len(octets)) {
+			break
+		}
 		changed := edit.do(octets)
-		if changed == nil || bytes.Equal(changed, octets) || !e.spend(len(octets)) {
+		if changed == nil || bytes.Equal(changed, octets) {
 			continue
 		}
 		m := edit.mistake

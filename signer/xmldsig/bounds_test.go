@@ -46,7 +46,7 @@ func TestSearchedOnce(t *testing.T) {
 		reference := `<ds:Reference URI="#s"><ds:Transforms>` + repeat(transform, maxTransforms) + `</ds:Transforms>` +
 			`<ds:DigestMethod Algorithm="` + gost.Streebog256.URI + `"/><ds:DigestValue>` + repeat("A", 43) + `=</ds:DigestValue></ds:Reference>`
 		many := strings.Replace(signature, cut(signature, "<ds:Reference ", "</ds:Reference>"), repeat(reference, maxReferences), 1)
-		return `<r xmlns:ds="` + nsDS + `"><a Id="s"/>` + repeat(many, 12) + repeat(`<ds:Signature/>`, 20000) + `</r>`
+		return `<r xmlns:ds="` + nsDS + `"><a Id="s"/>` + repeat(many, 12) + repeat(`<ds:Signature/>`, 100000) + `</r>`
 	}
 	for name, docs := range map[string][2]string{
 		"attachments": {attached(maxAttachments), attached(1)},

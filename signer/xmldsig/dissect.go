@@ -1,6 +1,8 @@
 package xmldsig
 
 import (
+	"slices"
+
 	"github.com/epov-signer/epov/canon"
 	"github.com/epov-signer/epov/canon/xmltext"
 	"github.com/epov-signer/epov/gost"
@@ -31,7 +33,7 @@ type ReferenceParts struct {
 	Method     string            // identifier of the DigestMethod
 	Value      string            // text of the DigestValue
 	// Whole says that it means the whole document. Targets are the elements that it may mean: one when all is well, none
-	// when no element has the Id or what is meant lies outside, several when an Id is not unique.
+	// when no element has the Id or what is meant lies outside, several when an Id is not unique: the first 16.
 	Whole   bool
 	Targets []report.Place
 }
@@ -86,13 +88,41 @@ func (o *outline) dissectReference(s *signature, r *reference) ReferenceParts {
 		n := o.documentOf(s.node)
 		p.Whole, p.Targets = n == 0, []report.Place{o.place(n)}
 	case r.uri[0] == '#':
-		for i := range o.nodes {
-			if o.bears(i, r.uri[1:]) {
-				p.Targets = append(p.Targets, o.place(i))
-			}
+		for _, n := range o.sharers(r.uri[1:]) {
+			p.Targets = append(p.Targets, o.place(n))
 		}
 	}
 	return p
+}
+
+// maxTargets bounds the elements that are told for an Id.
+const maxTargets = 16
+
+// sharers are the elements that have an Id, in document order. All that several have are looked for at once: references to
+// them may be many.
+func (o *outline) sharers(id string) []int {
+	b, known := o.bearers[id]
+	if !known {
+		return nil
+	}
+	if _, twice := o.twice[id]; !twice {
+		return []int{b.node}
+	}
+	if o.sharing == nil {
+		o.sharing = map[string][]int{}
+		for n := range o.nodes {
+			for _, a := range o.nodes[n].attrs {
+				if _, twice := o.twice[a.value]; !twice || !isID(a.space, a.local) {
+					continue
+				}
+				list := o.sharing[a.value]
+				if len(list) < maxTargets && !slices.Contains(list, n) {
+					o.sharing[a.value] = append(list, n)
+				}
+			}
+		}
+	}
+	return o.sharing[id]
 }
 
 // Certificates are those of all signatures and security headers of a document that can be read, in document order, at most

@@ -3,9 +3,12 @@ package xmldsig
 import (
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/epov-signer/epov/canon/xmltext"
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/vectors"
 )
 
@@ -46,5 +49,33 @@ func TestDissect(t *testing.T) {
 	}
 	if _, err := Dissect([]byte("<a>"), xmltext.Limits{}); err == nil {
 		t.Error("what is not XML is taken apart")
+	}
+}
+
+// Elements that share an Id are told in document order, and not without end.
+func TestDissectSharedIDs(t *testing.T) {
+	p := newPair(t, gost.GOST2012_256, "CryptoPro-A")
+	signed := string(p.sign(t, Enveloped, Input{Document: []byte(`<r><a Id="s"/></r>`), Target: "s"}))
+	targets := func(doc string) (out []int) {
+		parts, err := Dissect([]byte(doc), xmltext.Limits{})
+		if err != nil || len(parts) != 1 {
+			t.Fatal(parts, err)
+		}
+		for _, place := range parts[0].References[0].Targets {
+			out = append(out, place.Offset)
+		}
+		return out
+	}
+	if got := targets(signed); !slices.Equal(got, []int{3}) {
+		t.Errorf("targets at %v", got)
+	}
+	if got := targets(strings.Replace(signed, "<r>", `<r><b id="s" ID="s"/><c Id="x"/>`, 1)); !slices.Equal(got, []int{3, 32}) {
+		t.Errorf("targets at %v", got)
+	}
+	if got := targets(strings.Replace(signed, "<r>", "<r>"+strings.Repeat(`<b ID="s"/>`, 1000), 1)); len(got) != maxTargets || got[1] != 14 {
+		t.Errorf("targets at %v", got)
+	}
+	if got := targets(strings.Replace(signed, `<a Id="s"`, `<a Id="t"`, 1)); got != nil {
+		t.Errorf("targets at %v", got)
 	}
 }

@@ -20,6 +20,7 @@ type outline struct {
 	includes   []int            // xop:Include elements, in document order
 	bearers    map[string]id    // Id -> the first element that has it
 	twice      map[string]clash // Ids on more than one element
+	sharing    map[string][]int // the elements that have such Ids, by sharers, nil before
 
 	body       int    // soap:Body of the envelope, -1 when there is none
 	marks      []mark // positions known, ascending
@@ -102,7 +103,7 @@ func (o *outline) release() {
 	if cap(o.nodes) > maxKeep || cap(o.attrs) > maxKeep || cap(o.frames) > maxKeep {
 		return
 	}
-	o.doc = nil
+	o.doc, o.sharing = nil, nil
 	o.ahead.release()
 	o.tok.Reset(nil, xmltext.Limits{})
 	clear(o.nodes)

@@ -15,6 +15,7 @@ import (
 // record.
 type flusher struct {
 	mu    sync.Mutex // one at a time
+	over  bool       // closed, or an end was missed: the next one told may be that of an older call
 	ring  uintptr
 	event *os.File // eventfd, by which the end of a call is told
 	raw   syscall.RawConn
@@ -65,6 +66,9 @@ var errNotSubmitted = errors.New("io_submit took nothing")
 func (f *flusher) datasync(fd int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.over {
+		return errNotSubmitted
+	}
 	call := &iocb{opcode: iocbFdsync, fd: uint32(fd), flags: iocbSayByFile}
 	if err := f.raw.Control(func(event uintptr) { call.eventfd = uint32(event) }); err != nil {
 		return errors.Join(errNotSubmitted, err)
@@ -84,7 +88,8 @@ func (f *flusher) datasync(fd int) error {
 		return failed != nil || n == 1 && e == 0
 	})
 	switch {
-	case err != nil || failed != nil:
+	case err != nil || failed != nil: // of the data nothing is known, and fdatasync would not tell a failure a second time
+		f.over = true
 		return errors.Join(err, failed)
 	case end.res < 0:
 		return os.NewSyscallError("fdatasync", unix.Errno(-end.res))
@@ -102,6 +107,7 @@ func (f *flusher) close() {
 	}
 	if f.mu.TryLock() { // else io_destroy would wait for the disk; the end of the process does
 		defer f.mu.Unlock()
+		f.over = true
 		_, _, _ = unix.Syscall(unix.SYS_IO_DESTROY, f.ring, 0, 0)
 	}
 }

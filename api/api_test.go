@@ -23,6 +23,7 @@ import (
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 	"github.com/epov-signer/epov/signer/cms"
 	"github.com/epov-signer/epov/signer/report"
@@ -234,22 +235,22 @@ func TestWhoMayConnect(t *testing.T) {
 		_, err := c.ListKeys(t.Context(), &epovpb.ListKeysRequest{})
 		return err
 	}
-	foreign := newAuthority(t)
-	roots := w.tls.pool()
+	foreign := testpki.NewTLS(t)
+	roots := w.tls.Pool()
 	for _, tc := range []struct {
 		name   string
 		config *tls.Config
 		code   codes.Code
 	}{
-		{"known", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")}}, codes.OK},
+		{"known", &tls.Config{Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")}}, codes.OK},
 		{"no certificate", &tls.Config{}, codes.Unavailable},
-		{"certificate of another CA", &tls.Config{Certificates: []tls.Certificate{foreign.client(t, "admin.example.ru")}},
+		{"certificate of another CA", &tls.Config{Certificates: []tls.Certificate{foreign.NewClient(t, "admin.example.ru")}},
 			codes.Unavailable},
-		{"server's certificate as client", &tls.Config{Certificates: []tls.Certificate{w.tls.server(t)}}, codes.Unavailable},
-		{"TLS 1.2", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")}, MaxVersion: tls.VersionTLS12},
+		{"server's certificate as client", &tls.Config{Certificates: []tls.Certificate{w.tls.NewServer(t, "epovd.test")}}, codes.Unavailable},
+		{"TLS 1.2", &tls.Config{Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")}, MaxVersion: tls.VersionTLS12},
 			codes.Unavailable},
-		{"unknown name", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "stranger.example.ru")}}, codes.PermissionDenied},
-		{"name in the subject only", &tls.Config{Certificates: []tls.Certificate{w.tls.client(t, "")}}, codes.PermissionDenied},
+		{"unknown name", &tls.Config{Certificates: []tls.Certificate{w.tls.NewClient(t, "stranger.example.ru")}}, codes.PermissionDenied},
+		{"name in the subject only", &tls.Config{Certificates: []tls.Certificate{w.tls.NewClient(t, "")}}, codes.PermissionDenied},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.config.RootCAs, tc.config.ServerName = roots, "epovd.test"

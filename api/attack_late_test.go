@@ -78,7 +78,7 @@ func TestAnswersWhoseTimeIsOver(t *testing.T) {
 			w.settled(t, func() {
 				before := heap()
 				conn, err := grpc.NewClient(w.addr, grpc.WithTransportCredentials(stubborn{credentials.NewTLS(&tls.Config{
-					RootCAs: w.tls.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")},
+					RootCAs: w.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")},
 				})}), grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
 				if err != nil {
 					t.Fatal(err)

@@ -57,7 +57,7 @@ func (w *world) serves(t *testing.T) {
 // deaf connects as a client whose windows stay small, so that what it does not read stays at the server.
 func (w *world) deaf(t *testing.T) *client {
 	conn, err := grpc.NewClient(w.addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		RootCAs: w.tls.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.client(t, "admin.example.ru")},
+		RootCAs: w.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")},
 	})), grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // benchDocument has 10 KB.
@@ -128,8 +129,8 @@ var echoService = grpc.ServiceDesc{
 }
 
 func echoConn(b *testing.B) *grpc.ClientConn {
-	w := &world{tls: newAuthority(b)}
-	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(MutualTLS(w.tls.server(b), w.tls.pool()))))
+	w := &world{tls: testpki.NewTLS(b)}
+	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(MutualTLS(w.tls.NewServer(b, "epovd.test"), w.tls.Pool()))))
 	s.RegisterService(&echoService, echo{})
 	l := listen(b)
 	w.addr = l.Addr().String()

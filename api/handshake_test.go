@@ -12,13 +12,14 @@ import (
 	"google.golang.org/grpc/credentials"
 
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // Why a handshake failed stands in the log, but not once for every attempt; a port that is merely looked at is not worth a line.
 func TestRefusalsAreTold(t *testing.T) {
 	log := &await.Log{}
-	a := newAuthority(t)
-	r := newRefusals(credentials.NewTLS(MutualTLS(a.server(t), a.pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
+	a := testpki.NewTLS(t)
+	r := newRefusals(credentials.NewTLS(MutualTLS(a.NewServer(t, "epovd.test"), a.Pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
 	shake := func(client func(net.Conn)) {
 		t.Helper()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,7 +43,7 @@ func TestRefusalsAreTold(t *testing.T) {
 		}
 	}
 	nobody := func(conn net.Conn) {
-		c := tls.Client(conn, &tls.Config{RootCAs: a.pool(), ServerName: "epovd.test", NextProtos: []string{"h2"}})
+		c := tls.Client(conn, &tls.Config{RootCAs: a.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"}})
 		_, _ = io.ReadAll(c)
 	}
 	shake(func(net.Conn) {})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 	"github.com/epov-signer/epov/signer"
 )
 
@@ -30,17 +31,17 @@ func TestExchangedTLS(t *testing.T) {
 		t.Fatal(got)
 	}
 	state := c.conn.GetState()
-	other := newAuthority(t)
-	both := w.tls.pool()
-	both.AddCert(other.cert)
-	if err := w.server.SetTLS(MutualTLS(other.server(t), both)); err != nil {
+	other := testpki.NewTLS(t)
+	both := w.tls.Pool()
+	both.AddCert(other.Certificate)
+	if err := w.server.SetTLS(MutualTLS(other.NewServer(t, "epovd.test"), both)); err != nil {
 		t.Fatal(err)
 	}
 	if got := list(c); got != codes.OK || c.conn.GetState() != state {
 		t.Errorf("the old connection: %v, %v", got, c.conn.GetState())
 	}
-	dial := func(a *authority, san string) *client {
-		return w.dialTLS(t, &tls.Config{RootCAs: other.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{a.client(t, san)}})
+	dial := func(a *testpki.TLS, san string) *client {
+		return w.dialTLS(t, &tls.Config{RootCAs: other.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{a.NewClient(t, san)}})
 	}
 	if got := list(dial(other, "admin.example.ru")); got != codes.OK {
 		t.Errorf("a client of the new authority: %v", got)
@@ -48,7 +49,7 @@ func TestExchangedTLS(t *testing.T) {
 	if got := list(w.dial(t, "admin.example.ru")); got != codes.Unavailable {
 		t.Errorf("a client that knows the old certificate only: %v", got)
 	}
-	if err := w.server.SetTLS(MutualTLS(other.server(t), other.pool())); err != nil {
+	if err := w.server.SetTLS(MutualTLS(other.NewServer(t, "epovd.test"), other.Pool())); err != nil {
 		t.Fatal(err)
 	}
 	if got := list(c); got != codes.PermissionDenied {
@@ -58,7 +59,7 @@ func TestExchangedTLS(t *testing.T) {
 		t.Errorf("a new connection with a certificate of the withdrawn authority: %v", got)
 	}
 	// And back: the connection is still there.
-	if err := w.server.SetTLS(MutualTLS(other.server(t), both)); err != nil {
+	if err := w.server.SetTLS(MutualTLS(other.NewServer(t, "epovd.test"), both)); err != nil {
 		t.Fatal(err)
 	}
 	if got := list(c); got != codes.OK {
@@ -103,16 +104,16 @@ func TestExchangedPolicy(t *testing.T) {
 	if got := list(); got != codes.OK {
 		t.Error(got)
 	}
-	leaf, key := w.tls.issue(t, &x509.Certificate{
+	pair := w.tls.NewPair(t, &x509.Certificate{
 		DNSNames: []string{"admin.example.ru"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1500 * time.Millisecond),
 	})
-	c = w.dialTLS(t, &tls.Config{RootCAs: w.tls.pool(), ServerName: "epovd.test",
-		Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}}})
+	c = w.dialTLS(t, &tls.Config{RootCAs: w.tls.Pool(), ServerName: "epovd.test",
+		Certificates: []tls.Certificate{pair}})
 	if got := list(); got != codes.OK {
 		t.Error(got)
 	}
-	time.Sleep(time.Until(leaf.NotAfter) + 10*time.Millisecond)
+	time.Sleep(time.Until(pair.Leaf.NotAfter) + 10*time.Millisecond)
 	if got := list(); got != codes.PermissionDenied {
 		t.Errorf("a certificate that is over: %v", got)
 	}

@@ -172,7 +172,7 @@ func TestUnknownMethods(t *testing.T) {
 
 func TestReflection(t *testing.T) {
 	w := newWorld(t, Limits{})
-	server, err := New(Config{Service: w.server.signing, TLS: MutualTLS(w.tls.server(t), w.tls.pool()),
+	server, err := New(Config{Service: w.server.signing, TLS: MutualTLS(w.tls.NewServer(t, "epovd.test"), w.tls.Pool()),
 		Logger: w.server.log, Reflection: true})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // Every call is told of once, with the context that it was given; what is turned away is told of with its reason.
@@ -58,7 +59,7 @@ func TestTrace(t *testing.T) {
 	cancel()
 	c.conn.Invoke(t.Context(), "/epov.v1.SignService/Nothing", sign, new(epovpb.SignXmlResponse))
 	w.dial(t, "stranger.example.ru").SignXml(t.Context(), sign)
-	strangers := newAuthority(t)
+	strangers := testpki.NewTLS(t)
 	config := &world{tls: strangers, addr: w.addr}
 	config.dial(t, "admin.example.ru").SignXml(t.Context(), sign)
 

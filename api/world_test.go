@@ -2,16 +2,9 @@ package api
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -77,90 +70,18 @@ func (r softRing) Keys() []signer.Key {
 	return out
 }
 
-// authority issues TLS certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(tb testing.TB) *authority {
-	tb.Helper()
-	a := &authority{}
-	a.cert, a.key = a.issue(tb, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "TLS CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	return a
-}
-
-func (a *authority) issue(tb testing.TB, t *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	t.SerialNumber = big.NewInt(time.Now().UnixNano())
-	if t.NotAfter.IsZero() {
-		t.NotBefore, t.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	}
-	parent, signWith := a.cert, a.key
-	if parent == nil {
-		parent, signWith = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signWith)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return cert, key
-}
-
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
-
-func (a *authority) server(tb testing.TB) tls.Certificate {
-	cert, key := a.issue(tb, &x509.Certificate{
-		DNSNames: []string{"epovd.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
-
-// client issues a client certificate with a DNS name or URI, and a subject that must not matter.
-func (a *authority) client(tb testing.TB, san string) tls.Certificate {
-	t := &x509.Certificate{
-		Subject: pkix.Name{CommonName: "admin.example.ru"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	switch {
-	case strings.Contains(san, ":"):
-		u, err := url.Parse(san)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		t.URIs = []*url.URL{u}
-	case san != "":
-		t.DNSNames = []string{san}
-	}
-	cert, key := a.issue(tb, t)
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
-
 // world is a server on loopback with mutual TLS and keys in software.
 type world struct {
 	server *Server
 	addr   string
-	tls    *authority
+	tls    *testpki.TLS
 	ring   softRing
 	log    *await.Log
 }
 
 func newWorld(tb testing.TB, limits Limits) *world {
 	tb.Helper()
-	w := &world{tls: newAuthority(tb), log: &await.Log{}}
+	w := &world{tls: testpki.NewTLS(tb), log: &await.Log{}}
 	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
 	for _, name := range []string{"keys/EXMP01/ov/versions/1", "keys/EXMP01/second/versions/3", "keys/EXMP01/old/versions/1"} {
 		t := testpki.Template{}
@@ -188,7 +109,7 @@ func newWorld(tb testing.TB, limits Limits) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.server, err = New(Config{Service: service, TLS: MutualTLS(w.tls.server(tb), w.tls.pool()), Limits: limits, Logger: log})
+	w.server, err = New(Config{Service: service, TLS: MutualTLS(w.tls.NewServer(tb, "epovd.test"), w.tls.Pool()), Limits: limits, Logger: log})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -246,7 +167,7 @@ func (w *world) dialTLS(tb testing.TB, config *tls.Config) *client {
 func (w *world) dial(tb testing.TB, san string) *client {
 	tb.Helper()
 	return w.dialTLS(tb, &tls.Config{
-		RootCAs: w.tls.pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.client(tb, san)},
+		RootCAs: w.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.NewClient(tb, san)},
 	})
 }
 

@@ -29,7 +29,7 @@ type RevocationList struct {
 	AuthorityKeyID         []byte
 	Scope                  Scope
 	FreshestCRL            []DistributionPoint     // where deltas of this list are
-	ExpiredSince           time.Time               // expiredCertsOnCRL (X.509 9.5.2.8): expired certificates stay listed from then on; zero: they do not
+	ExpiredSince           time.Time               // from then on expired certificates stay listed (X.509 9.5.2.8); zero: they do not
 	UnknownCritical        []asn1.ObjectIdentifier // critical extensions of the list or an entry that are not processed
 	Fingerprint            [32]byte                // Streebog-256 of the DER
 

@@ -1,5 +1,6 @@
 // Package softhsm gives tests and demonstrations a fresh, isolated PKCS#11 token: SoftHSM 2.6.1 with GOST R 34.10-2012, as
-// build.sh makes it, by itself (New) or behind a module that makes it fail on demand (NewFaulty).
+// build.sh makes it, by itself ([New]) or behind a module that makes it fail on demand ([NewFaulty]); SoftHSM without our patches
+// ([NewStock]); and a module that takes no time ([NewNoop]), to measure what stands around a token.
 //
 // SoftHSM reads its configuration when it is initialised and is one instance to a process. Tests with several tokens in one
 // process let go of the first before they make the second; those of NewFaulty are independent of one another.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 func crc(b []byte) *uint32 {
@@ -80,10 +81,10 @@ func (s *batches) sign(i *pb.SignItem) (*pb.SignedItem, error) {
 }
 
 func (s *batches) dial(t *testing.T) *client.Client {
-	a := newAuthority(t)
-	files := a.client(t, t.TempDir(), anyClient)
+	a := testpki.NewTLS(t)
+	files := clientFiles(t, a, t.TempDir(), anyClient)
 	return dial(t, client.Config{
-		Addresses: []string{a.serve(t, func(g *grpc.Server) { pb.RegisterSignServiceServer(g, s) })},
+		Addresses: []string{serve(t, a, func(g *grpc.Server) { pb.RegisterSignServiceServer(g, s) })},
 		TLS:       client.Files(files[0], files[1], files[2]), Health: client.NoHealth,
 	})
 }

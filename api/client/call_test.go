@@ -18,6 +18,7 @@ import (
 
 	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // scripted answers as a test says.
@@ -39,9 +40,9 @@ func (s *scripted) ListKeys(context.Context, *pb.ListKeysRequest) (*pb.ListKeysR
 
 // start serves a script and dials it.
 func (s *scripted) start(tb testing.TB, config client.Config) *client.Client {
-	a := newAuthority(tb)
-	files := a.client(tb, tb.TempDir(), anyClient)
-	config.Addresses = []string{a.serve(tb, func(g *grpc.Server) {
+	a := testpki.NewTLS(tb)
+	files := clientFiles(tb, a, tb.TempDir(), anyClient)
+	config.Addresses = []string{serve(tb, a, func(g *grpc.Server) {
 		pb.RegisterSignServiceServer(g, s)
 		pb.RegisterKeyServiceServer(g, s)
 	})}
@@ -126,13 +127,13 @@ func TestOtherKeySigned(t *testing.T) {
 // TestSpread has calls without an id go to all daemons in turns, whatever the balance, each daemon verified by its own name.
 func TestSpread(t *testing.T) {
 	for _, balance := range []client.Balance{client.RoundRobin, client.Weighted, client.ByRequest} {
-		a := newAuthority(t)
-		files := a.client(t, t.TempDir(), anyClient)
+		a := testpki.NewTLS(t)
+		files := clientFiles(t, a, t.TempDir(), anyClient)
 		var nodes [3]scripted
 		var addresses []string
 		for i := range nodes {
 			nodes[i].list = func(int) error { return nil }
-			addresses = append(addresses, a.serve(t, func(g *grpc.Server) { pb.RegisterKeyServiceServer(g, &nodes[i]) }))
+			addresses = append(addresses, serve(t, a, func(g *grpc.Server) { pb.RegisterKeyServiceServer(g, &nodes[i]) }))
 		}
 		c := dial(t, client.Config{
 			Addresses: addresses, TLS: client.Files(files[0], files[1], files[2]), Balance: balance, Health: client.NoHealth,
@@ -176,10 +177,10 @@ func TestWeighted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("weights count after two seconds")
 	}
-	a := newAuthority(t)
+	a := testpki.NewTLS(t)
 	var served [2]atomic.Uint64 // reports ask for the count of signatures; each daemon counts its own
-	idle := a.world(t, func() (uint64, float64) { return served[0].Add(100), 0.1 })
-	busy := a.world(t, func() (uint64, float64) { return served[1].Add(100), 0.9 })
+	idle := worldOf(t, a, func() (uint64, float64) { return served[0].Add(100), 0.1 })
+	busy := worldOf(t, a, func() (uint64, float64) { return served[1].Add(100), 0.9 })
 	c := dial(t, client.Config{
 		Addresses: []string{idle.address, busy.address},
 		TLS:       client.Files(idle.files[0], idle.files[1], idle.files[2]), Balance: client.Weighted,

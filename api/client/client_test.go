@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"errors"
-	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -167,7 +165,7 @@ func TestSigner(t *testing.T) {
 func TestReloadedFiles(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	paths := w.tls.client(t, dir, "spiffe://example.ru/stranger")
+	paths := clientFiles(t, w.tls, dir, "spiffe://example.ru/stranger")
 	list := func() error { // a new connection each time, over the same TLS
 		c := dial(t, client.Config{Addresses: []string{w.address}, TLS: client.Files(paths[0], paths[1], paths[2])})
 		_, err := c.Keys.ListKeys(t.Context(), &pb.ListKeysRequest{})
@@ -185,10 +183,9 @@ func TestReloadedFiles(t *testing.T) {
 	if err := reconnect(); !errors.Is(err, client.Because(pb.ErrorReason_ACCESS_DENIED)) {
 		t.Fatalf("a stranger: %v", err)
 	}
-	u, _ := url.Parse(anyClient)
-	cert, key := w.tls.issue(t, &x509.Certificate{URIs: []*url.URL{u}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	pair := w.tls.NewClient(t, anyClient)
 	time.Sleep(10 * time.Millisecond) // another time of change
-	w.tls.files(t, dir, cert, key)
+	files(t, w.tls, dir, pair)
 	if err := reconnect(); err != nil {
 		t.Fatalf("the new certificate: %v", err)
 	}

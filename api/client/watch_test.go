@@ -17,6 +17,7 @@ import (
 
 	"github.com/epov-signer/epov/api/client"
 	pb "github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // watched answers each call of WatchKeys by the script, and ends it so.
@@ -31,10 +32,10 @@ func (w *watched) WatchKeys(_ *pb.WatchKeysRequest, s grpc.ServerStreamingServer
 }
 
 func (w *watched) start(tb testing.TB) *client.Client {
-	a := newAuthority(tb)
-	files := a.client(tb, tb.TempDir(), anyClient)
+	a := testpki.NewTLS(tb)
+	files := clientFiles(tb, a, tb.TempDir(), anyClient)
 	return dial(tb, client.Config{TLS: client.Files(files[0], files[1], files[2]), Health: client.NoHealth,
-		Addresses: []string{a.serve(tb, func(g *grpc.Server) { pb.RegisterKeyServiceServer(g, w) })}})
+		Addresses: []string{serve(tb, a, func(g *grpc.Server) { pb.RegisterKeyServiceServer(g, w) })}})
 }
 
 func keyIn(name string, state pb.KeyState) *pb.Key { return &pb.Key{Name: name, State: state} }
@@ -207,7 +208,7 @@ func TestServerName(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
-	pool.AddCert(w.tls.cert)
+	pool.AddCert(w.tls.Certificate)
 	for kind, trust := range map[string]client.TLS{
 		"files":  client.Files(w.files[0], w.files[1], w.files[2]),
 		"config": client.FromConfig(&tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: pool}),

@@ -2,17 +2,8 @@ package client_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,77 +23,23 @@ import (
 	"github.com/epov-signer/epov/signer/trust"
 )
 
-// authority issues TLS certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(tb testing.TB) *authority {
-	a := &authority{}
-	a.cert, a.key = a.issue(tb, &x509.Certificate{
-		Subject: pkix.Name{CommonName: rand.Text()}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	return a
-}
-
-func (a *authority) issue(tb testing.TB, t *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	t.SerialNumber, t.NotBefore, t.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, with := a.cert, a.key
-	if parent == nil {
-		parent, with = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), with)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return cert, key
-}
-
 // files writes a certificate, its key and the authority's certificate as PEM.
-func (a *authority) files(tb testing.TB, dir string, cert *x509.Certificate, key *ecdsa.PrivateKey) [3]string {
+func files(tb testing.TB, a *testpki.TLS, dir string, pair tls.Certificate) [3]string {
 	tb.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var out [3]string
-	for i, block := range []pem.Block{{Type: "CERTIFICATE", Bytes: cert.Raw}, {Type: "PRIVATE KEY", Bytes: der},
-		{Type: "CERTIFICATE", Bytes: a.cert.Raw}} {
-		out[i] = filepath.Join(dir, []string{"tls.pem", "tls.key", "ca.pem"}[i])
-		if err := os.WriteFile(out[i], pem.EncodeToMemory(&block), 0o600); err != nil {
-			tb.Fatal(err)
-		}
-	}
+	out := [3]string{filepath.Join(dir, "tls.pem"), filepath.Join(dir, "tls.key"), filepath.Join(dir, "ca.pem")}
+	testpki.WritePair(tb, pair, out[0], out[1])
+	a.Write(tb, out[2])
 	return out
 }
 
-func (a *authority) client(tb testing.TB, dir, uri string) [3]string {
-	u, err := url.Parse(uri)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, key := a.issue(tb, &x509.Certificate{URIs: []*url.URL{u}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	return a.files(tb, dir, cert, key)
+func clientFiles(tb testing.TB, a *testpki.TLS, dir, uri string) [3]string {
+	return files(tb, a, dir, a.NewClient(tb, uri))
 }
 
-func (a *authority) server(tb testing.TB) *tls.Config {
-	cert, key := a.issue(tb, &x509.Certificate{
-		IPAddresses: []net.IP{{127, 0, 0, 1}}, DNSNames: []string{"epovd.test"},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return api.MutualTLS(tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, pool)
+func serverTLS(tb testing.TB, a *testpki.TLS) *tls.Config {
+	t := testpki.Server("epovd.test")
+	t.IPAddresses = []net.IP{{127, 0, 0, 1}}
+	return api.MutualTLS(a.NewPair(tb, t), a.Pool())
 }
 
 // softRing is one key in software.
@@ -131,17 +68,17 @@ func (r softRing) Keys() []signer.Key { return []signer.Key{r} }
 
 // world is the service itself on loopback, with a key in software.
 type world struct {
-	tls     *authority
+	tls     *testpki.TLS
 	address string
 	files   [3]string // of a client that may do everything
 }
 
 const anyClient = "spiffe://example.ru/gateway"
 
-func newWorld(tb testing.TB) *world { return newAuthority(tb).world(tb, nil) }
+func newWorld(tb testing.TB) *world { return worldOf(tb, testpki.NewTLS(tb), nil) }
 
-// world starts a service that reports such a load.
-func (a *authority) world(tb testing.TB, load api.Load) *world {
+// worldOf starts a service that reports such a load.
+func worldOf(tb testing.TB, a *testpki.TLS, load api.Load) *world {
 	tb.Helper()
 	w := &world{tls: a}
 	ca := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
@@ -159,7 +96,7 @@ func (a *authority) world(tb testing.TB, load api.Load) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server, err := api.New(api.Config{Service: service, TLS: w.tls.server(tb), Logger: log, Load: load})
+	server, err := api.New(api.Config{Service: service, TLS: serverTLS(tb, w.tls), Logger: log, Load: load})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -176,7 +113,7 @@ func (a *authority) world(tb testing.TB, load api.Load) *world {
 			tb.Error(err)
 		}
 	})
-	w.files = w.tls.client(tb, tb.TempDir(), anyClient)
+	w.files = clientFiles(tb, w.tls, tb.TempDir(), anyClient)
 	return w
 }
 
@@ -204,9 +141,9 @@ func dial(tb testing.TB, config client.Config) *client.Client {
 }
 
 // serve runs a server of the test's own with mutual TLS.
-func (a *authority) serve(tb testing.TB, register func(*grpc.Server)) string {
+func serve(tb testing.TB, a *testpki.TLS, register func(*grpc.Server)) string {
 	tb.Helper()
-	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(a.server(tb))))
+	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(serverTLS(tb, a))))
 	register(s)
 	l := listen(tb)
 	go s.Serve(l)

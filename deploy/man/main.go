@@ -82,7 +82,8 @@ func daemon(help, operating string) (string, error) {
 	}
 	p.Section("SIGNALS")
 	p.Item("SIGTERM, SIGINT", "Stop: calls at work are finished, new ones go elsewhere. A second one ends it at once.")
-	p.Item("SIGHUP", "Read the configuration again and take over what differs; what becomes of it is in the log. Files that it names are looked at by themselves too.")
+	p.Item("SIGHUP", "Read the configuration again and take over what differs; what becomes of it is in the log. The files that it "+
+		"names are followed without being asked.")
 	p.Section("EXIT STATUS")
 	_, table, found := strings.Cut(operating, "## Exit codes of epovd\n")
 	table, _, _ = strings.Cut(table, "\n## ")

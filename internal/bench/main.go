@@ -6,7 +6,7 @@
 //
 // VALUE above 1 means that ours is faster; LOW and HIGH are the quartiles of the rounds, where a round has a ratio. Usage:
 // bench [-rounds N] [-only NAMES] PEERS [GROUP ...], where NAMES are figures, all of them by default, PEERS is the folder of the
-// compiled peers (peer/peer.c as peer, peer/botan.cpp, peer/tokenloop.c, goxmldsig) and a group is gost, canon, signer, hsm, peers
+// compiled peers (peer, tokenloop, goxmldsig and, where there is one, botan) and a group is gost, canon, signer, hsm, peers
 // or service; all of them by default. Lines of the groups hsm and service say in their brackets what VALUE is.
 package main
 

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // newAdministered is a running daemon with an administration socket.
@@ -186,16 +186,14 @@ func TestAdminDrain(t *testing.T) {
 // At an address certificates tell who calls, by authorities of their own, and the policy says what they may do.
 func TestAdminAddress(t *testing.T) {
 	p := newPlant(t)
-	officers := newAuthority(t)
-	p.pem(t, "officers.pem", "CERTIFICATE", officers.cert.Raw)
+	officers := testpki.NewTLS(t)
+	p.pem(t, "officers.pem", "CERTIFICATE", officers.Certificate.Raw)
 	r := startRotating(t, p, "limits: {watch_seconds: 1}",
 		"limits: {watch_seconds: 1}\nadmin: {listen: \"127.0.0.1:0\", client_ca: officers.pem}",
 		"\nclients:\n", "\n  - {name: operator, allow: [{operations: [admin]}]}\nclients:\n  - {name: operator, san: [\"spiffe://example.ru/operator\"], roles: [operator]}\n")
-	dial := func(a *authority, san string) epovpb.AdminServiceClient {
-		roots := x509.NewCertPool()
-		roots.AddCert(p.tls.cert)
+	dial := func(a *testpki.TLS, san string) epovpb.AdminServiceClient {
 		conn, err := grpc.NewClient(r.d.admin.listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-			RootCAs: roots, ServerName: "epovd.test", Certificates: []tls.Certificate{a.client(t, san)},
+			RootCAs: p.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{a.NewClient(t, san)},
 		})))
 		if err != nil {
 			t.Fatal(err)
@@ -235,7 +233,7 @@ func TestAdminAddress(t *testing.T) {
 		t.Error(err)
 	}
 	// Its authorities are exchanged with the rest.
-	p.pem(t, "officers.pem", "CERTIFICATE", p.tls.cert.Raw)
+	p.pem(t, "officers.pem", "CERTIFICATE", p.tls.Certificate.Raw)
 	if out := r.d.Reload(t.Context()); outcome(t, out, "tls").Result != TakenOver {
 		t.Errorf("%+v", out)
 	}

@@ -39,7 +39,7 @@ var quiet = slog.New(slog.DiscardHandler)
 type plant struct {
 	folder
 	soft   *softhsm.Token
-	tls    *authority
+	tls    *testpki.TLS
 	ca     *testpki.CA
 	config string
 }
@@ -48,7 +48,7 @@ func newPlant(t *testing.T) *plant { t.Helper(); return newPlantOn(t, softhsm.Ne
 
 func newPlantOn(t *testing.T, soft *softhsm.Token) *plant {
 	t.Helper()
-	p := &plant{soft: soft, folder: folder(t.TempDir()), tls: newAuthority(t)}
+	p := &plant{soft: soft, folder: folder(t.TempDir()), tls: testpki.NewTLS(t)}
 	p.ca = testpki.NewCA(t, gost.GOST2012_256, "tc26-256-B")
 	cfg := hsm.TokenConfig{
 		Module: p.soft.Module, Label: p.soft.Label, PIN: hsm.PINValue(hsm.NewPIN([]byte(p.soft.PIN))),
@@ -81,8 +81,8 @@ func newPlantOn(t *testing.T, soft *softhsm.Token) *plant {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, tlsKey).Raw)
-	p.pem(t, "clients.pem", "CERTIFICATE", p.tls.cert.Raw)
+	p.pem(t, "server.pem", "CERTIFICATE", p.tls.Issue(t, tlsKey, testpki.Server("epovd.test")).Raw)
+	p.pem(t, "clients.pem", "CERTIFICATE", p.tls.Certificate.Raw)
 	p.pem(t, "root.pem", "CERTIFICATE", p.ca.Certificate.Raw)
 	p.write(t, "pin", []byte(p.soft.PIN+"\n"))
 	p.config = fmt.Sprintf(`
@@ -122,10 +122,8 @@ func (p *plant) load(t *testing.T, text string) *Config {
 
 func (p *plant) dial(t *testing.T, d *Daemon) *grpc.ClientConn {
 	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(p.tls.cert)
 	conn, err := grpc.NewClient(d.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-		RootCAs: roots, ServerName: "epovd.test", Certificates: []tls.Certificate{p.tls.client(t, "spiffe://example.ru/gateway")},
+		RootCAs: p.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{p.tls.NewClient(t, "spiffe://example.ru/gateway")},
 	})))
 	if err != nil {
 		t.Fatal(err)
@@ -324,8 +322,8 @@ func TestStartRefusals(t *testing.T) {
 	p := newPlant(t)
 	_, otherCert := p.ca.NewSigner(t, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
 	p.pem(t, "other.pem", "CERTIFICATE", otherCert.Raw)
-	key := newKey(t)
-	p.pem(t, "otherserver.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
+	key := testpki.NewTLSKey(t)
+	p.pem(t, "otherserver.pem", "CERTIFICATE", p.tls.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw)
 	start := func(t *testing.T, text string) error {
 		t.Helper()
 		d, err := Start(t.Context(), p.load(t, text), quiet)

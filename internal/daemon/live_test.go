@@ -20,6 +20,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 const livePolicy = `
@@ -44,12 +45,12 @@ func newLive(t *testing.T) *rotating {
 // serverPair issues the daemon another certificate and writes it with its key.
 func (r *rotating) serverPair(t *testing.T) []byte {
 	t.Helper()
-	key := newKey(t)
+	key := testpki.NewTLSKey(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate := r.tls.server(t, &key.PublicKey).Raw
+	certificate := r.tls.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw
 	r.pem(t, "server.key", "PRIVATE KEY", der)
 	r.pem(t, "server.pem", "CERTIFICATE", certificate)
 	return certificate
@@ -78,10 +79,8 @@ func outcomes(list []Outcome) string {
 // presented is the certificate that the daemon shows to a new connection.
 func (r *rotating) presented(t *testing.T) []byte {
 	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(r.tls.cert)
-	conn, err := tls.Dial("tcp", r.d.Addr().String(), &tls.Config{RootCAs: roots, ServerName: "epovd.test", NextProtos: []string{"h2"},
-		Certificates: []tls.Certificate{r.tls.client(t, "spiffe://example.ru/gateway")}})
+	conn, err := tls.Dial("tcp", r.d.Addr().String(), &tls.Config{RootCAs: r.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"},
+		Certificates: []tls.Certificate{r.tls.NewClient(t, "spiffe://example.ru/gateway")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +128,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := newAuthority(t)
+	other := testpki.NewTLS(t)
 	for i := range 20 {
 		certificate := r.serverPair(t)
 		r.write(t, "policy.yaml", fmt.Appendf(nil, livePolicy, 90000+i, "second.example.ru"))
@@ -137,9 +136,9 @@ func TestReloadUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.write(t, "root.pem", bytes.Repeat(root, 1+i%2))
-		r.pem(t, "clients.pem", "CERTIFICATE", r.tls.cert.Raw)
+		r.pem(t, "clients.pem", "CERTIFICATE", r.tls.Certificate.Raw)
 		if i%2 == 0 {
-			r.write(t, "clients.pem", append(read(t, string(r.folder)+"/clients.pem"), pemOf(other.cert.Raw)...))
+			r.write(t, "clients.pem", append(read(t, string(r.folder)+"/clients.pem"), pemOf(other.Certificate.Raw)...))
 		}
 		before := signed.Load()
 		got := outcomes(r.d.Reload(t.Context()))
@@ -179,10 +178,8 @@ func read(t *testing.T, path string) []byte {
 func TestChangedFiles(t *testing.T) {
 	r := newLive(t)
 	dial := func(san string) epovpb.KeyServiceClient {
-		roots := x509.NewCertPool()
-		roots.AddCert(r.tls.cert)
 		conn, err := grpc.NewClient(r.d.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
-			RootCAs: roots, ServerName: "epovd.test", Certificates: []tls.Certificate{r.tls.client(t, san)},
+			RootCAs: r.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{r.tls.NewClient(t, san)},
 		})))
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // Every setting is covered by one part, or takes a restart for a reason.
@@ -57,27 +58,26 @@ func TestPartsCoverTheConfiguration(t *testing.T) {
 // Limits, trust, time-stamps, the log and the metrics' certificate are taken over together, or, when one of them is wrong, not at all.
 func TestReloadEverything(t *testing.T) {
 	p := newPlant(t)
-	other := newAuthority(t)
-	scraping := func(name string, a *authority) {
-		key := newKey(t)
+	other := testpki.NewTLS(t)
+	scraping := func(name string, a *testpki.TLS) {
+		key := testpki.NewTLSKey(t)
 		der, err := x509.MarshalPKCS8PrivateKey(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.pem(t, name+".key", "PRIVATE KEY", der)
-		p.pem(t, name+".pem", "CERTIFICATE", a.server(t, &key.PublicKey).Raw)
+		p.pem(t, name+".pem", "CERTIFICATE", a.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw)
 	}
 	scraping("scrape", p.tls)
-	p.pem(t, "scrapers.pem", "CERTIFICATE", p.tls.cert.Raw)
+	p.pem(t, "scrapers.pem", "CERTIFICATE", p.tls.Certificate.Raw)
 	p.config += "metrics: {listen: 127.0.0.1:0, tls: {certificate: scrape.pem, key: scrape.key, client_ca: scrapers.pem}}\n"
 	r := startRotating(t, p)
 	config := string(read(t, r.d.config.file))
-	scraper := func(a *authority, as string) *http.Client {
-		roots := x509.NewCertPool()
-		roots.AddCert(p.tls.cert)
-		roots.AddCert(other.cert)
+	scraper := func(a *testpki.TLS, as string) *http.Client {
+		roots := p.tls.Pool()
+		roots.AddCert(other.Certificate)
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: "epovd.test",
-			Certificates: []tls.Certificate{a.client(t, as)}}}
+			Certificates: []tls.Certificate{a.NewClient(t, as)}}}
 		t.Cleanup(transport.CloseIdleConnections)
 		return &http.Client{Transport: transport}
 	}
@@ -123,7 +123,7 @@ func TestReloadEverything(t *testing.T) {
 	}
 
 	scraping("scrape", other)
-	p.pem(t, "scrapers.pem", "CERTIFICATE", other.cert.Raw)
+	p.pem(t, "scrapers.pem", "CERTIFICATE", other.Certificate.Raw)
 	changed := []string{
 		"limits: {watch_seconds: 1}", "limits: {watch_seconds: 2, message_bytes: 2048, stop_seconds: 3, connections: 9}",
 		"trust: {anchors: [root.pem]}",

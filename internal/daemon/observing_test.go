@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/epov-signer/epov/api/epovpb"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // running starts a daemon and serves; the function stops it.
@@ -144,28 +145,26 @@ func TestMetrics(t *testing.T) {
 // Away from loopback metrics are for those with a certificate of the CA that is named for them, not for clients.
 func TestMetricsOverTLS(t *testing.T) {
 	p := newPlant(t)
-	monitoring := newAuthority(t)
-	key := newKey(t)
+	monitoring := testpki.NewTLS(t)
+	key := testpki.NewTLSKey(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.pem(t, "metrics.key", "PRIVATE KEY", der)
-	p.pem(t, "metrics.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
-	p.pem(t, "monitoring.pem", "CERTIFICATE", monitoring.cert.Raw)
+	p.pem(t, "metrics.pem", "CERTIFICATE", p.tls.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw)
+	p.pem(t, "monitoring.pem", "CERTIFICATE", monitoring.Certificate.Raw)
 	d, _ := p.running(t, p.config+
 		"metrics: {listen: 0.0.0.0:0, tls: {certificate: metrics.pem, key: metrics.key, client_ca: monitoring.pem}}\n", quiet)
-	roots := x509.NewCertPool()
-	roots.AddCert(p.tls.cert)
 	with := func(certificates ...tls.Certificate) *tls.Config {
-		return &tls.Config{RootCAs: roots, ServerName: "epovd.test", Certificates: certificates}
+		return &tls.Config{RootCAs: p.tls.Pool(), ServerName: "epovd.test", Certificates: certificates}
 	}
-	if text, err := scrape(t, d, with(monitoring.client(t, "spiffe://example.ru/prometheus"))); err != nil ||
+	if text, err := scrape(t, d, with(monitoring.NewClient(t, "spiffe://example.ru/prometheus"))); err != nil ||
 		!strings.Contains(text, "epov_serving") {
 		t.Errorf("with its certificate: %v", err)
 	}
 	for name, config := range map[string]*tls.Config{
-		"no certificate": with(), "a client's": with(p.tls.client(t, "spiffe://example.ru/gateway")),
+		"no certificate": with(), "a client's": with(p.tls.NewClient(t, "spiffe://example.ru/gateway")),
 	} {
 		if _, err := scrape(t, d, config); err == nil {
 			t.Errorf("%s was let in", name)

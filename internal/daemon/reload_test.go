@@ -42,13 +42,13 @@ func newRotating(t *testing.T) *rotating {
 // startRotating starts a daemon with the plant's configuration after some replacements.
 func startRotating(t *testing.T, p *plant, replaced ...string) *rotating {
 	t.Helper()
-	key := newKey(t)
+	key := testpki.NewTLSKey(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.pem(t, "server.key", "PRIVATE KEY", der)
-	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
+	p.pem(t, "server.pem", "CERTIFICATE", p.tls.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw)
 	text := strings.NewReplacer(append(replaced, "key_token: {token: main, id: tls}", "key: server.key",
 		"\nclients:\n", "\nkey_states: states.yaml\nclients:\n")...).Replace(p.config)
 	r := &rotating{plant: p, log: &await.Log{}}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/internal/await"
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
 // both writes to two handlers.
@@ -58,13 +59,13 @@ func (s secrets) lookIn(t *testing.T, what, text string) {
 // metrics, in traces or in the audit log, whether calls succeed or fail.
 func TestNoSecretLeaves(t *testing.T) {
 	p := newPlant(t)
-	key := newKey(t)
+	key := testpki.NewTLSKey(t)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.pem(t, "server.key", "PRIVATE KEY", der)
-	p.pem(t, "server.pem", "CERTIFICATE", p.tls.server(t, &key.PublicKey).Raw)
+	p.pem(t, "server.pem", "CERTIFICATE", p.tls.Issue(t, &key.PublicKey, testpki.Server("epovd.test")).Raw)
 	text := strings.NewReplacer("key_token: {token: main, id: tls}", "key: server.key", "[sign-xml, sign-cms, verify, list]",
 		"[sign-xml, sign-cms, sign-digest, verify, list]").Replace(p.config) +
 		"metrics: {listen: 127.0.0.1:0}\naudit: {directory: audit, name: epov.test/log}\n"

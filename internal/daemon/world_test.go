@@ -1,21 +1,13 @@
 package daemon
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -49,68 +41,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// authority issues TLS certificates.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(tb testing.TB) *authority {
-	tb.Helper()
-	a := &authority{key: newKey(tb)}
-	a.cert = a.issue(tb, &a.key.PublicKey, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "TLS CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	return a
-}
-
-func newKey(tb testing.TB) *ecdsa.PrivateKey {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return key
-}
-
-func (a *authority) issue(tb testing.TB, public any, t *x509.Certificate) *x509.Certificate {
-	tb.Helper()
-	t.SerialNumber = big.NewInt(time.Now().UnixNano())
-	t.NotBefore, t.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent := a.cert
-	if parent == nil {
-		parent = t
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, public, a.key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return cert
-}
-
-func (a *authority) server(tb testing.TB, public any) *x509.Certificate {
-	return a.issue(tb, public, &x509.Certificate{
-		DNSNames: []string{"epovd.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
-}
-
-func (a *authority) client(tb testing.TB, uri string) tls.Certificate {
-	tb.Helper()
-	u, err := url.Parse(uri)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	key := newKey(tb)
-	cert := a.issue(tb, &key.PublicKey, &x509.Certificate{
-		URIs: []*url.URL{u}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
-}
-
 // folder is where a configuration and its files are.
 type folder string
 
@@ -142,15 +72,15 @@ func policyExample(tb testing.TB) string {
 func furnish(tb testing.TB) (folder, string) {
 	tb.Helper()
 	f := folder(tb.TempDir())
-	a := newAuthority(tb)
-	key := newKey(tb)
+	a := testpki.NewTLS(tb)
+	key := testpki.NewTLSKey(tb)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	f.pem(tb, "server.key", "PRIVATE KEY", der)
-	f.pem(tb, "server.pem", "CERTIFICATE", a.server(tb, &key.PublicKey).Raw)
-	f.pem(tb, "clients-ca.pem", "CERTIFICATE", a.cert.Raw)
+	f.pem(tb, "server.pem", "CERTIFICATE", a.Issue(tb, &key.PublicKey, testpki.Server("epovd.test")).Raw)
+	f.pem(tb, "clients-ca.pem", "CERTIFICATE", a.Certificate.Raw)
 	root := testpki.NewCA(tb, gost.GOST2012_256, "tc26-256-B")
 	issuing := root.NewIntermediate(tb, gost.GOST2012_256, "tc26-256-B", testpki.Template{})
 	_, leaf := issuing.NewSigner(tb, gost.GOST2012_256, "tc26-256-B", testpki.Template{})

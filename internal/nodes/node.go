@@ -54,9 +54,8 @@ func (s *Site) Node(tb testing.TB, t *Token, o Options) *Node {
 	n := &Node{Dir: tb.TempDir(), Key: "keys/" + part[0] + "/" + part[1], program: s.epovd, wrap: o.Wrap}
 	n.Address = net.JoinHostPort(o.Host, freePort(tb, o.Wrap == nil))
 	n.env = append(os.Environ(), "SOFTHSM2_CONF="+t.Conf, "EPOV_WORKER=")
-	cert, key := s.server(tb, o.Host)
-	s.pair(tb, filepath.Join(n.Dir, "server"), cert, key)
-	s.pem(tb, filepath.Join(n.Dir, "signer.pem"), "CERTIFICATE", t.Certificate.Raw)
+	pair(tb, filepath.Join(n.Dir, "server"), s.tls.NewServer(tb, o.Host))
+	check(tb, os.WriteFile(filepath.Join(n.Dir, "signer.pem"), t.Certificate.PEM(), 0o600))
 	check(tb, os.WriteFile(filepath.Join(n.Dir, "pin"), []byte(t.PIN+"\n"), 0o600))
 	reach := []string{filepath.Dir(t.Module)}
 	if t.Conf != "" {

@@ -4,20 +4,11 @@ package nodes
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"crypto/tls"
 	"log/slog"
-	"math/big"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/epov-signer/epov/api/client"
 	"github.com/epov-signer/epov/gost"
@@ -32,8 +23,7 @@ const Caller = "spiffe://example.ru/gateway"
 // Site is what equal daemons share: authorities, and a client that may do everything.
 type Site struct {
 	Dir   string // of the authorities and the client: ca.pem, client.pem, client.key, root.pem
-	tls   *x509.Certificate
-	key   *ecdsa.PrivateKey
+	tls   *testpki.TLS
 	gost  *testpki.CA
 	epovd string
 }
@@ -41,16 +31,10 @@ type Site struct {
 // NewSite makes authorities. epovd is the path of the program.
 func NewSite(tb testing.TB, epovd string) *Site {
 	tb.Helper()
-	s := &Site{Dir: tb.TempDir(), epovd: epovd, gost: testpki.NewCA(tb, gost.GOST2012_256, "CryptoPro-A")}
-	s.tls, s.key = s.issue(tb, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "TLS CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	})
-	s.pem(tb, filepath.Join(s.Dir, "ca.pem"), "CERTIFICATE", s.tls.Raw)
-	s.pem(tb, filepath.Join(s.Dir, "root.pem"), "CERTIFICATE", s.gost.Certificate.Raw)
-	u, err := url.Parse(Caller)
-	check(tb, err)
-	cert, key := s.issue(tb, &x509.Certificate{URIs: []*url.URL{u}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	s.pair(tb, filepath.Join(s.Dir, "client"), cert, key)
+	s := &Site{Dir: tb.TempDir(), epovd: epovd, gost: testpki.NewCA(tb, gost.GOST2012_256, "CryptoPro-A"), tls: testpki.NewTLS(tb)}
+	s.tls.Write(tb, filepath.Join(s.Dir, "ca.pem"))
+	check(tb, os.WriteFile(filepath.Join(s.Dir, "root.pem"), testpki.PEM(s.gost.Certificate), 0o600))
+	pair(tb, filepath.Join(s.Dir, "client"), s.tls.NewClient(tb, Caller))
 	return s
 }
 
@@ -62,42 +46,13 @@ func (s *Site) TLS() client.TLS {
 // Server writes the certificate of a server on a host as NAME.pem and NAME.key to Dir, as the daemons have them.
 func (s *Site) Server(tb testing.TB, name, host string) {
 	tb.Helper()
-	cert, key := s.server(tb, host)
-	s.pair(tb, filepath.Join(s.Dir, name), cert, key)
+	pair(tb, filepath.Join(s.Dir, name), s.tls.NewServer(tb, host))
 }
 
-func (s *Site) server(tb testing.TB, host string) (*x509.Certificate, *ecdsa.PrivateKey) {
-	return s.issue(tb, &x509.Certificate{IPAddresses: []net.IP{net.ParseIP(host)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-}
-
-func (s *Site) issue(tb testing.TB, t *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
+// pair writes NAME.pem and NAME.key.
+func pair(tb testing.TB, name string, p tls.Certificate) {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(tb, err)
-	t.SerialNumber, t.NotBefore, t.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Hour), time.Now().Add(48*time.Hour)
-	parent, with := s.tls, s.key
-	if parent == nil {
-		parent, with = t, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), with)
-	check(tb, err)
-	cert, err := x509.ParseCertificate(der)
-	check(tb, err)
-	return cert, key
-}
-
-func (s *Site) pair(tb testing.TB, name string, cert *x509.Certificate, key *ecdsa.PrivateKey) {
-	tb.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	check(tb, err)
-	s.pem(tb, name+".pem", "CERTIFICATE", cert.Raw)
-	s.pem(tb, name+".key", "PRIVATE KEY", der)
-}
-
-func (s *Site) pem(tb testing.TB, path, kind string, der []byte) {
-	tb.Helper()
-	check(tb, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	testpki.WritePair(tb, p, name+".pem", name+".key")
 }
 
 func check(tb testing.TB, err error) {

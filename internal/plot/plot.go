@@ -1,4 +1,4 @@
-// Package plot draws lines over two axes as SVG, without a script or a font of its own.
+// Package plot draws charts as SVG, lines over two axes and bars, without a script or a font of its own.
 package plot
 
 import (

@@ -1,4 +1,5 @@
-// Package testpki issues GOST certificates for tests with keys in software.
+// Package testpki issues what tests need of authorities, with keys in software: GOST certificates, CRLs and OCSP responses (CA), lists of
+// accredited authorities (NewTSL), and certificates for TLS (TLS).
 package testpki
 
 import (

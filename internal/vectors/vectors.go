@@ -2,7 +2,7 @@
 //
 // Vectors that were generated for this project live in testdata and are always there. Vectors that others made are read
 // in place from the folder that EPOV_VECTORS names, ../shared/vectors beside the module by default; a test that needs
-// them skips, and says so, when the folder is absent.
+// them skips, and says so, when the folder is absent. [Outcome] notes what became of one, for docs/conformance.md.
 package vectors
 
 import (

@@ -1,5 +1,6 @@
 // Command fieldasm writes the assembly of package gost for amd64: arithmetic modulo 2²⁵⁶ − 617 and 2⁵¹² − 569 and the
-// formulas for points over both, one and, for the first prime, eight at a time. Run it with go generate ./gost; a test compares its output with the file kept.
+// formulas for points over both, one and, for the first prime, eight at a time. Run it with go generate ./gost; a test
+// compares its output with the file kept.
 package main
 
 import (

@@ -5,7 +5,8 @@
 //	figures fallen RATIOS COMMITTED            prints the names of those, with commas, to be measured again
 //
 // RATIOS has lines "ratio NAME VALUE [LOW-HIGH] (DETAIL)"; the range, quartiles of the rounds, may be absent. Other lines are
-// passed over. Of a name that comes more than once, the best line counts: it is what the machine can do when nobody disturbs it. What is asked of a figure is in figures.go.
+// passed over. Of a name that comes more than once, the best line counts: it is what the machine can do when nobody disturbs it. What is
+// asked of a figure is in figures.go.
 package main
 
 import (

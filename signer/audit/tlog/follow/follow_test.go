@@ -162,6 +162,23 @@ func (s sourceOf) Origin() string { return s.origin }
 var rfc5424 = regexp.MustCompile(`^<(110|108)>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z \S+ epovd \d+ (signature|refusal) ` +
 	`\[audit@32473 log="epov\.example\.ru/audit/\[test\\\]\\"" index="(\d+)"\] ` + "\ufeff" + `(\{.*\})$`)
 
+// receive reads messages of a connection, each with its length before it (RFC 6587 section 3.4.1).
+func receive(t *testing.T, c io.Reader, l *list, count int) {
+	t.Helper()
+	r := bufio.NewReader(c)
+	for i := range count {
+		var size int
+		if _, err := fmt.Fscanf(r, "%d ", &size); err != nil {
+			t.Fatal(err)
+		}
+		message := make([]byte, size)
+		if _, err := io.ReadFull(r, message); err != nil {
+			t.Fatal(err)
+		}
+		check(t, l, string(message), i)
+	}
+}
+
 // check holds a message against the record that it must carry.
 func check(t *testing.T, l *list, message string, index int) {
 	t.Helper()
@@ -210,18 +227,7 @@ func TestSyslog(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			r := bufio.NewReader(c)
-			for i := range count {
-				var size int
-				if _, err := fmt.Fscanf(r, "%d ", &size); err != nil {
-					t.Fatal(err)
-				}
-				message := make([]byte, size)
-				if _, err := io.ReadFull(r, message); err != nil {
-					t.Fatal(err)
-				}
-				check(t, l, string(message), i)
-			}
+			receive(t, c, l, count)
 		}
 	}
 	for name, start := range map[string]func() (string, func(*list)){

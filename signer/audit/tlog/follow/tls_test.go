@@ -1,97 +1,43 @@
 package follow
 
 import (
-	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"fmt"
-	"io"
-	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/epov-signer/epov/internal/testpki"
 )
 
-// authority issues certificates into a folder.
+// authority has in a folder ca.pem, and the certificate of a client in epovd.pem and epovd.key.
 type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	*testpki.TLS
+	dir string
 }
 
-func newAuthority(t *testing.T, name string) *authority {
-	a := &authority{dir: t.TempDir()}
-	a.cert, a.key = a.issue(t, name, &x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+func newAuthority(t *testing.T) *authority {
+	a := &authority{testpki.NewTLS(t), t.TempDir()}
+	a.Write(t, a.file("ca.pem"))
+	testpki.WritePair(t, a.NewPair(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "epovd"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}), a.file("epovd.pem"), a.file("epovd.key"))
 	return a
 }
 
 func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
 
-func (a *authority) issue(t *testing.T, name string, template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template.Subject = pkix.Name{CommonName: name}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	parent, by := a.cert, a.key
-	if parent == nil {
-		parent, by = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der},
-		name + ".key": {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(a.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key
-}
-
-func (a *authority) pair(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	pair, err := tls.LoadX509KeyPair(a.file(name+".pem"), a.file(name+".key"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
-}
-
 // TestSyslogTLS sends over TLS to a server that asks for a certificate, in each version there is, and loses nothing to a server
 // that takes none of ours.
 func TestSyslogTLS(t *testing.T) {
-	ca, stranger := newAuthority(t, "ca"), newAuthority(t, "stranger")
-	ca.issue(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	ca.issue(t, "epovd", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	stranger.issue(t, "epovd", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	clients := x509.NewCertPool()
-	clients.AddCert(ca.cert)
+	ca, stranger := newAuthority(t), newAuthority(t)
+	server := ca.NewServer(t, "127.0.0.1")
 	listen := func(version uint16) net.Listener {
 		s, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-			Certificates: []tls.Certificate{ca.pair(t, "server")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
+			Certificates: []tls.Certificate{server}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.Pool(),
 			MinVersion: version, MaxVersion: version,
 		})
 		if err != nil {
@@ -116,18 +62,7 @@ func TestSyslogTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			r := bufio.NewReader(c)
-			for i := range count {
-				var size int
-				if _, err := fmt.Fscanf(r, "%d ", &size); err != nil {
-					t.Fatal(err)
-				}
-				message := make([]byte, size)
-				if _, err := io.ReadFull(r, message); err != nil {
-					t.Fatal(err)
-				}
-				check(t, l, string(message), i)
-			}
+			receive(t, c, l, count)
 			if who := c.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName; who != "epovd" {
 				t.Error("sent by", who)
 			}
@@ -150,7 +85,7 @@ func TestSyslogTLS(t *testing.T) {
 				"no certificate": {URL: url, CA: ca.file("ca.pem")},
 				"another authority's": {URL: url, CA: ca.file("ca.pem"), Certificate: stranger.file("epovd.pem"),
 					Key: stranger.file("epovd.key")},
-				"another server": {URL: url, CA: stranger.file("stranger.pem"), Certificate: ca.file("epovd.pem"),
+				"another server": {URL: url, CA: stranger.file("ca.pem"), Certificate: ca.file("epovd.pem"),
 					Key: ca.file("epovd.key")},
 				"the system's roots": {URL: url, Certificate: ca.file("epovd.pem"), Key: ca.file("epovd.key")},
 				"another name": {URL: strings.Replace(url, "127.0.0.1", "localhost", 1), CA: ca.file("ca.pem"),

@@ -296,6 +296,7 @@ func TestParseCertificates(t *testing.T) {
 		err  string
 	}{
 		{"DER", readPEM(t, "2012-256-cpA/root.pem"), 1, ""},
+		{"a byte order mark", append([]byte("\ufeff"), bytes.ReplaceAll(root, []byte("\n"), []byte("\r\n"))...), 1, ""},
 		{"two PEM blocks with text", append(append([]byte("Subject: root\n"), root...), leaf...), 2, ""},
 		{"nothing", nil, 0, "not a DER SEQUENCE"},
 		{"a key", vectors.Read(t, "gost/certs/2012-256-cpA/leaf.key"), 0, "PRIVATE KEY"},

@@ -13,11 +13,12 @@ const (
 )
 
 // ParseCertificates reads one DER certificate or any number of PEM certificates, of at most 16 MiB and 4096 certificates.
-// PEM of another kind or damaged PEM is an error; text between the PEM blocks is not.
+// PEM of another kind or damaged PEM is an error; text between the PEM blocks and a byte order mark are not.
 func ParseCertificates(data []byte, opts ...KeyOption) ([]*Certificate, error) {
 	if len(data) > maxBundleSize {
 		return nil, fmt.Errorf("gost: certificates: %d octets exceed the limit of %d", len(data), maxBundleSize)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // that some editors put before PEM
 	blocks := bytes.Count(data, []byte("-----BEGIN "))
 	if blocks == 0 {
 		c, err := ParseCertificate(data, opts...)

@@ -31,6 +31,16 @@ type Request struct {
 	algorithm *algorithmIdentifier
 }
 
+// Certificate is an unsigned certificate of nobody's that has what the request asks for, to look at: subject, key and the fields that
+// come from the extensions.
+func (r *Request) Certificate() (*Certificate, error) {
+	c := &Certificate{Subject: r.Subject, PublicKey: r.PublicKey, Extensions: r.Extensions}
+	if err := c.processExtensions(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 // ParseRequest reads one DER request with nothing after it, of at most 64 KiB. Refused: a version other than 0, missing
 // attributes (an empty list is fine), and a key that is no acceptable GOST key.
 func ParseRequest(der []byte, opts ...KeyOption) (*Request, error) {

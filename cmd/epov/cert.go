@@ -22,7 +22,7 @@ type certImportCmd struct {
 	Name    string `required:"" placeholder:"NAME" help:"Key version, such as keys/EXMP01/ov/versions/1."`
 	Replace bool   `help:"Replace the certificate that is there."`
 	Chain   string `placeholder:"FILE" help:"Where to write the certificates of the CAs that came along, for the configuration's chain."`
-	File    string `arg:"" help:"The certificate, PEM or DER, alone or with those of the CAs above it; - is standard input."`
+	File    string `arg:"" help:"The certificate, PEM, DER or PKCS#7 (.p7b), alone or with those of the CAs above it; - is standard input."`
 }
 
 func (c *certImportCmd) Run(ctx context.Context, con *console) error {
@@ -34,16 +34,22 @@ func (c *certImportCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	certs, err := gost.ParseCertificates(data)
-	if err == nil {
-		certs, err = chained(certs)
-	}
+	certs, err := certificatesIn(c.File, data)
 	if err != nil {
+		return err
+	}
+	if certs, err = chained(certs); err != nil {
 		return usagef("%s: %w", c.File, err)
 	}
 	cert, above := certs[0], certs[1:]
-	if c.Chain != "" && len(above) == 0 {
-		return usagef("%s holds the signer's certificate alone: there is nothing for --chain", c.File)
+	var chain []byte
+	for _, ca := range above {
+		if !ca.SelfIssued() { // the other side has the root, or does not trust it
+			chain = append(chain, ca.PEM()...)
+		}
+	}
+	if c.Chain != "" && len(chain) == 0 {
+		return usagef("%s holds no certificate between the signer's and the root's: there is nothing for --chain", c.File)
 	}
 	return c.use(ctx, con, func(token *hsm.Token) error {
 		if err := token.ImportCertificate(ctx, name.id(), cert.Raw, c.Replace); err != nil {
@@ -61,18 +67,15 @@ func (c *certImportCmd) Run(ctx context.Context, con *console) error {
 		if err != nil || len(above) == 0 {
 			return err
 		}
-		if c.Chain == "" {
-			_, err = fmt.Fprintf(con.out, "  chain    %s more, checked and not stored; --chain FILE writes them for the configuration\n",
-				plural(len(above), "certificate"))
-			return err
+		if c.Chain != "" {
+			return con.write(c.Chain, chain, false)
 		}
-		var out []byte
-		for _, ca := range above {
-			if !ca.SelfIssued() { // the other side has the root, or does not trust it
-				out = append(out, ca.PEM()...)
-			}
+		advice := "; --chain FILE writes them, without the root, for the configuration"
+		if len(chain) == 0 {
+			advice = ""
 		}
-		return con.write(c.Chain, out, false)
+		_, err = fmt.Fprintf(con.out, "  chain    %s more, checked and not stored%s\n", plural(len(above), "certificate"), advice)
+		return err
 	})
 }
 

@@ -11,7 +11,7 @@ import (
 
 type certLintCmd struct {
 	JSON bool   `name:"json" help:"Write JSON."`
-	File string `arg:"" help:"Certificates, PEM or DER; - is standard input."`
+	File string `arg:"" help:"Certificates, PEM, DER or PKCS#7; - is standard input."`
 }
 
 type lintFinding struct {

@@ -15,7 +15,7 @@ import (
 
 type certShowCmd struct {
 	JSON bool   `name:"json" help:"Write JSON."`
-	File string `arg:"" help:"Certificates, PEM or DER; - is standard input."`
+	File string `arg:"" help:"Certificates, PEM, DER or PKCS#7; - is standard input."`
 }
 
 func (c *certShowCmd) Run(con *console) error {
@@ -47,11 +47,7 @@ func readAny(con *console, name string) ([]*gost.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	certs, err := gost.ParseCertificates(data, gost.AllowTestParams())
-	if err != nil {
-		return nil, usagef("%s: %w", name, err)
-	}
-	return certs, nil
+	return certificatesIn(name, data, gost.AllowTestParams())
 }
 
 // certificateView is a certificate for people and for scripts.

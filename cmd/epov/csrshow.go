@@ -21,6 +21,11 @@ type requestView struct {
 	SignedWith string          `json:"signed_with"`
 	Verifies   bool            `json:"verifies"`
 	Fault      string          `json:"fault,omitempty"`
+	KeyUsage   string          `json:"key_usage,omitempty"`
+	Purposes   []string        `json:"purposes,omitempty"`
+	Policies   []string        `json:"policies,omitempty"`
+	SignTool   string          `json:"subject_sign_tool,omitempty"`
+	Identified string          `json:"identification_kind,omitempty"`
 	Extensions []extensionView `json:"extensions,omitempty"`
 	Findings   []string        `json:"findings,omitempty"` // about the subject, by order 795
 }
@@ -50,6 +55,16 @@ func (c *csrShowCmd) Run(con *console) error {
 	if v.Verifies = fault == nil; fault != nil {
 		v.Fault = fault.Error()
 	}
+	wanted, err := request.Certificate()
+	if err != nil {
+		return usagef("%s: %w", c.File, err)
+	}
+	if wanted.HasKeyUsage {
+		v.KeyUsage = wanted.KeyUsage.String()
+	}
+	v.Purposes, v.Policies = namedAll(wanted.ExtKeyUsage), namedAll(wanted.Policies)
+	v.SignTool, _ = wanted.SubjectSignTool() // an odd one is among the extensions all the same
+	v.Identified, _ = wanted.IdentificationKind()
 	for _, e := range request.Extensions {
 		oid := asn1.ObjectIdentifier(e.OID)
 		v.Extensions = append(v.Extensions, extensionView{oid.String(), gost.OIDName(oid), e.Critical})
@@ -76,6 +91,11 @@ func (v *requestView) write(con *console) error {
 	} else {
 		w.line("signature", "DOES NOT VERIFY: "+v.Fault)
 	}
+	w.line("key usage", v.KeyUsage)
+	w.lines("purposes", v.Purposes)
+	w.lines("policies", v.Policies)
+	w.line("signs with", v.SignTool)
+	w.line("identified", v.Identified)
 	w.extensions(v.Extensions)
 	for _, f := range v.Findings {
 		w.line("warning", fmt.Sprintf("subject: %s (order 795)", f))

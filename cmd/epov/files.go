@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/signer/cms"
 )
 
@@ -154,6 +155,25 @@ func holdsXML(name string, data []byte) (bool, error) {
 		return false, nil
 	}
 	return false, usagef("%s looks neither like XML nor like CMS; say which with `epov verify xml` or `epov verify cms`", name)
+}
+
+// certificatesIn reads PEM, DER, or what authorities answer with: PKCS#7 without a signature (.p7b), and base64 without PEM's
+// lines around it.
+func certificatesIn(name string, data []byte, opts ...gost.KeyOption) ([]*gost.Certificate, error) {
+	list, wrong := gost.ParseCertificates(data, opts...)
+	if wrong == nil {
+		return list, nil
+	}
+	der, err := cms.Decode(bytes.TrimPrefix(data, []byte(byteOrderMark)))
+	if err == nil {
+		if list, err := gost.ParseCertificates(der, opts...); err == nil {
+			return list, nil
+		}
+		if bundle, err := cms.Dissect(der, cms.Limits{}, nil); err == nil && len(bundle.Certificates) > 0 {
+			return bundle.Certificates, nil
+		}
+	}
+	return nil, usagef("%s: %w", name, wrong)
 }
 
 // unwrapCMS returns the BER inside PEM or base64, and anything else as it is.

@@ -122,9 +122,9 @@ func readCertificates(files []string) ([]*gost.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		certs, err := gost.ParseCertificates(data)
+		certs, err := certificatesIn(name, data)
 		if err != nil {
-			return nil, usagef("%s: %w", name, err)
+			return nil, err
 		}
 		all = append(all, certs...)
 	}

@@ -85,7 +85,7 @@ type device struct {
 type pinSealCmd struct {
 	tokenFlags
 	device
-	PCRs  []int  `name:"pcrs" default:"7" placeholder:"N,..." help:"PCRs that must not change: 7 Secure Boot's state, 11 unified kernel images, 4, 8 and 9 boot loader and kernel; default: ${default}."`
+	PCRs  []int  `name:"pcrs" default:"7" placeholder:"N" help:"PCRs that must not change: 7 Secure Boot's state, 11 unified kernel images, 4, 8 and 9 boot loader and kernel; default: ${default}."`
 	Out   string `short:"o" required:"" placeholder:"FILE" help:"File to write."`
 	Force bool   `help:"Replace the file."`
 }
@@ -124,7 +124,7 @@ func (c *pinSealCmd) Run(ctx context.Context, con *console) error {
 			numbers(sealed.Unmeasured))
 	}
 	fmt.Fprintf(con.out, "sealed the PIN of token %s, serial %s, to PCR %s\n", printable(info.Label),
-		printable(info.Serial), numbers(c.PCRs))
+		printable(info.Serial), numbers(sealed.PCRs))
 	_, err = fmt.Fprintln(con.out,
 		"When one of these changes by an update, seal the PIN again; keep it elsewhere too, for the TPM gives it to no other machine.\n"+
 			"Whoever may read the file and use the TPM of this machine has the PIN: let the daemon's user read it, and nobody else")

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,17 +26,17 @@ func (c *policyCheckCmd) Run(con *console) error {
 		for line := range strings.SplitSeq(wrong.Error(), "\n") {
 			fmt.Fprintln(con.err, printable(line))
 		}
-		return usageError{fmt.Errorf("%d findings", len(wrong.Findings))}
+		return usageError{errors.New(plural(len(wrong.Findings), "finding"))}
 	} else if err != nil {
 		return usageError{err}
 	}
-	_, err = fmt.Fprintf(con.out, "OK: %d roles, %d clients\n", len(p.Roles), len(p.Clients))
+	_, err = fmt.Fprintf(con.out, "OK: %s, %s\n", plural(len(p.Roles), "role"), plural(len(p.Clients), "client"))
 	return err
 }
 
 type policyShowCmd struct {
 	Config    string `default:"/etc/epovd/epovd.yaml" placeholder:"FILE" help:"Policy, or configuration of epovd that has one (default ${default})."`
-	Client    string `required:"" placeholder:"SAN" help:"DNS name or URI of the client's certificate."`
+	Client    string `required:"" placeholder:"SAN" help:"DNS name or URI of the client's certificate, or the client's name in the policy."`
 	Operation string `placeholder:"NAME" help:"Say only whether this is granted: exit code 0 or 1."`
 	Key       string `placeholder:"NAME" help:"With --operation: the key."`
 	Profile   string `placeholder:"NAME" help:"With --operation: the profile."`
@@ -47,8 +48,13 @@ func (c *policyShowCmd) Run(con *console) error {
 		return usageError{err}
 	}
 	caller, err := p.Access.Caller([]string{c.Client})
+	if i := slices.IndexFunc(p.Clients, func(k signer.Client) bool { return k.Name == c.Client }); err != nil && i >= 0 {
+		if caller, err = p.Access.Caller(p.Clients[i].SANs); p.Clients[i].Anyone {
+			caller, err = p.Access.Anyone()
+		}
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("no client of the policy has the name or the san %s", printable(c.Client))
 	}
 	if c.Operation != "" {
 		var key signer.KeyName

@@ -71,6 +71,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	}
 	confined, err := config.Confine()
 	log := config.Logger(stderr)
+	slog.SetDefault(log) // for libraries that log by themselves
 	if confined != nil {
 		daemon.TellConfinement(log, confined)
 	}

@@ -307,7 +307,8 @@ func TestExitCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	fail(exitRuntime, "listen: 127.0.0.1:0", "listen: "+taken.Addr().String())
+	fail(exitRuntime, "listen: 127.0.0.1:0", "listen: "+taken.Addr().String()+"\naudit: {directory: log, name: epov.test/one}")
+	fail(exitConfig, "listen: 127.0.0.1:0", "listen: 127.0.0.1:0\naudit: {directory: log, name: epov.test/two}")
 	write(t, filepath.Join(filepath.Dir(config), "wrong"), "wrongpin1")
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")
 	fail(exitPIN, "pin: {file: pin}", "pin: {file: wrong}")

@@ -56,7 +56,7 @@ func (c *Config) readAdmin(v value) {
 		at("group").fail("is for a socket's path; callers of an address are told by certificates")
 	}
 	if host, port, err := net.SplitHostPort(c.admin.listen); err != nil || host == "" || len(ports(c.admin.listen)) == 0 || port == "" {
-		listen.fail("must be the path of a Unix socket, or host:port")
+		listen.fail("must be the absolute path of a Unix socket, or host:port")
 	}
 	if c.insecure {
 		listen.fail("without mutual TLS only a Unix socket may be listened on")

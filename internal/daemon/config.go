@@ -149,6 +149,7 @@ func (c *Config) readOthers(at func(string) value) {
 	c.readTraces(at("traces"))
 	c.readSandboxes(at("sandbox"))
 	c.readLog(at("log"))
+	c.keepApart(at)
 }
 
 // sections are the settings of the configuration's first level.

@@ -144,6 +144,10 @@ func TestFindings(t *testing.T) {
 		{"insecure in other words", "listen: 0.0.0.0:8443", "listen: 127.0.0.1:8443\ninsecure: \"yes\"", []string{
 			`insecure:: insecure: must be true or false`}},
 		{"address", "listen: 0.0.0.0:8443", "listen: everywhere", []string{`listen:: listen: must be host:port`}},
+		{"one address for all", "# metrics:\n#   listen: 127.0.0.1:9464", "metrics:\n  listen: 127.0.0.1:8443", []string{
+			`listen: 127.0.0.1:8443: metrics: listens at the same address as listen: 127.0.0.1:8443`}},
+		{"a socket without a folder", "# admin:\n#   listen: /run/epovd-admin/socket", "admin:\n  listen: admin.sock", []string{
+			`admin.sock: admin.listen: must be the absolute path of a Unix socket, or host:port`}},
 		{"not YAML", "log:\n  level", "log:\n level: [\n  level", []string{`*`}},
 		{"several", "sessions: 4 ", "sessions: x\n    colour: red ", []string{
 			`sessions: x: tokens[0].sessions: must be a number from 1 to 1024`,

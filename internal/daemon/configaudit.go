@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/epov-signer/epov/gost"
 	"github.com/epov-signer/epov/hsm"
@@ -23,7 +26,8 @@ type auditConfig struct {
 	log      tlog.Config
 	replicas []hsm.KeyRef // of the key that signs checkpoints; empty: a key in the log's directory
 	follow   []followConfig
-	place    value
+	place    value // of checkpoints
+	dir      value
 }
 
 func (c *Config) readAudit(v value) {
@@ -32,7 +36,7 @@ func (c *Config) readAudit(v value) {
 	}
 	at := v.mapping("directory", "name", "signatures", "refusals", "checkpoints", "followers")
 	a := &c.audit
-	a.place = at("checkpoints")
+	a.place, a.dir = at("checkpoints"), at("directory")
 	a.log.Dir = c.path(at("directory").required(v))
 	a.log.Origin = at("name").required(v)
 	if a.log.Origin != "" && !audit.ValidOrigin(a.log.Origin) {
@@ -90,7 +94,12 @@ func (d *Daemon) openAudit(ctx context.Context) (*tlog.Log, error) {
 			"next", "configure audit.checkpoints.key")
 	}
 	log, err := tlog.Open(ctx, a.log)
-	if err != nil {
+	switch {
+	case errors.Is(err, tlog.ErrOtherLog), errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		doc := &document{} // starting again does not help
+		a.dir.in(doc).fail("%s", err)
+		return nil, d.config.errors(doc)
+	case err != nil:
 		return nil, err
 	}
 	d.audit = log // to be closed when a follower fails

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -33,7 +34,11 @@ func Examination(file string) (hsm.Examination, []hsm.Finding) {
 	c.read(doc.parse(data))
 	told := func(file string, list []Finding) {
 		for _, f := range list {
-			wrong(fmt.Sprintf("%s:%d", file, f.Line), f.Message)
+			message := f.Message
+			if f.Path != "" {
+				message = f.Path + ": " + message
+			}
+			wrong(fmt.Sprintf("%s:%d", cmp.Or(f.File, file), f.Line), message)
 		}
 	}
 	told(file, doc.findings)

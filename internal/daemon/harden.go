@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -57,16 +58,18 @@ func (c *Config) Confine() (sandbox.Report, error) {
 
 // makeFolders makes those that are written into: a grant needs something to stand on.
 func (c *Config) makeFolders() error {
-	folders := c.sandbox.write
-	for _, t := range c.tokens {
+	folders := slices.Clone(c.sandbox.write)
+	settings := map[string]string{c.audit.log.Dir: "audit.directory"}
+	for i, t := range c.tokens {
 		folders = append(folders, t.StateDir)
+		settings[t.StateDir] = fmt.Sprintf("tokens[%d].state_dir", i)
 	}
 	for _, folder := range folders {
 		if _, err := os.Stat(folder); err == nil {
 			continue
 		}
 		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return &ConfigError{File: c.file, Findings: []Finding{{Message: err.Error()}}}
+			return &ConfigError{File: c.file, Findings: []Finding{{Path: settings[folder], Message: err.Error()}}}
 		}
 	}
 	return nil

@@ -33,6 +33,31 @@ func (c *Config) addresses() map[string]string {
 	return all
 }
 
+// keepApart refuses listeners that would be in each other's way.
+func (c *Config) keepApart(at func(string) value) {
+	metrics, admin := at("metrics"), at("admin")
+	if clash(c.listen, c.metrics.listen) {
+		metrics.fail("listens at the same address as listen: %s", c.metrics.listen)
+	}
+	if clash(c.listen, c.admin.listen) {
+		admin.fail("listens at the same address as listen: %s", c.admin.listen)
+	}
+	if clash(c.metrics.listen, c.admin.listen) {
+		admin.fail("listens at the same address as metrics: %s", c.admin.listen)
+	}
+}
+
+// clash reports whether two addresses cannot be listened on at once.
+func clash(a, b string) bool {
+	host, port, err := net.SplitHostPort(a)
+	host2, port2, err2 := net.SplitHostPort(b)
+	if err != nil || err2 != nil || port != port2 || port == "0" {
+		return false
+	}
+	every := func(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }
+	return host == host2 || every(host) || every(host2)
+}
+
 // firstPassed is the descriptor of the first socket that a service manager passes (sd_listen_fds(3)).
 const firstPassed = 3
 

@@ -27,11 +27,15 @@ func readDescriptor(fd int) (PIN, error) {
 		return fail(err)
 	}
 	if st.Mode&unix.S_IFMT == unix.S_IFREG {
-		return read(io.NewSectionReader(reader(fd), 0, 1<<20)) // no offset moves: processes share it
+		p, err := read(io.NewSectionReader(reader(fd), 0, 1<<20)) // no offset moves: processes share it
+		if err != nil {
+			return fail(err)
+		}
+		return p, nil
 	}
 	p, err := read(reader(fd))
 	if err != nil {
-		return PIN{}, err
+		return fail(err)
 	}
 	f, err := p.memfd()
 	if err == nil {

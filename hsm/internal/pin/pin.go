@@ -147,7 +147,7 @@ func read(r io.Reader) (PIN, error) {
 	buf := page[:MaxLength+2]
 	n, err := io.ReadFull(r, buf)
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
-		return PIN{}, fmt.Errorf("pin: %w", err)
+		return PIN{}, err
 	}
 	octets := bytes.TrimSuffix(buf[:n], []byte("\n"))
 	if err := check(octets); err != nil {
@@ -156,17 +156,22 @@ func read(r io.Reader) (PIN, error) {
 	return NewPIN(octets), nil
 }
 
-// check tells whether octets can be a PIN at all.
+// check tells whether octets can be a PIN at all. What an editor adds and no keyboard gives is refused: it would cost a try.
 func check[T string | []byte](octets T) error {
 	switch n := len(octets); {
 	case n == 0:
-		return errors.New("pin: empty")
+		return errors.New("the PIN is empty")
 	case n > MaxLength:
-		return fmt.Errorf("pin: longer than %d octets", MaxLength)
+		return fmt.Errorf("the PIN is longer than %d octets", MaxLength)
+	case n >= 3 && octets[0] == 0xef && octets[1] == 0xbb && octets[2] == 0xbf:
+		return errors.New("the PIN begins with a byte order mark; save it without one")
 	}
 	for i := range len(octets) {
-		if octets[i] == 0 {
-			return errors.New("pin: contains a NUL")
+		switch octets[i] {
+		case 0:
+			return errors.New("the PIN contains a NUL")
+		case '\r', '\n':
+			return errors.New("the PIN contains a line break; one line is wanted, with a newline or nothing after it")
 		}
 	}
 	return nil

@@ -90,7 +90,8 @@ func (s Source) TPMDevice() string {
 }
 
 // ReadFile reads a PIN from a regular file, not a symbolic link, that belongs to root or to this process's user and that
-// nobody else may read (mode 0600 or stricter). At most one final newline is taken off; nothing else is altered.
+// nobody else may read (mode 0600 or stricter). At most one final newline is taken off; nothing else is altered. A byte order
+// mark and further line breaks are refused.
 func ReadFile(path string) (PIN, error) { return readFile(path, 0o177) }
 
 func readCredential(name string) (PIN, error) {
@@ -152,7 +153,11 @@ func readFile(path string, forbidden uint32) (PIN, error) {
 		return PIN{}, err
 	}
 	defer f.Close()
-	return read(f)
+	p, err := read(f)
+	if err != nil {
+		return PIN{}, fmt.Errorf("pin: file %s: %w", path, err)
+	}
+	return p, nil
 }
 
 // openFile refuses a file with any of the permissions in forbidden.

@@ -193,6 +193,9 @@ func sweep(dir string) {
 	}
 }
 
+// ErrOtherLog is why a directory with the log of another name is not opened.
+var ErrOtherLog = errors.New("audit log")
+
 // sameLog refuses a directory with the log of another name.
 func (l *Log) sameLog() error {
 	data, err := l.reader.ReadCheckpoint(context.Background())
@@ -207,7 +210,7 @@ func (l *Log) sameLog() error {
 		return fmt.Errorf("%s: %w", l.cfg.Dir, err)
 	}
 	if c.Origin != l.cfg.Origin {
-		return fmt.Errorf("audit log: %s holds the log %q, not %q", l.cfg.Dir, c.Origin, l.cfg.Origin)
+		return fmt.Errorf("%w: %s holds the log %q, not %q", ErrOtherLog, l.cfg.Dir, c.Origin, l.cfg.Origin)
 	}
 	return nil
 }

@@ -41,7 +41,8 @@ func main() {
 
 func run(args []string, stdout io.Writer, stderr *os.File) int {
 	flags := flag.NewFlagSet("epovd", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	said := daemon.Errors(stderr)
+	flags.SetOutput(said)
 	file := flags.String("config", "/etc/epovd/epovd.yaml", "configuration `file`")
 	check := flags.Bool("check", false, "check the configuration without touching a token, and exit")
 	version := flags.Bool("version", false, "print the version and exit")
@@ -51,23 +52,23 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 	case err != nil:
 		return exitConfig
 	case flags.NArg() > 0:
-		fmt.Fprintf(stderr, "epovd: unexpected argument %q\n", flags.Arg(0))
+		fmt.Fprintf(said, "epovd: unexpected argument %q\n", flags.Arg(0))
 		return exitConfig
 	case *version:
 		fmt.Fprintln(stdout, "epovd", daemon.BuildVersion())
 		return exitOK
 	}
 	if err := daemon.Hide(); err != nil {
-		fmt.Fprintln(stderr, "epovd:", err)
+		fmt.Fprintln(said, "epovd:", err)
 		return exitRuntime
 	}
 	config, err := daemon.Load(*file)
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(said, err)
 		return exitConfig
 	}
 	if *check {
-		return confinable(config, stdout, stderr)
+		return confinable(config, stdout, said)
 	}
 	confined, err := config.Confine()
 	log := config.Logger(stderr)
@@ -82,7 +83,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 		log.Error("not confined enough", "error", err)
 		return exitWeak
 	case errors.As(err, &wrong):
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(said, err)
 		return exitConfig
 	case err != nil:
 		log.Error("failed", "error", err)
@@ -92,7 +93,7 @@ func run(args []string, stdout io.Writer, stderr *os.File) int {
 }
 
 // confinable ends a check with what would confine the daemon here.
-func confinable(config *daemon.Config, stdout io.Writer, stderr *os.File) int {
+func confinable(config *daemon.Config, stdout, stderr io.Writer) int {
 	offered, err := config.Confinable()
 	for _, p := range offered.Missing() {
 		fmt.Fprintf(stdout, "sandbox: not in force here: %s (%s)\n", p.Name, p.Detail)

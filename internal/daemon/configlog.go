@@ -22,12 +22,21 @@ func (c *Config) readLog(v value) {
 }
 
 // Logger makes the logger that the configuration asks for, and by which a daemon of this configuration goes when it is reloaded. It
-// writes no secrets: see observe.Redacting.
+// writes no secrets: see observe.Redacting. Lines that go to systemd's journal have their priority.
 func (c *Config) Logger(w io.Writer) *slog.Logger {
 	c.logger = &logHandlers{}
 	c.logger.set(c.log)
 	options := &slog.HandlerOptions{Level: &c.logger.level}
-	return slog.New(observe.Redacting(&logHandler{slog.NewTextHandler(w, options), slog.NewJSONHandler(w, options), c.logger}))
+	h := &logHandler{now: c.logger}
+	journal := toJournal(w)
+	for i := range h.text {
+		to := w
+		if journal {
+			to = marked{w, marks[i].mark}
+		}
+		h.text[i], h.json[i] = slog.NewTextHandler(to, options), slog.NewJSONHandler(to, options)
+	}
+	return slog.New(observe.Redacting(h))
 }
 
 // logHandlers is what handlers of one log go by.
@@ -41,9 +50,9 @@ func (l *logHandlers) set(c logConfig) {
 	l.text.Store(c.text)
 }
 
-// logHandler writes as either of two handlers, by the format of the moment.
+// logHandler writes as either of two handlers, by the format of the moment; there are two for each priority.
 type logHandler struct {
-	text, json slog.Handler
+	text, json [len(marks)]slog.Handler
 	now        *logHandlers
 }
 
@@ -53,15 +62,23 @@ func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
 
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {
 	if h.now.text.Load() {
-		return h.text.Handle(ctx, r)
+		return h.text[markOf(r.Level)].Handle(ctx, r)
 	}
-	return h.json.Handle(ctx, r)
+	return h.json[markOf(r.Level)].Handle(ctx, r)
 }
 
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logHandler{h.text.WithAttrs(attrs), h.json.WithAttrs(attrs), h.now}
+	return h.with(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 }
 
 func (h *logHandler) WithGroup(name string) slog.Handler {
-	return &logHandler{h.text.WithGroup(name), h.json.WithGroup(name), h.now}
+	return h.with(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
+}
+
+func (h *logHandler) with(f func(slog.Handler) slog.Handler) slog.Handler {
+	next := &logHandler{now: h.now}
+	for i := range h.text {
+		next.text[i], next.json[i] = f(h.text[i]), f(h.json[i])
+	}
+	return next
 }

@@ -3,8 +3,6 @@ package canon
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -14,16 +12,7 @@ import (
 )
 
 func seeds(f *testing.F) {
-	for _, pattern := range []string{"smev-transform/*.in.xml", "gost/xmldsig/3*.xml"} {
-		files, _ := filepath.Glob(vectors.Path(pattern))
-		for _, file := range files {
-			doc, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(doc)
-		}
-	}
+	vectors.Seed(f, "smev-transform/*.in.xml", "gost/xmldsig/3*.xml")
 	for seed := range uint64(5) {
 		f.Add([]byte(generate(seed, false)))
 	}

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/pem"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/epov-signer/epov/internal/oracle"
@@ -44,19 +42,11 @@ func TestSignaturesAgainstOpenSSL(t *testing.T) {
 		for _, a := range p.algorithms {
 			t.Run(a.Name+"/"+p.Name, func(t *testing.T) {
 				key := mustGenerate(t, a, p.Name)
-				dir := t.TempDir()
-				write := func(name string, data []byte) string {
-					path := filepath.Join(dir, name)
-					if err := os.WriteFile(path, data, 0o600); err != nil {
-						t.Fatal(err)
-					}
-					return path
-				}
 				toPEM := func(label string, der []byte) []byte {
 					return pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der})
 				}
-				keyFile := write("key.pem", toPEM("PRIVATE KEY", key.MarshalPKCS8()))
-				publicFile := write("public.pem", toPEM("PUBLIC KEY", key.public.SubjectPublicKeyInfo()))
+				keyFile := oracle.File(t, toPEM("PRIVATE KEY", key.MarshalPKCS8()))
+				publicFile := oracle.File(t, toPEM("PUBLIC KEY", key.public.SubjectPublicKeyInfo()))
 				msg := make([]byte, 200)
 				rand.Read(msg)
 				h := a.Digest.New()
@@ -74,7 +64,7 @@ func TestSignaturesAgainstOpenSSL(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				check := []string{"dgst", opensslDigests[a.Digest], "-verify", publicFile, "-signature", write("sig", ours)}
+				check := []string{"dgst", opensslDigests[a.Digest], "-verify", publicFile, "-signature", oracle.File(t, ours)}
 				if out, err := oracle.OpenSSL(t, msg, check...); err != nil {
 					t.Errorf("OpenSSL refuses our signature %x: %s, %v", ours, out, err)
 				}

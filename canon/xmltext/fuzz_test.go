@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -61,16 +59,7 @@ func walk(doc []byte) error {
 }
 
 func seeds(f *testing.F) {
-	for _, pattern := range []string{"smev-transform/*.in.xml", "gost/xmldsig/3*.xml"} {
-		files, _ := filepath.Glob(vectors.Path(pattern))
-		for _, file := range files {
-			doc, err := os.ReadFile(file)
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.Add(doc)
-		}
-	}
+	vectors.Seed(f, "smev-transform/*.in.xml", "gost/xmldsig/3*.xml")
 	f.Add([]byte("<?xml version='1.0'?><a xmlns:p='urn:a' p:b='&#10;\r\n'><![CDATA[x]]><?p d?><!-- c --></a>\n"))
 }
 

@@ -53,7 +53,7 @@ func (s *Site) Node(tb testing.TB, t *Token, o Options) *Node {
 	part := strings.Split(t.ID, "/")
 	n := &Node{Dir: tb.TempDir(), Key: "keys/" + part[0] + "/" + part[1], program: s.epovd, wrap: o.Wrap}
 	n.Address = net.JoinHostPort(o.Host, freePort(tb, o.Wrap == nil))
-	n.env = append(os.Environ(), "SOFTHSM2_CONF="+t.Conf, "EPOV_WORKER=")
+	n.env = append(os.Environ(), "SOFTHSM2_CONF="+t.Conf)
 	pair(tb, filepath.Join(n.Dir, "server"), s.tls.NewServer(tb, o.Host))
 	check(tb, os.WriteFile(filepath.Join(n.Dir, "signer.pem"), t.Certificate.PEM(), 0o600))
 	check(tb, os.WriteFile(filepath.Join(n.Dir, "pin"), []byte(t.PIN+"\n"), 0o600))

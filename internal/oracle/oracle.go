@@ -65,6 +65,16 @@ func openssl(dir string, stdin []byte, args ...string) ([]byte, error) {
 	return run(append(os.Environ(), "OPENSSL_CONF="+conf), stdin, "openssl", args...)
 }
 
+// File hands data to a program: it writes them to a file in a folder of its own, which goes with the test.
+func File(tb testing.TB, data []byte) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "file")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
 // Xmllint runs xmllint on a document and returns its standard output. mode is "--c14n", "--c14n11" or "--exc-c14n" (all
 // keep comments).
 func Xmllint(tb testing.TB, doc []byte, mode string) ([]byte, error) {

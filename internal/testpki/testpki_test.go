@@ -1,8 +1,6 @@
 package testpki_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,16 +25,9 @@ func TestOpenSSL(t *testing.T) {
 			root := testpki.NewCA(t, tc.root, tc.rootSet)
 			ca := root.NewIntermediate(t, tc.ca, tc.caSet, testpki.Template{NotAfter: time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC)})
 			_, leaf := ca.NewSigner(t, tc.leaf, tc.set, testpki.Template{Subject: `CN=Портал,OGRN=1047702026701,C=RU`})
-			dir := t.TempDir()
-			write := func(name string, certs ...*gost.Certificate) string {
-				path := filepath.Join(dir, name)
-				if err := os.WriteFile(path, testpki.PEM(certs...), 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return path
-			}
+			file := func(c *gost.Certificate) string { return oracle.File(t, c.PEM()) }
 			_, err := oracle.OpenSSL(t, nil, "verify", "-x509_strict", "-purpose", "smimesign",
-				"-CAfile", write("root.pem", root.Certificate), "-untrusted", write("ca.pem", ca.Certificate), write("leaf.pem", leaf))
+				"-CAfile", file(root.Certificate), "-untrusted", file(ca.Certificate), file(leaf))
 			if err != nil {
 				t.Error(err)
 			}

@@ -37,6 +37,24 @@ func Read(tb testing.TB, name string) []byte {
 	return data
 }
 
+// Seed gives vectors generated for this project, by patterns such as "gost/xmldsig/3*.xml", to a fuzz target of documents.
+func Seed(f *testing.F, patterns ...string) {
+	f.Helper()
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(Path(pattern))
+		if err != nil || len(files) == 0 {
+			f.Fatalf("%s: no files, %v", pattern, err)
+		}
+		for _, file := range files {
+			doc, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(doc)
+		}
+	}
+}
+
 // JSON decodes a vector generated for this project into v.
 func JSON(tb testing.TB, name string, v any) {
 	tb.Helper()

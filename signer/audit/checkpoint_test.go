@@ -8,8 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -121,16 +119,8 @@ func TestOpenSSLAgrees(t *testing.T) {
 	if err != nil || len(raw) != 4+64 {
 		t.Fatal(raw, err)
 	}
-	dir := t.TempDir()
-	write := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	public := write("public.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.Public().SubjectPublicKeyInfo()}))
-	out, err := oracle.OpenSSL(t, []byte(text+"\n"), "dgst", "-md_gost12_256", "-verify", public, "-signature", write("signature", raw[4:]))
+	public := oracle.File(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.Public().SubjectPublicKeyInfo()}))
+	out, err := oracle.OpenSSL(t, []byte(text+"\n"), "dgst", "-md_gost12_256", "-verify", public, "-signature", oracle.File(t, raw[4:]))
 	if err != nil || !strings.Contains(string(out), "Verified OK") {
 		t.Errorf("%s, %v", out, err)
 	}

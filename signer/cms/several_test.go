@@ -76,15 +76,7 @@ func mustVerify(tb testing.TB, message []byte, policy Policy) *report.Report {
 func TestMerge(t *testing.T) {
 	signers, anchors := people(t)
 	content := []byte("what all of them sign")
-	dir := t.TempDir()
-	file := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	roots, text := file("roots.pem", testpki.PEM(anchors...)), file("content", content)
+	roots, text := oracle.File(t, testpki.PEM(anchors...)), oracle.File(t, content)
 	for _, name := range []string{"pkcs7-detached", "cades-bes-attached"} {
 		profile := ProfileByName(name)
 		var messages [][]byte
@@ -96,7 +88,7 @@ func TestMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 		policy := Policy{Trust: trust.New(anchors, nil)}
-		args := []string{"cms", "-verify", "-binary", "-inform", "DER", "-in", file("m.p7s", merged), "-CAfile", roots}
+		args := []string{"cms", "-verify", "-binary", "-inform", "DER", "-in", oracle.File(t, merged), "-CAfile", roots}
 		if profile.Detached {
 			policy.Detached, policy.Content = true, content
 			args = append(args, "-content", text)

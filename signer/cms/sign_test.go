@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -145,21 +143,13 @@ func TestRoundTrip(t *testing.T) {
 // opensslVerify lets OpenSSL judge the message, and looks that the content it extracts is what was signed.
 func opensslVerify(t *testing.T, message []byte, ca *testpki.CA, p *Profile, content []byte) {
 	t.Helper()
-	dir := t.TempDir()
-	file := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
 	root := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate.Raw})
 	args := []string{
-		"cms", "-verify", "-binary", "-inform", "DER", "-in", file("message.p7s", message),
-		"-CAfile", file("root.pem", root), "-purpose", "any",
+		"cms", "-verify", "-binary", "-inform", "DER", "-in", oracle.File(t, message),
+		"-CAfile", oracle.File(t, root), "-purpose", "any",
 	}
 	if p.Detached {
-		args = append(args, "-content", file("content", content))
+		args = append(args, "-content", oracle.File(t, content))
 	}
 	if p.CAdES {
 		args = append(args, "-cades")

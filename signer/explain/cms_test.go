@@ -21,17 +21,9 @@ import (
 // opensslCMS has OpenSSL sign content.
 func opensslCMS(t testing.TB, id *identity, content []byte, args ...string) []byte {
 	t.Helper()
-	dir := t.TempDir()
-	file := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
 	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: id.key.MarshalPKCS8()})
-	out, err := oracle.OpenSSL(t, nil, append([]string{"cms", "-sign", "-binary", "-outform", "DER", "-in", file("content", content),
-		"-signer", file("cert.pem", id.cert.PEM()), "-inkey", file("key.pem", key)}, args...)...)
+	out, err := oracle.OpenSSL(t, nil, append([]string{"cms", "-sign", "-binary", "-outform", "DER", "-in", oracle.File(t, content),
+		"-signer", oracle.File(t, id.cert.PEM()), "-inkey", oracle.File(t, key)}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

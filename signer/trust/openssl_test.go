@@ -50,12 +50,11 @@ func TestOpenSSLLists(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			dir := t.TempDir()
 			root := testpki.NewCA(t, gost.GOST2012_512, "tc26-512-A")
 			_, leaf := root.NewSigner(t, gost.GOST2012_256, params, testpki.Template{Extensions: tc.points})
 			d := &data{}
 			args := []string{"verify", "-x509_strict", "-extended_crl", "-crl_check", "-CAfile",
-				file(t, dir, "root.pem", root.Certificate.PEM())}
+				oracle.File(t, root.Certificate.PEM())}
 			for i, template := range tc.lists(leaf) {
 				der := root.NewCRL(t, template)
 				d.lists = append(d.lists, list(t, "crl", der))
@@ -63,9 +62,9 @@ func TestOpenSSLLists(t *testing.T) {
 				if err != nil {
 					t.Fatalf("OpenSSL does not read list %d: %v", i, err)
 				}
-				args = append(args, "-CRLfile", file(t, dir, "ca.crl", pem))
+				args = append(args, "-CRLfile", oracle.File(t, pem))
 			}
-			_, theirs := oracle.OpenSSL(t, nil, append(args, file(t, dir, "leaf.pem", leaf.PEM()))...)
+			_, theirs := oracle.OpenSSL(t, nil, append(args, oracle.File(t, leaf.PEM()))...)
 			codes, messages := bad(trust.NewStore(trust.Config{
 				Certificates: trust.Certificates{Anchors: certs(root.Certificate)},
 				Policy:       trust.Policy{Revocation: trust.RevocationRequired}, Revocations: d,
@@ -75,15 +74,6 @@ func TestOpenSSLLists(t *testing.T) {
 			}
 		})
 	}
-}
-
-func file(tb testing.TB, dir, name string, data []byte) string {
-	tb.Helper()
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	return path
 }
 
 // TestOpenSSLResponder: OpenSSL answers our requests, and we understand what it says.
@@ -101,9 +91,9 @@ func TestOpenSSLResponder(t *testing.T) {
 		"V\t400101000000Z\t\t1999\tunknown\t/CN=x\n":                            {report.CertRevocation}, // it does not know ours
 	} {
 		out := filepath.Join(dir, "response.der")
-		_, err := oracle.OpenSSL(t, nil, "ocsp", "-index", file(t, dir, "index.txt", []byte(entry)), "-CA", vectors.Path(chain+"int.pem"),
+		_, err := oracle.OpenSSL(t, nil, "ocsp", "-index", oracle.File(t, []byte(entry)), "-CA", vectors.Path(chain+"int.pem"),
 			"-rsigner", vectors.Path(chain+"int.pem"), "-rkey", vectors.Path(chain+"int.key"), "-reqin",
-			file(t, dir, "request.der", request),
+			oracle.File(t, request),
 			"-respout", out, "-nmin", "60", "-rmd", "md_gost12_256")
 		if err != nil {
 			t.Fatal(err)
@@ -130,9 +120,9 @@ func TestOpenSSLResponder(t *testing.T) {
 	_, signer := pki.NewSigner(t, gost.GOST2012_256, params, testpki.Template{})
 	answer := func(o testpki.OCSP) string {
 		o.Serial = signer.Serial
-		text, err := oracle.OpenSSL(t, nil, "ocsp", "-respin", file(t, dir, "ours.der", pki.NewOCSP(t, o)), "-no_nonce",
-			"-CAfile", file(t, dir, "ca.pem", pki.Certificate.PEM()), "-issuer", file(t, dir, "ca.pem", pki.Certificate.PEM()),
-			"-cert", file(t, dir, "signer.pem", signer.PEM()))
+		text, err := oracle.OpenSSL(t, nil, "ocsp", "-respin", oracle.File(t, pki.NewOCSP(t, o)), "-no_nonce",
+			"-CAfile", oracle.File(t, pki.Certificate.PEM()), "-issuer", oracle.File(t, pki.Certificate.PEM()),
+			"-cert", oracle.File(t, signer.PEM()))
 		if err != nil {
 			t.Fatal(err)
 		}

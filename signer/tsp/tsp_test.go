@@ -281,20 +281,10 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, dir, name string, data []byte) string {
-	t.Helper()
-	file := filepath.Join(dir, name)
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
 // OpenSSL asks, our authority answers, OpenSSL verifies.
 func TestOpenSSLAsks(t *testing.T) {
 	authority, ca := newAuthority(t, gost.GOST2012_256, "CryptoPro-A")
-	dir := t.TempDir()
-	data, root := write(t, dir, "data", []byte("some data")), write(t, dir, "root.pem", testpki.PEM(ca.Certificate))
+	data, root := oracle.File(t, []byte("some data")), oracle.File(t, testpki.PEM(ca.Certificate))
 	for _, options := range [][]string{{"-md_gost12_256", "-cert"}, {"-sha256", "-cert", "-no_nonce"}} {
 		query, err := oracle.OpenSSL(t, nil, append([]string{"ts", "-query", "-data", data}, options...)...)
 		if err != nil {
@@ -304,8 +294,8 @@ func TestOpenSSLAsks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := oracle.OpenSSL(t, nil, "ts", "-verify", "-queryfile", write(t, dir, "q.tsq", query),
-			"-in", write(t, dir, "r.tsr", reply), "-CAfile", root); err != nil {
+		if _, err := oracle.OpenSSL(t, nil, "ts", "-verify", "-queryfile", oracle.File(t, query),
+			"-in", oracle.File(t, reply), "-CAfile", root); err != nil {
 			t.Errorf("%v: %v", options, err)
 		}
 	}
@@ -357,15 +347,17 @@ func TestOpenSSLAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			config := write(t, dir, "tsa.cnf", fmt.Appendf(nil, opensslTSA, dir, c.digest))
-			write(t, dir, "serial", []byte("01\n"))
-			key := write(t, dir, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: c.key}))
-			certificate := write(t, dir, "cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.certificate}))
+			config := oracle.File(t, fmt.Appendf(nil, opensslTSA, dir, c.digest))
+			if err := os.WriteFile(filepath.Join(dir, "serial"), []byte("01\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			key := oracle.File(t, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: c.key}))
+			certificate := oracle.File(t, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.certificate}))
 			address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				query := new(bytes.Buffer)
 				_, _ = query.ReadFrom(r.Body)
 				reply, err := oracle.OpenSSL(t, nil, "ts", "-reply", "-config", config, "-section", "t",
-					"-queryfile", write(t, dir, "q.tsq", query.Bytes()), "-signer", certificate, "-inkey", key)
+					"-queryfile", oracle.File(t, query.Bytes()), "-signer", certificate, "-inkey", key)
 				if err != nil {
 					t.Error(err)
 				}

@@ -6,8 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -327,21 +325,13 @@ func TestOpenSSL(t *testing.T) {
 				if a.algorithm == gost.GOST2012_512 {
 					digest = "-md_gost12_512"
 				}
-				dir := t.TempDir()
-				write := func(name string, data []byte) string {
-					path := filepath.Join(dir, name)
-					if err := os.WriteFile(path, data, 0o600); err != nil {
-						t.Fatal(err)
-					}
-					return path
-				}
 				sig, err := base64.StdEncoding.DecodeString(value.FindStringSubmatch(string(out))[1])
 				if err != nil {
 					t.Fatal(err)
 				}
 				spki := p.cert.RawSubjectPublicKeyInfo
-				key := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))
-				if got, err := oracle.OpenSSL(t, info, "dgst", digest, "-verify", key, "-signature", write("sig", sig)); err != nil {
+				key := oracle.File(t, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: spki}))
+				if got, err := oracle.OpenSSL(t, info, "dgst", digest, "-verify", key, "-signature", oracle.File(t, sig)); err != nil {
 					t.Errorf("OpenSSL refuses the signature: %s %v", got, err)
 				}
 				for n, d := range digests.FindAllSubmatch(info, -1) {

@@ -3,8 +3,6 @@ package xmldsig
 import (
 	"bytes"
 	"encoding/base64"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -187,21 +185,13 @@ func TestTimeStampOpenSSL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	write := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	tokenFile, data := write("token", der), write("data", octets)
+	tokenFile, data := oracle.File(t, der), oracle.File(t, octets)
 	ca, err := oracle.OpenSSL(t, root.Raw, "x509", "-inform", "DER")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out, err := oracle.OpenSSL(t, nil, "ts", "-verify", "-token_in", "-in", tokenFile, "-data", data, "-CAfile",
-		write("ca.pem", ca)); err != nil {
+		oracle.File(t, ca)); err != nil {
 		t.Errorf("OpenSSL refuses the time-stamp: %s %v", out, err)
 	}
 }

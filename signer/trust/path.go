@@ -63,10 +63,11 @@ type search struct {
 }
 
 // fail notes why an attempt failed. depth is the length of the path that held; a link whose signature is right says more
-// than one whose signature is wrong, and that more than a missing issuer.
-func (s *search) fail(depth, strength int, reason string) {
+// than one whose signature is wrong, and that more than a missing issuer. What is not told is not put into words: names may
+// be long, and attempts many.
+func (s *search) fail(depth, strength int, format string, args ...any) {
 	if p := depth*10 + strength; s.reason == "" || p > s.progress {
-		s.reason, s.progress = reason, p
+		s.reason, s.progress = fmt.Sprintf(format, args...), p
 	}
 }
 
@@ -75,13 +76,13 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 	last := path[len(path)-1]
 	if s.set.anchors[string(last.Raw)] {
 		if err := s.whole(path); err != nil {
-			s.fail(len(path), 8, err.Error())
+			s.fail(len(path), 8, "%v", err)
 			return nil
 		}
 		return path
 	}
 	if len(path) == maxPath {
-		s.fail(len(path), 1, fmt.Sprintf("it would be longer than %d certificates", maxPath))
+		s.fail(len(path), 1, "it would be longer than %d certificates", maxPath)
 		return nil
 	}
 	found := false
@@ -91,16 +92,16 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 		}
 		found = true
 		if s.budget == 0 {
-			s.fail(len(path), 9, fmt.Sprintf("not found within %d signatures", maxSignatures))
+			s.fail(len(path), 9, "not found within %d signatures", maxSignatures)
 			return nil
 		}
 		s.budget--
 		if err := s.set.check(last.Fingerprint(), issuer, func() error { return s.verify(last, issuer) }); err != nil {
-			s.fail(len(path), 1, fmt.Sprintf("%s, issued by %s: %v", title(path), issuer.Subject, err))
+			s.fail(len(path), 1, "%v, issued by %s: %v", titled(path), issuer.Subject, err)
 			continue
 		}
 		if err := s.mayIssue(issuer, path); err != nil {
-			s.fail(len(path), 5, fmt.Sprintf("%s, issued by %s: the issuer %v", title(path), issuer.Subject, err))
+			s.fail(len(path), 5, "%v, issued by %s: the issuer %v", titled(path), issuer.Subject, err)
 			continue
 		}
 		if whole := s.extend(append(slices.Clone(path), issuer)); whole != nil {
@@ -110,9 +111,9 @@ func (s *search) extend(path []*gost.Certificate) []*gost.Certificate {
 	switch {
 	case found:
 	case last.SelfIssued():
-		s.fail(len(path), 0, title(path)+" is self-signed and no trust anchor")
+		s.fail(len(path), 0, "%v is self-signed and no trust anchor", titled(path))
 	default:
-		s.fail(len(path), 0, fmt.Sprintf("the issuer of %s is not known: %s", title(path), last.Issuer))
+		s.fail(len(path), 0, "the issuer of %v is not known: %s", titled(path), last.Issuer)
 	}
 	return nil
 }
@@ -149,6 +150,11 @@ func title(path []*gost.Certificate) string {
 	}
 	return "the certificate of " + path[len(path)-1].Subject.String()
 }
+
+// titled is a path that says title when it is put into words.
+type titled []*gost.Certificate
+
+func (t titled) String() string { return title(t) }
 
 // candidates lists the certificates whose subject is the issuer of c, the likeliest first. The authority key identifier
 // does no more than order them (RFC 5280 section 4.2.1.1): the signature decides.

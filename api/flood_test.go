@@ -2,6 +2,9 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -136,4 +139,48 @@ func TestShare(t *testing.T) {
 			return len(s.held) == 0
 		})
 	}
+}
+
+// A client that opens as many connections as it can leaves a quarter of them to others, and gets its own back as they end.
+func TestConnectionsAreShared(t *testing.T) {
+	w := newWorld(t, Limits{Connections: 8})
+	connect := func(san string) *tls.Conn {
+		conn, err := tls.Dial("tcp", w.addr, &tls.Config{
+			RootCAs: w.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"}, Certificates: []tls.Certificate{w.tls.NewClient(t, san)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	// The server's settings are the first that it says; to whom it does not want it says nothing.
+	served := func(conn *tls.Conn) bool {
+		_, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00") // RFC 9113 section 3.4
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+		}
+		return err == nil
+	}
+	var held []*tls.Conn
+	for range 6 {
+		conn := connect("admin.example.ru")
+		if held = append(held, conn); !served(conn) {
+			t.Fatalf("connection %d is refused", len(held))
+		}
+	}
+	if served(connect("admin.example.ru")) {
+		t.Error("one client has seven of eight connections")
+	}
+	w.serves(t)
+	for _, san := range []string{"stranger.example.ru", ""} { // known to the authority, and to nobody else
+		if !served(connect(san)) {
+			t.Errorf("%q is refused for another's connections", san)
+		}
+	}
+	if !strings.Contains(w.log.String(), "as many connections as one client may have") {
+		t.Error(w.log)
+	}
+	held[0].Close()
+	await.True(t, "the connection that has ended", func() bool { return served(connect("admin.example.ru")) })
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,21 +52,22 @@ func (s *Server) SetTLS(c *tls.Config) error {
 	return nil
 }
 
-// gate shakes hands by the TLS configuration of the moment, and keeps who came.
+// gate shakes hands by the TLS configuration of the moment, and keeps who came. Of the connections that there may be no client has
+// all: see Limits.Connections.
 type gate struct {
 	credentials.TransportCredentials
-	now *atomic.Pointer[tls.Config]
+	server *Server
 }
 
-func newGate(now *atomic.Pointer[tls.Config]) *gate {
+func newGate(s *Server) *gate {
 	return &gate{credentials.NewTLS(&tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{"h2"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return now.Load(), nil },
-	}), now}
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return s.tls.Load(), nil },
+	}), s}
 }
 
 func (g *gate) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	before := g.now.Load()
+	before := g.server.tls.Load()
 	out, info, err := g.TransportCredentials.ServerHandshake(conn)
 	if err != nil {
 		return out, info, err
@@ -74,19 +77,50 @@ func (g *gate) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, e
 		out.Close()
 		return nil, nil, errors.New("the client's certificate was not verified")
 	}
-	id := &identity{TLSInfo: state, conn: out, leaf: state.State.VerifiedChains[0][0]}
+	id := &identity{TLSInfo: state, leaf: state.State.VerifiedChains[0][0]}
 	id.names = append(id.names, id.leaf.DNSNames...)
 	for _, u := range id.leaf.URIs {
 		id.names = append(id.names, u.String())
 	}
-	if g.now.Load() == before { // else it is verified again by the first call
+	if g.server.tls.Load() == before { // else it is verified again by the first call
 		id.found.Store(&finding{tls: before})
 	}
-	return out, id, nil
+	if id.conn, err = g.admit(out, id.names); err != nil {
+		out.Close()
+		return nil, nil, err
+	}
+	return id.conn, id, nil
+}
+
+// admit counts a connection for its client, until it is closed.
+func (g *gate) admit(conn net.Conn, names []string) (net.Conn, error) {
+	share := &g.server.connShare
+	if share.bound() == 0 {
+		return conn, nil
+	}
+	who := fmt.Sprint(some(names)) // no client has a name with brackets
+	if caller, err := g.server.signing.Access().Caller(names); err == nil {
+		who = caller.Name()
+	}
+	if !share.take(who, 1) {
+		return nil, fmt.Errorf("%s has as many connections as one client may have, %d", who, share.bound())
+	}
+	return &counted{conn, sync.OnceFunc(func() { share.leave(who, 1) })}, nil
+}
+
+// counted is a connection that tells of its end.
+type counted struct {
+	net.Conn
+	end func()
+}
+
+func (c *counted) Close() error {
+	defer c.end()
+	return c.Conn.Close()
 }
 
 func (g *gate) Clone() credentials.TransportCredentials {
-	return &gate{g.TransportCredentials.Clone(), g.now}
+	return &gate{g.TransportCredentials.Clone(), g.server}
 }
 
 // identity is who is at the other end of a connection: the verified certificate with its DNS names and URIs. The subject is not

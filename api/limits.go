@@ -32,6 +32,7 @@ type Limits struct {
 	Calls         int           // calls at once, over all connections, from the first octet of a request on, default 256
 	Streams       int           // calls at once on one connection, default 128
 	CallTime      time.Duration // time a call may take, its request's arrival included, whatever its own deadline, default a minute
+	Connections   int           // at once that the listener lets there be, of which one client gets three quarters; 0: not bounded
 	ConnectionAge time.Duration // after which a connection is asked to reconnect, default 30 minutes
 
 	Batches    int           // batches and watchers at once, over all connections, default 256; they do not count as Calls
@@ -69,6 +70,7 @@ func (s *Server) adjust(l Limits) {
 	s.share.divide(l.Calls)
 	s.load.divide(l.Calls)
 	s.batchShare.divide(l.Batches)
+	s.connShare.divide(l.Connections)
 	s.limits.Store(&l)
 }
 

@@ -65,6 +65,7 @@ type Server struct {
 	load       shares   // of work, by client
 	batchShare shares   // of batches, by client
 	probeShare shares   // of calls of the health service, by client or name
+	connShare  shares   // of connections, by client or names
 
 	served  map[string]bool // methods by their full names
 	version string
@@ -128,7 +129,7 @@ func New(c Config) (*Server, error) {
 	}
 	if c.TLS != nil {
 		s.tls.Store(c.TLS)
-		options = append(options, grpc.Creds(newRefusals(newGate(&s.tls), s.log, &s.trace)))
+		options = append(options, grpc.Creds(newRefusals(newGate(s), s.log, &s.trace)))
 	}
 	if c.Local != nil {
 		options = append(options, grpc.Creds(newRefusals(localGate{c.Local}, s.log, &s.trace)))

@@ -104,8 +104,12 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
+	limits := c.limits
+	if limits.Connections, err = bounded(c.connections, log); err != nil {
+		return nil, err
+	}
 	d.server, err = api.New(api.Config{
-		Service: d.service, TLS: tlsConfig, Limits: c.limits, Trace: &d.observing.api, Logger: log,
+		Service: d.service, TLS: tlsConfig, Limits: limits, Trace: &d.observing.api, Logger: log,
 		Version: software.String(), Reflection: c.reflection, Monitor: d.monitor, Load: d.load,
 	})
 	if err != nil {
@@ -115,7 +119,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 	if err != nil {
 		return nil, err
 	}
-	if d.listener, err = narrow(socket, c.connections, log); err != nil {
+	if d.listener, err = narrow(socket, limits.Connections, log); err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
 	if c.metrics.listen != "" {

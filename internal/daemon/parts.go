@@ -260,7 +260,9 @@ func (d *Daemon) prepareLimits(_ context.Context, now, next *Config, _ bool) (*c
 	}
 	return &change{commit: func() {
 		d.adjust(d.reloader.now)
-		d.sure("limits", d.server.SetLimits(next.limits))
+		limits := next.limits
+		limits.Connections = most
+		d.sure("limits", d.server.SetLimits(limits))
 		d.listener.most.Store(int64(most))
 		d.tokens.SetTimes(next.times.wait, next.times.watch)
 		d.grace.Store(int64(next.times.grace))

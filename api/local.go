@@ -21,7 +21,7 @@ func (p *localPeer) hangUp() { p.conn.Close() }
 
 func (*localPeer) AuthType() string { return "local" }
 
-// localGate lets in whom the system vouches for: see AdminConfig.Local.
+// localGate lets in whom the system vouches for: see Config.Local.
 type localGate struct {
 	recognise func(net.Conn) (*signer.Caller, error)
 }

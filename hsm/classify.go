@@ -22,7 +22,7 @@ const (
 	restart        // end the module and start it anew
 )
 
-// lanes says whether the remedy is for the whole lane rather than for the one session.
+// ofLane says whether the remedy is for the whole lane rather than for the one session.
 func (r remedy) ofLane() bool { return r >= logIn }
 
 var remedies = [...]string{

@@ -178,7 +178,7 @@ func (r *replica) condemn(e *Error) error {
 	return e
 }
 
-// errOther says that a token holds another key than the others under the name.
+// other says that a token holds another key than the others under the name.
 func (r *replica) other() error {
 	return &Error{Kind: KeyUnusable, Token: r.lane.name, Op: fmt.Sprintf("read key %q", r.id),
 		Err: fmt.Errorf("it is another key than key %q has elsewhere", r.key.name)}

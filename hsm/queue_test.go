@@ -152,7 +152,7 @@ func TestQueueEvicts(t *testing.T) {
 	}
 }
 
-// ahead says how many are taken before a request, were no other to come.
+// TestQueueAhead: ahead says how many are taken before a request, were no other to come.
 func TestQueueAhead(t *testing.T) {
 	for range 200 {
 		q := newQueue(1000, 1000)

@@ -116,7 +116,7 @@ func startEcho(tb testing.TB, site *nodes.Site, environment ...string) *echo {
 
 func (e *echo) spent() time.Duration { return processes.Time(e.pid) }
 
-// unary makes one call.
+// unaryEcho makes one call.
 func unaryEcho(conn grpc.ClientConnInterface, method string, payload []byte) func(context.Context) error {
 	return func(ctx context.Context) error {
 		return conn.Invoke(ctx, "/bench.Echo/"+method, &wrapperspb.BytesValue{Value: payload}, &wrapperspb.BytesValue{})

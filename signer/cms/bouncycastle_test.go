@@ -16,7 +16,7 @@ import (
 	"github.com/epov-signer/epov/signer/trust"
 )
 
-// token makes a time-stamp of octets; change may spoil it.
+// newToken makes a time-stamp of octets; change may spoil it.
 func newToken(tb testing.TB, ca *testpki.CA, octets []byte, change func(ts *TimeStamp, in *Input, t *testpki.Template)) []byte {
 	tb.Helper()
 	oid, imprint, _ := Imprint("streebog256", octets)

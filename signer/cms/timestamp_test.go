@@ -56,7 +56,7 @@ var tokenReasons = map[string]report.Code{
 	"cades-t-token-before-signing-time.p7s": report.TimeStampTime, // a policy case: the claim is refuted
 }
 
-// readAll reads certificates named from the folder of certificates, or of time-stamps.
+// readTimeStampCertificates reads certificates named from the folder of certificates, or of time-stamps.
 func readTimeStampCertificates(tb testing.TB, names []string) (list []*gost.Certificate) {
 	tb.Helper()
 	for _, name := range names {

@@ -137,7 +137,7 @@ func colon(prefix string) string {
 	return prefix + ":"
 }
 
-// escape writes an attribute value as canonical XML does.
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", `"`, "&quot;", "\t", "&#x9;", "\n", "&#xA;", "\r", "&#xD;")
 
+// escape writes an attribute value as canonical XML does.
 func escape(s string) string { return escaper.Replace(s) }

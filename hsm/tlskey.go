@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 
 	"github.com/ThalesGroup/crypto11"
@@ -112,6 +113,8 @@ func fromCrypto11(err error) error {
 func (c *crypto11Token) find(id string) (crypto.Signer, error) {
 	keys, err := c.FindKeyPairs([]byte(id), nil)
 	switch {
+	case err != nil && strings.Contains(err.Error(), "unsupported key type"): // crypto11 has no type for it
+		return nil, &Error{Kind: KeyUnusable, Err: errors.New("the key of this id is neither RSA nor ECDSA, and TLS needs one of these")}
 	case err != nil:
 		return nil, err
 	case len(keys) == 0:

@@ -10,6 +10,8 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,9 +100,19 @@ func TestTLSKeyBesideSigning(t *testing.T) {
 	wantKind(t, err, hsm.Invalid)
 
 	token := open(t, cfg)
+	list, err := token.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeToken(t, token)
+	i := slices.IndexFunc(list, func(k hsm.KeyInfo) bool { return strings.HasPrefix(k.Type, "gost") })
+	_, _, err = hsm.OpenTLSKey(t.Context(), cfg, list[i].ID, quiet)
+	wantKind(t, err, hsm.KeyUnusable) // for ever: it is of another kind
+
+	token = open(t, cfg)
 	_, _, err = hsm.OpenTLSKey(t.Context(), cfg, "tls/ecdsa-p256", quiet)
 	wantKind(t, err, hsm.Config) // too late, and nothing is disturbed by the attempt
-	list, err := token.Keys(t.Context())
+	list, err = token.Keys(t.Context())
 	if err != nil || len(list) != 6 {
 		t.Errorf("%d keys, %v", len(list), err)
 	}

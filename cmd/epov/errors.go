@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -110,6 +111,9 @@ func asCoded(err error) *report.Error {
 
 // describe makes one line of an error: code, sentence, place, and what helps.
 func describe(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
 	var coded *report.Error
 	if errors.As(err, &coded) {
 		return printable(err.Error() + asides(faultAside(coded.Code), hint(coded.Code)))
@@ -167,6 +171,8 @@ func describeTransport(e *client.Error) string {
 		}
 		why := strings.TrimSuffix(strings.TrimPrefix(e.Message, `connection error: desc = "transport: `), `"`)
 		return "the daemon cannot be reached: " + why + asides(help)
+	case codes.Canceled:
+		return "interrupted"
 	case codes.DeadlineExceeded:
 		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
 	case codes.ResourceExhausted:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -94,6 +95,8 @@ func TestDescribe(t *testing.T) {
 		{&hsm.Error{Kind: hsm.KeyNotFound, Op: "find key x"}, "hsm: find key x [`epov key list` lists the keys of the token]", exitFailed},
 		{report.Errorf(report.Overload, report.Place{}, "too much"), "overload: too much", exitUnavailable},
 		{remote(t, codes.PermissionDenied, "not\x1b[1m yours", nil), `PermissionDenied: not\x1b[1m yours`, exitFailed},
+		{fmt.Errorf("reading: %w", context.Canceled), "interrupted", exitFailed},
+		{remote(t, codes.Canceled, "context canceled", nil), "interrupted", exitFailed},
 		{usagef("no"), "no", exitUsage},
 		{&fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, "open x: file does not exist", exitUsage},
 		{errors.New("line\nbreak"), `line\nbreak`, exitFailed},

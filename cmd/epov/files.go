@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/pem"
 	"errors"
@@ -26,6 +27,39 @@ func (con *console) open(name string) (io.ReadCloser, error) {
 		return io.NopCloser(con.in), nil
 	}
 	return os.Open(name)
+}
+
+// interruptible is input whose end is not waited for when ctx has ended.
+type interruptible struct {
+	ctx  context.Context
+	from io.Reader
+	page []byte // read into, so that the caller's memory is left alone after an interrupt
+}
+
+func (r *interruptible) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if r.page == nil {
+		r.page = make([]byte, 64<<10)
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done := make(chan result, 1)
+	page := r.page[:min(len(p), len(r.page))]
+	go func() {
+		n, err := r.from.Read(page)
+		done <- result{n, err}
+	}()
+	select {
+	case got := <-done:
+		return copy(p, page[:got.n]), got.err
+	case <-r.ctx.Done():
+		r.page = nil // the read that goes on has it
+		return 0, r.ctx.Err()
+	}
 }
 
 // read returns what open gives.

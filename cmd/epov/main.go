@@ -79,6 +79,8 @@ func main() {
 func run(args []string, con *console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends what does not heed the first
+	con = &console{&interruptible{ctx, con.in, nil}, con.out, con.err}
 
 	var c cli
 	exited := -1

@@ -33,7 +33,7 @@ func (c *topCmd) Run(ctx context.Context, con *console) error {
 		return usagef("--interval must be from 200ms to 1m")
 	}
 	terminal, _ := con.out.(*os.File)
-	if terminal != nil && !isTerminal(terminal) {
+	if terminal != nil && (!isTerminal(terminal) || os.Getenv("TERM") == "dumb") {
 		terminal = nil
 	}
 	if c.Once || terminal == nil && !c.JSON {

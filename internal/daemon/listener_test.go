@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net"
@@ -9,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/epov-signer/epov/api/epovpb"
 	"github.com/epov-signer/epov/internal/await"
 )
 
@@ -87,5 +92,28 @@ func TestNarrowByFiles(t *testing.T) {
 		} else if err != nil || int(l.most.Load()) != tc.want {
 			t.Error(tc, l, err)
 		}
+	}
+}
+
+// One client has no more than its share of the connections that the configuration lets there be, of now and not of the start.
+func TestConnectionsOfOneClient(t *testing.T) {
+	const few, more = "watch_seconds: 1, connections: 4}", "watch_seconds: 1, connections: 8}"
+	r := startRotating(t, newPlant(t), "watch_seconds: 1}", few, "primary: 2", "primary: 1", "      - {version: 2, token: main}\n", "")
+	list := func() codes.Code {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		_, err := epovpb.NewKeyServiceClient(r.dial(t, r.d)).ListKeys(ctx, &epovpb.ListKeysRequest{})
+		return status.Code(err)
+	}
+	for n := 1; n <= 4; n++ {
+		if got := list(); (got == codes.OK) != (n <= 3) || n == 4 && got != codes.Unavailable {
+			t.Errorf("connection %d: %v", n, got)
+		}
+	}
+	if out := r.reload(t, string(read(t, r.d.config.file)), few, more); outcome(t, out, "limits").Result != TakenOver {
+		t.Fatalf("%+v", out)
+	}
+	if got := list(); got != codes.OK {
+		t.Errorf("of 8: %v", got)
 	}
 }

@@ -25,7 +25,7 @@ const (
 	ReferenceTransform Code = "reference.transform" // transform unknown, refused, or misplaced
 	ReferenceMethod    Code = "reference.method"    // DigestMethod unknown or refused
 	ReferenceDigest    Code = "reference.digest"    // the digest does not match
-	ReferenceLimit     Code = "reference.limit"     // too many references or transforms
+	ReferenceLimit     Code = "reference.limit"     // too many references or transforms, or things to tell of a signature
 	KeyInfo            Code = "keyinfo"             // no usable signer certificate in KeyInfo
 	CoverageWrong      Code = "coverage"            // what the profile demands is not what is covered (signature wrapping)
 	ProfileForm        Code = "profile.form"        // sound XMLDSig, but not as the profile writes it

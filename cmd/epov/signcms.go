@@ -28,6 +28,8 @@ type signCMSCmd struct {
 	Digest   bool   `help:"Send the file's digest and not the file, which may then be of any size. Needs the right sign-digest."`
 	Stream   bool   `help:"Send the content in a stream, whatever its size; files from 8 MiB on go so by themselves."`
 	AddTo    string `placeholder:"FILE" help:"Add the signature to those of this message about the same content, which stay as they are."`
+
+	others []byte // the message of AddTo
 }
 
 // profile is the one to ask the daemon for. Content that was not sent is attached here.
@@ -54,6 +56,9 @@ func (c *signCMSCmd) Run(ctx context.Context, con *console) error {
 		return usagef("--digest sends no content, so there is nothing to --stream")
 	case c.Stream && c.Attached && c.Stamp:
 		return usagef("a message with its content and a time-stamp is not made in a stream; leave the content out, or --stream")
+	}
+	if err := c.readOthers(con); err != nil {
+		return about(c.AddTo, err)
 	}
 	return about(c.File, c.call(ctx, func(ctx context.Context, service *client.Client, cfg *clientConfig) error {
 		if c.Attached && !c.PEM && c.AddTo == "" && c.streams() {
@@ -140,20 +145,30 @@ func (c *signCMSCmd) signStream(ctx context.Context, con *console, service *clie
 	return c.keepReceipt(con, end.GetAct())
 }
 
+// readOthers reads the message to add to before anything is signed.
+func (c *signCMSCmd) readOthers(con *console) error {
+	if c.AddTo == "" {
+		return nil
+	}
+	data, err := con.read(c.AddTo)
+	if err != nil {
+		return err
+	}
+	if c.others, err = unwrapCMS(c.AddTo, data); err != nil {
+		return err
+	}
+	_, err = cms.Dissect(c.others, cms.Limits{}, nil)
+	return err
+}
+
 // save writes the message, with others' signatures or the content where that is asked for.
 func (c *signCMSCmd) save(con *console, message []byte) error {
 	if c.Digest && c.Attached {
 		return c.attach(con, message)
 	}
 	if c.AddTo != "" {
-		data, err := con.read(c.AddTo)
-		if err != nil {
-			return err
-		}
-		if data, err = unwrapCMS(c.AddTo, data); err != nil {
-			return err
-		}
-		if message, err = cms.Merge(data, message); err != nil {
+		var err error
+		if message, err = cms.Merge(c.others, message); err != nil {
 			return err
 		}
 	}

@@ -115,7 +115,11 @@ func (e *examiner) file(header int, id string) (io.Reader, error) {
 		case err != nil:
 			return nil, err
 		case n >= 0:
-			octets, err := decode(e.inner(n))
+			text := e.inner(n) // which several headers may mean
+			if e.work += int64(len(text)); e.work > maxWorkAtLeast+maxWork*int64(len(e.doc)) {
+				return nil, errTooMuch
+			}
+			octets, err := decode(text)
 			return bytes.NewReader(octets), err
 		}
 	}

@@ -107,3 +107,32 @@ func TestReportIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A file that many headers mean is not read for each of them without end.
+func TestAttachmentsAreWork(t *testing.T) {
+	message := func(size int) *report.Report {
+		doc := `<t:SendRequestRequest` + types("1.2") + `><t:SenderProvidedRequestData><b:AttachmentHeaderList>` +
+			strings.Repeat(`<b:AttachmentHeader><b:contentId>f</b:contentId></b:AttachmentHeader>`, maxAttachments) +
+			`</b:AttachmentHeaderList></t:SenderProvidedRequestData><b:AttachmentContentList><b:AttachmentContent><b:Id>f</b:Id><b:Content>` +
+			strings.Repeat("AAAA", size/4) + `</b:Content></b:AttachmentContent></b:AttachmentContentList></t:SendRequestRequest>`
+		r, err := Verify([]byte(doc), Policy{Attachment: func(string) (io.Reader, error) { return nil, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	refused := func(r *report.Report) (n int) {
+		for _, c := range r.Checks {
+			if strings.Contains(c.Message, errTooMuch.Error()) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := refused(message(1 << 10)); n > 0 {
+		t.Errorf("%d of a small file are refused", n)
+	}
+	if n := refused(message(4 << 20)); n == 0 || n > maxAttachments/2 {
+		t.Errorf("%d of a large file are refused", n)
+	}
+}

@@ -74,11 +74,13 @@ func TestAnswersWhoseTimeIsOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, times.limits)
 			w.serves(t)
-			req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
+			req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached",
+				Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
 			w.settled(t, func() {
 				before := heap()
 				conn, err := grpc.NewClient(w.addr, grpc.WithTransportCredentials(stubborn{credentials.NewTLS(&tls.Config{
-					RootCAs: w.tls.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")},
+					RootCAs: w.tls.Pool(), ServerName: "epovd.test",
+					Certificates: []tls.Certificate{w.tls.NewClient(t, "admin.example.ru")},
 				})}), grpc.WithStaticStreamWindowSize(64<<10), grpc.WithStaticConnWindowSize(64<<10))
 				if err != nil {
 					t.Fatal(err)
@@ -101,7 +103,8 @@ func TestAnswersWhoseTimeIsOver(t *testing.T) {
 				}
 				w.serves(t)
 				if times.ends {
-					await.True(t, "the end of the connection", func() bool { return strings.Contains(w.log.String(), "its client takes no answers") })
+					await.True(t, "the end of the connection",
+						func() bool { return strings.Contains(w.log.String(), "its client takes no answers") })
 				}
 			})
 		})

@@ -69,7 +69,8 @@ func (w *world) deaf(t *testing.T) *client {
 func TestAnswersNobodyTakes(t *testing.T) {
 	w := newWorld(t, Limits{Calls: 8, StallTime: 300 * time.Millisecond})
 	w.serves(t)
-	req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
+	req := &epovpb.SignCmsRequest{Key: "keys/EXMP01/second", Profile: "pkcs7-attached",
+		Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 2<<20)}}
 	w.settled(t, func() {
 		before := heap()
 		c := w.deaf(t)
@@ -109,8 +110,9 @@ func TestBatchAnswersNobodyTakes(t *testing.T) {
 					return
 				}
 				for i := range 40 {
-					item := &epovpb.SignItem{CorrelationId: uint64(i), Request: &epovpb.SignItem_Cms{Cms: &epovpb.SignCmsRequest{Key: "keys/EXMP01/second",
-						Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 1<<20)}}}}
+					item := &epovpb.SignItem{CorrelationId: uint64(i),
+						Request: &epovpb.SignItem_Cms{Cms: &epovpb.SignCmsRequest{Key: "keys/EXMP01/second",
+							Profile: "pkcs7-attached", Source: &epovpb.SignCmsRequest_Content{Content: make([]byte, 1<<20)}}}}
 					if s.Send(&epovpb.SignBatchRequest{Items: []*epovpb.SignItem{item}}) != nil {
 						return
 					}
@@ -135,7 +137,8 @@ func TestSlowClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for part := range list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached"}), signChunk(make([]byte, 1<<20)), signEnd(nil)) {
+		for part := range list(signHeader(&epovpb.SignCmsHeader{Key: "keys/EXMP01/ov", Profile: "pkcs7-attached"}),
+			signChunk(make([]byte, 1<<20)), signEnd(nil)) {
 			s.Send(part)
 		}
 	}()

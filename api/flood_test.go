@@ -146,7 +146,8 @@ func TestConnectionsAreShared(t *testing.T) {
 	w := newWorld(t, Limits{Connections: 8})
 	connect := func(san string) *tls.Conn {
 		conn, err := tls.Dial("tcp", w.addr, &tls.Config{
-			RootCAs: w.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"}, Certificates: []tls.Certificate{w.tls.NewClient(t, san)},
+			RootCAs: w.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"},
+			Certificates: []tls.Certificate{w.tls.NewClient(t, san)},
 		})
 		if err != nil {
 			t.Fatal(err)

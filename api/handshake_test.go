@@ -19,7 +19,8 @@ import (
 func TestRefusalsAreTold(t *testing.T) {
 	log := &await.Log{}
 	a := testpki.NewTLS(t)
-	r := newRefusals(credentials.NewTLS(MutualTLS(a.NewServer(t, "epovd.test"), a.Pool())), slog.New(slog.NewTextHandler(log, nil)), &Trace{})
+	r := newRefusals(credentials.NewTLS(MutualTLS(a.NewServer(t, "epovd.test"), a.Pool())),
+		slog.New(slog.NewTextHandler(log, nil)), &Trace{})
 	shake := func(client func(net.Conn)) {
 		t.Helper()
 		l, err := net.Listen("tcp", "127.0.0.1:0")

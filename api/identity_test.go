@@ -41,7 +41,8 @@ func TestExchangedTLS(t *testing.T) {
 		t.Errorf("the old connection: %v, %v", got, c.conn.GetState())
 	}
 	dial := func(a *testpki.TLS, san string) *client {
-		return w.dialTLS(t, &tls.Config{RootCAs: other.Pool(), ServerName: "epovd.test", Certificates: []tls.Certificate{a.NewClient(t, san)}})
+		return w.dialTLS(t, &tls.Config{RootCAs: other.Pool(), ServerName: "epovd.test",
+			Certificates: []tls.Certificate{a.NewClient(t, san)}})
 	}
 	if got := list(dial(other, "admin.example.ru")); got != codes.OK {
 		t.Errorf("a client of the new authority: %v", got)

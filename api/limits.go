@@ -110,7 +110,8 @@ func (l Limits) checked() (Limits, error) {
 		return *d > 0
 	}
 	ok := number(&l.MessageBytes, signer.DefaultMessageBytes, math.MaxInt32-overhead) && number(&l.Calls, 256, math.MaxInt32) &&
-		number(&l.Streams, 128, math.MaxInt32) && number(&l.Batches, 256, math.MaxInt32) && number(&l.BatchItems, min(64, max(1, l.Calls/2)), 1<<16) &&
+		number(&l.Streams, 128, math.MaxInt32) && number(&l.Batches, 256, math.MaxInt32) &&
+		number(&l.BatchItems, min(64, max(1, l.Calls/2)), 1<<16) &&
 		duration(&l.CallTime, time.Minute) && duration(&l.ConnectionAge, 30*time.Minute) &&
 		duration(&l.BatchTime, 15*time.Minute) && duration(&l.StreamTime, 15*time.Minute) && duration(&l.StallTime, 15*time.Second)
 	if !ok {

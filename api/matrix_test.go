@@ -80,7 +80,8 @@ func TestOperationMatrix(t *testing.T) {
 	}
 	w.server.signing.SetAccess(access)
 	admin := &world{tls: w.tls, ring: w.ring, log: w.log}
-	admin.server, err = New(Config{Service: w.server.signing, Operator: idleOperator{}, TLS: MutualTLS(w.tls.NewServer(t, "epovd.test"), w.tls.Pool())})
+	admin.server, err = New(Config{Service: w.server.signing, Operator: idleOperator{},
+		TLS: MutualTLS(w.tls.NewServer(t, "epovd.test"), w.tls.Pool())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,8 @@ func newWorld(tb testing.TB, limits Limits) *world {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w.server, err = New(Config{Service: service, TLS: MutualTLS(w.tls.NewServer(tb, "epovd.test"), w.tls.Pool()), Limits: limits, Logger: log})
+	w.server, err = New(Config{Service: service, TLS: MutualTLS(w.tls.NewServer(tb, "epovd.test"), w.tls.Pool()),
+		Limits: limits, Logger: log})
 	if err != nil {
 		tb.Fatal(err)
 	}

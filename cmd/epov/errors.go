@@ -176,7 +176,8 @@ func describeTransport(e *client.Error) string {
 	case codes.DeadlineExceeded:
 		return "the daemon did not answer in time" + asides("--timeout sets how long to wait")
 	case codes.ResourceExhausted:
-		return "the message is too large: " + e.Message + asides("epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content")
+		return "the message is too large: " + e.Message +
+			asides("epovd has limits.message_bytes; `epov sign cms --digest` and `epov verify --local` send no content")
 	}
 	return e.Code.String() + ": " + e.Message
 }

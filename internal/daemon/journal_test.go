@@ -51,7 +51,8 @@ func TestJournalPriorities(t *testing.T) {
 			}
 			for i, mark := range []string{"<7>", "<6>", "<4>", "<3>", "<3>", "<3>"} {
 				rest, marked := strings.CutPrefix(lines[i], mark)
-				if i < 4 && (strings.HasPrefix(rest, "{") == text || !strings.Contains(rest, "t0")) || strings.HasPrefix(rest, "<") || marked != test.journal {
+				if i < 4 && (strings.HasPrefix(rest, "{") == text || !strings.Contains(rest, "t0")) ||
+					strings.HasPrefix(rest, "<") || marked != test.journal {
 					t.Errorf("%s: %s", test.name, lines[i])
 				}
 			}

@@ -79,8 +79,9 @@ func outcomes(list []Outcome) string {
 // presented is the certificate that the daemon shows to a new connection.
 func (r *rotating) presented(t *testing.T) []byte {
 	t.Helper()
-	conn, err := tls.Dial("tcp", r.d.Addr().String(), &tls.Config{RootCAs: r.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"},
-		Certificates: []tls.Certificate{r.tls.NewClient(t, "spiffe://example.ru/gateway")}})
+	conn, err := tls.Dial("tcp", r.d.Addr().String(),
+		&tls.Config{RootCAs: r.tls.Pool(), ServerName: "epovd.test", NextProtos: []string{"h2"},
+			Certificates: []tls.Certificate{r.tls.NewClient(t, "spiffe://example.ru/gateway")}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,12 +86,14 @@ func TestManyAtOnce(t *testing.T) {
 				case err != nil:
 					t.Errorf("%s: %v", w.profile.Name, err)
 				default:
-					if !bytes.Equal(prepared.doc, w.doc) || !bytes.Equal(prepared.Digest(), w.digest) || !reflect.DeepEqual(prepared.Contents(), w.contents) {
+					if !bytes.Equal(prepared.doc, w.doc) || !bytes.Equal(prepared.Digest(), w.digest) ||
+						!reflect.DeepEqual(prepared.Contents(), w.contents) {
 						t.Errorf("%s: prepared\n%s\nalone\n%s", w.profile.Name, prepared.doc, w.doc)
 					}
 				}
 				r, traced, err := examine(w.signed, verifying)
-				if (err == nil) != (w.report != nil) || !reflect.DeepEqual(r, w.report) || err == nil && !reflect.DeepEqual(traced, w.traced) {
+				if (err == nil) != (w.report != nil) || !reflect.DeepEqual(r, w.report) ||
+					err == nil && !reflect.DeepEqual(traced, w.traced) {
 					t.Errorf("%s: %v %+v\nalone\n%+v\n%s", w.profile.Name, err, r, w.report, w.signed)
 				}
 				if err != nil || prepared == nil || worker > 0 || i%8 > 0 {

@@ -72,7 +72,8 @@ func TestDissectSharedIDs(t *testing.T) {
 	if got := targets(strings.Replace(signed, "<r>", `<r><b id="s" ID="s"/><c Id="x"/>`, 1)); !slices.Equal(got, []int{3, 32}) {
 		t.Errorf("targets at %v", got)
 	}
-	if got := targets(strings.Replace(signed, "<r>", "<r>"+strings.Repeat(`<b ID="s"/>`, 1000), 1)); len(got) != maxTargets || got[1] != 14 {
+	if got := targets(strings.Replace(signed, "<r>", "<r>"+strings.Repeat(`<b ID="s"/>`, 1000), 1)); len(got) != maxTargets ||
+		got[1] != 14 {
 		t.Errorf("targets at %v", got)
 	}
 	if got := targets(strings.Replace(signed, `<a Id="s"`, `<a Id="t"`, 1)); got != nil {

@@ -16,8 +16,8 @@ import (
 // message lasts until the message is on the wire, and so does its place.
 
 const (
-	// large is from how many octets on a message's way is followed.
-	large = 256 << 10
+	// large is from how many octets on a message's way is followed: what gRPC lets wait for a stream that takes nothing.
+	large = 64 << 10
 	// portion is how far it has to come to have come farther.
 	portion = 64 << 10
 )

@@ -62,6 +62,7 @@ type Config struct {
 
 type tlsConfig struct {
 	certificate tls.Certificate // PrivateKey nil when the key is on a token
+	file        string          // of the key, when it is in one
 	token, id   string          // where the key is, when it is on a token
 	clientCAs   *x509.CertPool
 	adminCAs    *x509.CertPool      // of the administration's callers; nil: clientCAs
@@ -224,7 +225,9 @@ func (c *Config) readTLS(root, v value) {
 		}
 	}
 	if chain != nil {
-		c.tls.certificate = c.serverCertificate(certificate, key, chain)
+		if c.tls.certificate = c.serverCertificate(certificate, key, chain); c.tls.certificate.PrivateKey != nil {
+			c.tls.file = c.path(key.text())
+		}
 	}
 	if data := c.pem(at("client_ca"), v); data != nil {
 		c.tls.clientCAs, c.tls.authorities = clientCAs(at("client_ca"), data)

@@ -1,10 +1,15 @@
 package daemon
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/epov-signer/epov/signer"
 )
@@ -278,4 +283,24 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A TLS key that everybody may read is warned about; one that only the service's group may read is not.
+func TestWarnOfTLSKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "server.key")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	c := &tlsConfig{file: file, certificate: tls.Certificate{Leaf: &x509.Certificate{NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0)}}}
+	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		c.warn(slog.New(slog.NewTextHandler(&log, nil)))
+		if strings.Contains(log.String(), "everybody") != warned {
+			t.Errorf("mode %#o: %q", mode, log.String())
+		}
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -73,7 +74,7 @@ func Start(ctx context.Context, c *Config, log *slog.Logger) (_ *Daemon, err err
 		return nil, err
 	}
 	if c.tls != nil {
-		warnOfValidity(log, "TLS certificate", c.tls.certificate.Leaf.NotBefore, c.tls.certificate.Leaf.NotAfter, time.Now())
+		c.tls.warn(log)
 	}
 	d.tokens, err = hsm.Start(ctx, hsm.SchedulerConfig{
 		Tokens: c.tokens, MaxWait: c.times.wait, Canary: c.times.watch, Trace: &d.observing.hsm,
@@ -201,6 +202,14 @@ func (d *Daemon) openTLS(ctx context.Context) (*tls.Config, error) {
 		}
 	}
 	return api.MutualTLS(t.certificate, t.clientCAs), nil
+}
+
+// warn tells of a certificate that is not valid, or will not be for long, and of a key that everybody may read.
+func (t *tlsConfig) warn(log *slog.Logger) {
+	warnOfValidity(log, "TLS certificate", t.certificate.Leaf.NotBefore, t.certificate.Leaf.NotAfter, time.Now())
+	if info, err := os.Stat(t.file); err == nil && info.Mode()&0o004 != 0 {
+		log.Warn("everybody on this machine may read the TLS key", "file", t.file, "next", "chmod o-rwx; the service's user or group has to read it")
+	}
 }
 
 // useKey joins the certificate with its key on a token.

@@ -188,7 +188,7 @@ func (d *Daemon) prepareTLS(_ context.Context, c, n *Config, _ bool) (*change, e
 		if d.admin != nil && network(d.config.admin.listen) != "unix" {
 			d.sure("tls", d.admin.server.SetTLS(next.admin()))
 		}
-		warnOfValidity(d.log, "TLS certificate", next.certificate.Leaf.NotBefore, next.certificate.Leaf.NotAfter, time.Now())
+		next.warn(d.log)
 		d.observing.tls.Store(next)
 	}}, nil
 }

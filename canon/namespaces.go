@@ -56,6 +56,11 @@ func (c *canonicalizer) namespaces() error {
 		first = 0
 	}
 	n.enter(first, count)
+	for i := tok.FirstDeclared(); i < count; i++ {
+		if err := c.meansOneThing(i); err != nil {
+			return err
+		}
+	}
 	if !c.exclusive || len(c.prefixes) > 0 {
 		for k := range count - first {
 			i := first + k
@@ -120,13 +125,21 @@ func (c *canonicalizer) render(i int) error {
 	if bytes.Equal(before, b.URI) {
 		return nil
 	}
-	if len(b.URI) > 0 && !absolute(b.URI) {
-		// Canonical XML 1.0 section 1.3: a failure, as the name means different things in different places
-		return c.refuse("namespace prefix %.64q bound to a relative URI", b.Prefix)
+	if err := c.meansOneThing(i); err != nil {
+		return err
 	}
 	c.fresh = append(c.fresh, i)
 	if c.total += len(b.Prefix) + len(b.URI); c.total > bound(tok.Span().End) {
 		return c.refuse("%v", errTooLarge)
+	}
+	return nil
+}
+
+// meansOneThing refuses a declaration of a relative namespace name, which means different things in different places: a failure,
+// whether the name is used or not (Canonical XML 1.0 section 1.3).
+func (c *canonicalizer) meansOneThing(i int) error {
+	if b := c.tok.Binding(i); len(b.URI) > 0 && !absolute(b.URI) {
+		return c.refuse("namespace prefix %.64q bound to a relative URI", b.Prefix)
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ func (c *signCMSCmd) signStream(ctx context.Context, con *console, service *clie
 	return c.keepReceipt(con, end.GetAct())
 }
 
-// readOthers reads the message to add to before anything is signed.
+// readOthers reads the message to add to, and holds it against the file, before anything is signed.
 func (c *signCMSCmd) readOthers(con *console) error {
 	if c.AddTo == "" {
 		return nil
@@ -157,8 +157,15 @@ func (c *signCMSCmd) readOthers(con *console) error {
 	if c.others, err = unwrapCMS(c.AddTo, data); err != nil {
 		return err
 	}
-	_, err = cms.Dissect(c.others, cms.Limits{}, nil)
-	return err
+	if _, err := cms.Dissect(c.others, cms.Limits{}, nil); err != nil || c.File == "-" {
+		return err // what can be read once only, Merge looks at
+	}
+	f, err := con.open(c.File)
+	if err != nil {
+		return nil // said when it is read to be signed
+	}
+	defer f.Close()
+	return cms.AreAbout(c.others, f)
 }
 
 // save writes the message, with others' signatures or the content where that is asked for.

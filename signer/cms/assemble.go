@@ -270,16 +270,19 @@ func stampedBy(list []signerInfo, ts *TimeStamp) []int {
 
 // Merge puts the signers of several messages about one content into one, with their certificates: this is how a further
 // signer is added. Every SignerInfo keeps its octets; a signer who comes twice is taken once. Content that is attached to any
-// of the messages is attached to the result, and must be the same in all that have one; whether detached signatures are about
-// the same content, [Verify] tells. Errors are *report.Error.
+// of the messages is attached to the result, and must be the same in all that have one. Signers whose messageDigest says that
+// they are about something else are refused; where there is no content, those of another digest method only [Verify] or
+// [AreAbout] can tell. Errors are *report.Error.
 func Merge(messages ...[]byte) ([]byte, error) {
 	var out *assembly
 	var content []byte
+	var signers []signerInfo
 	for i, message := range messages {
 		sd, err := parse(message, Limits{}.withDefaults())
 		if err != nil {
 			return nil, err
 		}
+		signers = append(signers, sd.signers...)
 		a := sd.assembly()
 		switch {
 		case out == nil:
@@ -306,7 +309,31 @@ func Merge(messages ...[]byte) ([]byte, error) {
 	if out == nil {
 		return nil, report.Errorf(report.RequestInvalid, report.Place{}, "there is no message")
 	}
+	if err := unanimous(signers, content, out.contentType); err != nil {
+		return nil, err
+	}
 	return out.message(nil), nil
+}
+
+// unanimous refuses signers of one message who are not about one content, as far as messageDigest tells.
+func unanimous(signers []signerInfo, octets []byte, contentType asn1.ObjectIdentifier) error {
+	if octets != nil {
+		c := inMemory(octets, contentType, report.Place{})
+		return allAgree(signers, &c)
+	}
+	said := make(map[*digest][]byte)
+	for i := range signers {
+		d := digestByOID(signers[i].digestAlgorithm.oid)
+		value, at := signers[i].signed.value(oidMessageDigest)
+		if d == nil || value == nil {
+			continue // Verify judges such a signer
+		}
+		if other, ok := said[d]; ok && !bytes.Equal(other, value) {
+			return report.Errorf(report.CMSMessageDigest, at, "the signers are about different contents: their messageDigest differ")
+		}
+		said[d] = value
+	}
+	return nil
 }
 
 // mergeAlgorithms adds the algorithms that are missing; parameters that are NULL and those that are absent are the same.

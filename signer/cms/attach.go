@@ -38,12 +38,33 @@ func Attach(w io.Writer, detached []byte, from io.Reader, size int64) error {
 	}
 	var c content
 	d.finish(&c)
-	for i := range sd.signers {
-		if err := sd.signers[i].signed.agrees(&c, digestByOID(sd.signers[i].digestAlgorithm.oid)); err != nil {
+	if err := allAgree(sd.signers, &c); err != nil {
+		return err
+	}
+	return f.close(nil)
+}
+
+// AreAbout refuses a message of which a signer is about something else than the content, as far as messageDigest tells; nothing
+// else is verified. Errors are *report.Error and those of reading the content.
+func AreAbout(message []byte, from io.Reader) error {
+	sd, err := parse(message, Limits{}.withDefaults())
+	if err != nil {
+		return err
+	}
+	var c content
+	if err := c.read(from, sd.digestMethods()); err != nil {
+		return err
+	}
+	return allAgree(sd.signers, &c)
+}
+
+func allAgree(signers []signerInfo, c *content) error {
+	for i := range signers {
+		if err := signers[i].signed.agrees(c, digestByOID(signers[i].digestAlgorithm.oid)); err != nil {
 			return err
 		}
 	}
-	return f.close(nil)
+	return nil
 }
 
 // agrees checks the attribute messageDigest, when there is one, against a content.

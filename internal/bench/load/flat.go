@@ -11,7 +11,9 @@ type quantity struct {
 	of                func(sample) float64
 	share             float64 // of its level
 	floor             float64 // at least so much
-	sawtooth          bool    // rises until garbage is collected: its low points count
+	// It comes and goes with the work, goroutines with calls under way and the heap with garbage: its low points count, which what is
+	// lost for ever raises.
+	sawtooth bool
 	// Of what comes and goes by itself: what it never exceeds. nil: it must not grow.
 	limit func(sample) float64
 }
@@ -26,7 +28,7 @@ var quantities = []quantity{
 	{"descriptors of the daemon", "descriptors", "", func(s sample) float64 { return s.Descriptors }, 0.05, 3, false, nil},
 	{"descriptors of the module's processes", "module's descriptors", "",
 		func(s sample) float64 { return s.ModuleDescriptors }, 0.05, 2, false, nil},
-	{"goroutines", "goroutines", "", func(s sample) float64 { return s.Goroutines }, 0.08, 6, false, nil},
+	{"goroutines", "goroutines", "", func(s sample) float64 { return s.Goroutines }, 0.08, 6, true, nil},
 	{"sessions on the token", "sessions", "", func(s sample) float64 { return s.Sessions }, 0, 0, false,
 		func(s sample) float64 { return s.SessionsLimit }},
 	{"processes of modules", "module's processes", "", func(s sample) float64 { return s.Processes }, 0, 0.5, false, nil},

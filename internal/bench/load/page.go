@@ -136,12 +136,21 @@ func (w *writer) rates(k *rates) {
 
 Calls are made at random moments that do not depend on the answers, and latency counts from the moment a call was due, so that a daemon
 that falls behind cannot hide it. The knee is the highest rate of which 99 %% are answered well with a p99 of at most %.0f ms: **%s messages
-of %s in a second** (profile %s, %d sessions). Callers wait %.0f ms.`, k.Bound, number(k.Knee), octets(k.Octets), titles[k.Operation], k.Sessions, k.Deadline)
-	w.table(":rate", "asked, a second", "answered well", "p50 ms", "p99 ms", "p99.9 ms", "slowest ms", "not answered well", ":of these")
-	for _, s := range k.Runs {
-		w.row(fmt.Sprintf("%.0f %% of the knee", 100*s.Share), number(s.Rate), number(s.Goodput), number(s.P50), number(s.P99), number(s.P999), number(s.Most),
+of %s in a second** (profile %s, %d sessions). Callers wait %.0f ms.
+Busy is the share of the processors that daemon, module and client took together; the kernel's own work for disk and network comes on top.`, k.Bound, number(k.Knee), octets(k.Octets), titles[k.Operation], k.Sessions, k.Deadline)
+	w.table(":rate", "asked, a second", "answered well", "p50 ms", "p99 ms", "p99.9 ms", "slowest ms", "busy", "not answered well", ":of these")
+	row := func(s step, without string) {
+		w.row(fmt.Sprintf("%.0f %% of the knee%s", 100*s.Share, without), number(s.Rate), number(s.Goodput), number(s.P50), number(s.P99),
+			number(s.P999), number(s.Most), fmt.Sprintf("%.0f %%", 100*s.Busy),
 			fmt.Sprintf("%.2f %%", 100*float64(s.Asked-s.Good)/float64(max(s.Asked, 1))), counted(s.Errors))
 	}
+	for _, s := range k.Runs {
+		row(s, "")
+	}
+	for _, s := range k.Silent {
+		row(s, ", no audit log")
+	}
+	w.say("\nAn answer waits until its record is durable: what the disk takes for that is most of the difference between the rows with and without\nan audit log.")
 	w.picture("rates")
 }
 
@@ -177,15 +186,16 @@ func (w *writer) soak(k *soak) {
 	w.say(`
 ## The soak
 
-For %s the daemon was asked %s times in a second, 70 %% of the knee of this mixture (%s), in turns for: %s; messages of %s. Of %d calls
+For %s the daemon was asked %s times in a second, %.0f %% of the knee of this mixture (%s), in turns for: %s; messages of %s. Of %d calls
 %d were answered well%s; p50 %s ms, p99 %s ms, p99.9 %s ms. Beside them %d new signatures were made and verified one by one, over a new
 connection each: %d were wrong.
 
 Memory, descriptors, goroutines, sessions and processes are looked at from outside, in /proc and in the daemon's metrics, %d times. The first
 %.0f %% of the run do not count: caches fill, and the heap finds its size; answers are remembered for 5 s instead of five minutes, so that
 these are full by then. After that nothing may grow by more than the margin: by the slope
-through all samples (Theil and Sen), or from the first third to the last. Sessions come and go, and may
-never be more than are allowed.`, lasted(k.Seconds), number(k.Rate), number(k.Knee), strings.Join(k.Mixture, ", "),
+through all samples (Theil and Sen), or from the first third to the last. Of the heap and of goroutines, which come and go with
+garbage and with calls under way, the low points count: what is lost for ever raises them. Sessions come and go, and may
+never be more than are allowed.`, lasted(k.Seconds), number(k.Rate), 100*k.Rate/k.Knee, number(k.Knee), strings.Join(k.Mixture, ", "),
 		octets(k.Octets), k.Calls, k.Good, not(k.Errors), number(k.P50), number(k.P99), number(k.P999), k.Checked, k.Wrong, len(k.Samples), 100*warmup)
 	w.table(":what", "level", "grew by", "borne", ":verdict")
 	for _, v := range k.Verdicts {

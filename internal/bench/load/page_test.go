@@ -28,7 +28,8 @@ func sampleResults() *results {
 	r.Audit = []cell{{PerSecond: 900}, {PerSecond: 1100}}
 	r.Knee = rates{Operation: load.SignXML, Octets: usualSize, Sessions: 4, Bound: 100, Deadline: 500, Knee: 640, Search: []step{
 		{Rate: 320, P50: 1, P99: 3, P999: 4}, {Rate: 1280, P50: 90, P99: 400, P999: 499},
-	}, Runs: []step{{Share: 0.5, Rate: 320, Asked: 1000, Good: 1000}, {Share: 1.2, Rate: 768, Asked: 1000, Good: 900, P999: 499, Errors: map[string]int64{"OVER|LOAD": 100}}}}
+	}, Runs: []step{{Share: 0.5, Rate: 320, Asked: 1000, Good: 1000}, {Share: 1.2, Rate: 768, Asked: 1000, Good: 900, P999: 499, Errors: map[string]int64{"OVER|LOAD": 100}}},
+		Silent: []step{{Share: 0.5, Rate: 320, Asked: 1000, Good: 1000, Busy: 0.25}}}
 	r.Stages = []stage{{Operation: load.SignXML, Setting: "one caller", Total: 100, Parts: map[string]float64{"prepare": 40, "rpc": 60}}}
 	for i := range 50 {
 		r.Soak.Samples = append(r.Soak.Samples, sample{At: float64(i), Resident: 60, Heap: 20, Descriptors: 30, Goroutines: 50, Sessions: 4, SessionsLimit: 4, Processes: 2})
@@ -101,6 +102,7 @@ func TestRead(t *testing.T) {
 	for name, spoil := range map[string]func(*results){
 		"no throughput": func(r *results) { r.Throughput = nil },
 		"no knee":       func(r *results) { r.Knee.Runs = nil },
+		"no comparison": func(r *results) { r.Knee.Silent = nil },
 		"no stages":     func(r *results) { r.Stages = nil },
 		"no soak":       func(r *results) { r.Soak.Samples = nil },
 	} {

@@ -51,6 +51,7 @@ type rates struct {
 	Knee      float64 `json:"per_second"`
 	Search    []step  `json:"search"` // by rate
 	Runs      []step  `json:"runs"`   // at shares of the knee
+	Silent    []step  `json:"silent"` // at the same rates, without an audit log
 }
 
 // step is one rate.
@@ -64,6 +65,7 @@ type step struct {
 	P99     float64          `json:"p99_ms"`
 	P999    float64          `json:"p999_ms"`
 	Most    float64          `json:"max_ms"`
+	Busy    float64          `json:"busy,omitempty"` // share of the processors that daemon, module and client had together
 	Errors  map[string]int64 `json:"errors,omitempty"`
 }
 
@@ -142,7 +144,7 @@ func read(file string) (*results, error) {
 	if err := d.Decode(r); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if len(r.Throughput) == 0 || len(r.Knee.Runs) == 0 || len(r.Stages) == 0 || len(r.Soak.Samples) == 0 {
+	if len(r.Throughput) == 0 || len(r.Knee.Runs) == 0 || len(r.Knee.Silent) == 0 || len(r.Stages) == 0 || len(r.Soak.Samples) == 0 {
 		return nil, fmt.Errorf("%s: not all of it was measured", file)
 	}
 	return r, nil

@@ -180,10 +180,9 @@ func (d *doctor) module(ctx context.Context, subject, path string) {
 		return
 	}
 	defer func() {
-		select {
-		case <-h.Lost():
+		// A call may learn of the end of the module's process before Lost does.
+		if _, err := h.Slots(); errors.Is(err, p11.ErrLost) {
 			d.say("module.crashes", subject, "its process ended while it was examined")
-		default:
 		}
 		_ = h.Close(context.WithoutCancel(ctx))
 	}()

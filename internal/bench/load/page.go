@@ -150,7 +150,7 @@ Busy is the share of the processors that daemon, module and client took together
 	for _, s := range k.Silent {
 		row(s, ", no audit log")
 	}
-	w.say("\nAn answer waits until its record is durable: for its group, which is held open for up to 3 ms where records come fast, and for the disk,\nwhich stalls when it likes.")
+	w.say("\nAn answer waits until its record is durable: for its group, which is held open for up to 3 ms where records come fast, and for the disk,\nwhose stalls show in the p99.")
 	w.picture("rates")
 }
 
